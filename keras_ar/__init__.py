@@ -1,0 +1,23 @@
+"""Autoregressive deep generative models with exact likelihoods, for Keras 3."""
+
+from keras_ar import heads, layers, masks, models, noise, orderings, registry
+from keras_ar.autoregressive import AutoregressiveModel
+from keras_ar.density import DensityModel
+from keras_ar.saving import load_model
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "AutoregressiveModel",
+    "DensityModel",
+    "heads",
+    "layers",
+    "load_model",
+    "masks",
+    "models",
+    "noise",
+    "orderings",
+    "registry",
+]
+
+registry.refresh()  # reads metadata only

@@ -1,0 +1,270 @@
+"""AutoregressiveModel: every conditional `p(x_i | x_<i)`, all at once or one after the other."""
+
+import math
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_ar import decoding, heads, noise, orderings
+from keras_ar.density import DensityModel
+from keras_ar.layers import get as get_layer
+from keras_ar.layers import protocol
+
+
+class AutoregressiveModel(DensityModel):
+    """A model that maps an event to the parameters of each of its conditionals.
+
+    A subclass implements `call`, and `start` and `step` where it can, which
+    compute the same, one position at a time:
+
+    - `call(x, condition=None) -> params`, of shape `(batch, *positions, num_params)`;
+    - `start(batch_size, condition=None) -> state`, a nest of tensors;
+    - `step(state, t, previous) -> (params_t, state)`: the parameters of step `t`, of
+      shape `(batch, num_params)`. `previous` is what was drawn at step `t - 1`; at
+      `t = 0` it means nothing and must have no effect.
+
+    `to_steps` and `from_steps` translate between the layout of events and the
+    order in which they unroll.
+
+    Args:
+        event_shape: Shape of one event: an integer, or a tuple such as `(28, 28, 1)`.
+        head: Name, instance, class or config of a head: the distribution of a step.
+        ordering: Which position comes when: `None` for the natural order, a name or a
+            permutation from `keras_ar.orderings`.
+        condition_shape: Shape of the condition of one event, or `None`.
+        **kwargs: `name` and `dtype`, as in every Keras model.
+    """
+
+    def __init__(self, event_shape, *, head="bernoulli", ordering=None, condition_shape=None, **kwargs):
+        super().__init__(event_shape, condition_shape=condition_shape, **kwargs)
+        self.head = heads.get(head)
+        drawn_together = self.head.event_shape
+        if drawn_together and self.event_shape[-len(drawn_together) :] != drawn_together:
+            raise ValueError(
+                f"`event_shape` must end in {drawn_together}, which {self.head} draws together. "
+                f"Received: event_shape={self.event_shape}."
+            )
+        self.position_shape = self.event_shape[: len(self.event_shape) - len(drawn_together)]
+        self.num_steps = math.prod(self.position_shape)
+        self.step_size = math.prod(drawn_together)
+        self.resolution = self.head.resolution
+        self.ordering = orderings.get(ordering, self.num_steps)
+        self._is_natural = bool((self.ordering == np.arange(self.num_steps)).all())
+        self._inverse_ordering = np.argsort(self.ordering)
+
+    @staticmethod
+    def from_layers(layers, *, event_shape, head="bernoulli", condition_shape=None, **kwargs):
+        """A model from a chain of causal layers; see `LayeredModel`."""
+        return LayeredModel(event_shape, layers=layers, head=head, condition_shape=condition_shape, **kwargs)
+
+    # The conditionals.
+
+    def start(self, batch_size, condition=None):
+        """State before the first step."""
+        raise NotImplementedError(f"{type(self).__name__} has no `start` and `step`; draw by 'parallel' or 'full'.")
+
+    def step(self, state, t, previous):
+        """Parameters of step `t`, and the next state."""
+        raise NotImplementedError(f"{type(self).__name__} has no `start` and `step`; draw by 'parallel' or 'full'.")
+
+    @property
+    def steppable(self):
+        """Whether the model can compute its conditionals one at a time."""
+        return type(self).step is not AutoregressiveModel.step
+
+    def to_steps(self, x, values_in=True):
+        """Unrolls `(batch, *event_shape)` to `(batch, num_steps, *head.event_shape)`.
+
+        Parameters, of shape `(batch, *positions, num_params)`, unroll as well, with `values_in=False`.
+        """
+        inner = self.head.event_shape if values_in else (self.head.num_params,)
+        x = ops.reshape(x, (-1, self.num_steps, *inner))
+        return x if self._is_natural else ops.take(x, self.ordering, axis=1)
+
+    def from_steps(self, x):
+        """Undoes `to_steps`, for values and for parameters."""
+        if not self._is_natural:
+            x = ops.take(x, self._inverse_ordering, axis=1)
+        return ops.reshape(x, (-1, *self.position_shape, *x.shape[2:]))
+
+    def encode_steps(self, x):
+        """Events as a network's inputs, unrolled: `(batch, num_steps, step_size)`."""
+        return ops.reshape(self.to_steps(self.head.encode(x)), (-1, self.num_steps, self.step_size))
+
+    def encode_previous(self, previous):
+        """What was drawn in one step as a network's input: `(batch, step_size)`."""
+        return ops.reshape(self.head.encode(previous), (-1, self.step_size))
+
+    # Scores.
+
+    def conditional_log_prob(self, x, condition=None):
+        """Log-probability of each step given those before it: float32 tensor of shape `(batch, *positions)`."""
+        return self._conditional_log_prob(self(x, condition), x)
+
+    def _conditional_log_prob(self, params, x):
+        return self.head.log_prob(ops.cast(params, "float32"), x)
+
+    def _log_prob(self, outputs, x):
+        steps = ops.reshape(self._conditional_log_prob(outputs, x), (-1, self.num_steps))
+        return ops.sum(steps, axis=1)
+
+    # Draws.
+
+    def sample(self, num_samples=1, condition=None, *, method="auto", temperature=1.0, **kwargs):
+        """Draws events.
+
+        Event 7 of a seed is the same event whatever the method, the batch size and
+        the number of samples, on every backend; except that where a uniform falls
+        within rounding of an edge between two values, backends may differ there.
+
+        Args:
+            num_samples: How many events to draw.
+            condition: Array of shape `(num_samples, *condition_shape)`, or of shape
+                `condition_shape`: one for all.
+            method: `"stepwise"`: by `start` and `step`, at the arithmetic of about one
+                whole pass. `"parallel"`: all positions at once, repeated until nothing
+                changes. `"full"`: a whole pass for each position. `"auto"`: stepwise
+                where the model can, else parallel.
+            temperature: Draws each step from the distribution proportional to
+                `p ** (1 / temperature)`.
+            **kwargs: `seed`, `batch_size`, `return_log_prob` and `verbose`, as in
+                `DensityModel.sample`.
+
+        Returns:
+            Array of shape `(num_samples, *event_shape)`; with `return_log_prob=True` the
+            pair of it and the log-probabilities that the events were drawn with
+            (at another temperature than 1 these are not `score_samples`).
+        """
+        if not temperature > 0:
+            raise ValueError(f"`temperature` must be positive. Received: temperature={temperature!r}.")
+        if method == "auto":
+            method = "stepwise" if self.steppable else "parallel"
+        if method not in ("stepwise", "parallel", "full"):
+            raise ValueError(
+                f"`method` must be 'auto', 'stepwise', 'parallel' or 'full'. Received: method={method!r}."
+            )
+        if method == "stepwise" and not self.steppable:
+            raise ValueError(f"`method` must not be 'stepwise': {self.name} has a part without `step`.")
+        return super().sample(num_samples, condition, method=method, temperature=temperature, **kwargs)
+
+    def _sample_batch(self, seed, first_event, batch_size, condition, progress, *, method, temperature):
+        uniforms = noise.uniforms(seed, first_event, batch_size, self.num_steps, self.head.num_uniforms)
+        temperature = np.float32(temperature)
+        if method == "parallel":
+            values, log_prob, _ = decoding.compiled(self, decoding.parallel)(uniforms, temperature, *condition)
+            progress.add(batch_size)
+        else:
+            carry = decoding.compiled(self, decoding.begin, method)(uniforms, *condition)
+            advance = decoding.compiled(self, decoding.advance, method)
+            # The loop is cut into pieces of one length only to show how far it is.
+            piece = math.ceil(self.num_steps / 20) if progress.shown else self.num_steps
+            values = []
+            for first in range(0, self.num_steps, piece):
+                last = min(first + piece, self.num_steps)
+                rows = np.resize(uniforms[first:last], (piece, *uniforms.shape[1:]))
+                drawn, carry = advance(carry, first, last, rows, temperature)
+                values.append(drawn[: last - first])
+                progress.add(batch_size * (last - first) / self.num_steps)
+            values, log_prob = ops.concatenate(values), carry["log_prob"]
+        events = self.from_steps(ops.swapaxes(values, 0, 1))
+        return ops.convert_to_numpy(events), ops.convert_to_numpy(log_prob)
+
+    # Checking and saving.
+
+    def _check_events(self, x, name="x"):
+        super()._check_events(x, name)
+        self.head.check(x, name)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "head": keras.saving.serialize_keras_object(self.head),
+            "ordering": None if self._is_natural else self.ordering.tolist(),
+        }
+
+
+@keras.saving.register_keras_serializable(package="keras_ar")
+class LayeredModel(AutoregressiveModel):
+    """A chain of causal layers as a model: `AutoregressiveModel.from_layers` makes it.
+
+    The layers see the encoded event with its positions first and features last,
+    `(batch, *positions, features)`: a trailing axis of one channel, or of the
+    channels that the head draws together, holds the features; otherwise
+    there is one. A last `Dense` makes the head's parameters. A condition enters as
+    a learned bias behind the layer that hides each position from itself. Positions
+    come in raster order.
+
+    Args:
+        event_shape: Shape of one event.
+        layers: Causal layers and Keras layers that treat every position alike; just
+            one of them is strict (mask type A).
+        head: Name, instance, class or config of a head.
+        condition_shape: Shape of the condition of one event, or `None`.
+        **kwargs: `name` and `dtype`.
+
+    Example:
+
+    >>> model = keras_ar.AutoregressiveModel.from_layers(
+    ...     [keras_ar.layers.NADEDense(units=8, outputs=4), keras.layers.ReLU()], event_shape=(6,))
+    >>> model.sample(2, seed=0).shape
+    (2, 6)
+    """
+
+    def __init__(self, event_shape, *, layers, head="bernoulli", condition_shape=None, **kwargs):
+        super().__init__(event_shape, head=head, condition_shape=condition_shape, **kwargs)
+        self.chain = [get_layer(layer) for layer in layers]
+        strict = [i for i, layer in enumerate(self.chain) if protocol.is_strict(layer)]
+        if len(strict) != 1:
+            raise ValueError(
+                "`layers` must have exactly one strict layer (mask type A), which hides each position from itself. "
+                f"Received {len(strict)} of them in {[layer.name for layer in self.chain]}."
+            )
+        self._strict_index = strict[0]
+        has_channels = self.step_size > 1 or (len(self.event_shape) > 1 and self.event_shape[-1] == 1)
+        self._inner_shape = self.event_shape if has_channels else (*self.event_shape, 1)
+
+        shape = (None, *self._inner_shape)
+        for i, layer in enumerate(self.chain):
+            if not layer.built:
+                layer.build(shape)
+            shape = layer.compute_output_shape(shape)
+            if i == self._strict_index and self.condition_shape:
+                self.condition_bias = keras.layers.Dense(shape[-1], use_bias=False, dtype=self.dtype_policy)
+        self.to_params = keras.layers.Dense(self.head.num_params, dtype=self.dtype_policy, name="to_params")
+        self.ensure_built()
+
+    def call(self, x, condition=None):
+        h = ops.reshape(self.head.encode(x), (-1, *self._inner_shape))  # (batch, *positions, features)
+        for i, layer in enumerate(self.chain):
+            h = layer(h)
+            if i == self._strict_index and condition is not None:
+                bias = self._bias_from(condition)
+                h = h + ops.reshape(bias, (-1, *(1 for _ in h.shape[1:-1]), bias.shape[-1]))
+        return ops.reshape(self.to_params(h), (-1, *self.position_shape, self.head.num_params))
+
+    @property
+    def steppable(self):
+        return all(protocol.is_steppable(layer) for layer in self.chain)
+
+    def start(self, batch_size, condition=None):
+        bias = () if condition is None else self._bias_from(condition)
+        return {"bias": bias, "layers": [protocol.start(layer, batch_size) for layer in self.chain]}
+
+    def step(self, state, t, previous):
+        h = self.encode_previous(previous)  # (batch, features)
+        states = []
+        for i, layer in enumerate(self.chain):
+            h, layer_state = protocol.step(layer, state["layers"][i], h, t)
+            states.append(layer_state)
+            if i == self._strict_index and self.condition_shape:
+                h = h + state["bias"]
+        return self.to_params(h), {"bias": state["bias"], "layers": states}
+
+    def _bias_from(self, condition):
+        return self.condition_bias(ops.reshape(condition, (-1, math.prod(self.condition_shape))))
+
+    def get_config(self):
+        config = super().get_config()
+        del config["ordering"]  # raster, always
+        return {**config, "layers": [keras.saving.serialize_keras_object(layer) for layer in self.chain]}

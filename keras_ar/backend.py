@@ -1,0 +1,96 @@
+"""The only file that asks which backend runs: what `keras.ops` has no word for."""
+
+import keras
+import numpy as np
+from keras import tree
+
+_NAME = keras.backend.backend()
+
+if _NAME == "jax":
+    import jax
+elif _NAME == "tensorflow":
+    import tensorflow as tf
+elif _NAME == "torch":
+    import torch
+
+
+def compiled(owner, function):
+    """`function`, compiled where the backend compiles loops, for use outside of training.
+
+    Compiled once per set of argument shapes. Weights of `owner` are read at each
+    call; nothing may be assigned to. On torch the function runs as it is, without
+    recording gradients.
+
+    Args:
+        owner: The layer or model whose weights `function` reads.
+        function: A pure function of tensors (nests of them as well).
+
+    Returns:
+        A function of the same arguments; NumPy arrays and Python integers welcome.
+    """
+    if _NAME == "tensorflow":
+        graph = tf.function(function, jit_compile=True, autograph=False)
+        return lambda *args: graph(*tree.map_structure(tf.convert_to_tensor, args))
+
+    if _NAME == "torch":
+
+        def without_gradients(*args):
+            with torch.no_grad():
+                return function(*tree.map_structure(_torch_argument, args))
+
+        return without_gradients
+
+    variables = owner.variables
+
+    @jax.jit
+    def pure(values, args):
+        with keras.StatelessScope(state_mapping=list(zip(variables, values, strict=True))):
+            return function(*args)
+
+    return lambda *args: pure([variable.value for variable in variables], args)
+
+
+def _torch_argument(argument):
+    # Integers stay what they are: a loop over them is a plain Python loop.
+    return argument if isinstance(argument, int) else keras.ops.convert_to_tensor(argument)
+
+
+def lookup(table, t):
+    """Entry `t` of a NumPy array of integers, as an index into a loop: a Python integer where `t` is one."""
+    if isinstance(t, int):
+        return int(table[t])
+    return keras.ops.take(np.asarray(table, "int32"), t)
+
+
+def jacobian(function, x):
+    """Jacobian of `function` at the NumPy array `x`, of shape `(*outputs, *inputs)`, as a NumPy array."""
+    x = keras.ops.convert_to_tensor(x, "float32")
+    if _NAME == "jax":
+        return np.asarray(jax.jacrev(function)(x))
+    if _NAME == "torch":
+        return keras.ops.convert_to_numpy(torch.autograd.functional.jacobian(function, x))
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        y = function(x)
+    return tape.jacobian(y, x, experimental_use_pfor=False).numpy()
+
+
+def gradients(function, variables):
+    """Gradients of the scalar `function()` with respect to Keras variables, as NumPy arrays."""
+    if _NAME == "jax":
+
+        def of_values(values):
+            with keras.StatelessScope(state_mapping=list(zip(variables, values, strict=True))):
+                return function()
+
+        found = jax.grad(of_values)([variable.value for variable in variables])
+    elif _NAME == "torch":
+        found = torch.autograd.grad(function(), [variable.value for variable in variables], allow_unused=True)
+    else:
+        with tf.GradientTape() as tape:
+            y = function()
+        found = tape.gradient(y, [variable.value for variable in variables])
+    return [
+        np.zeros(variable.shape, "float32") if gradient is None else keras.ops.convert_to_numpy(gradient)
+        for gradient, variable in zip(found, variables, strict=True)
+    ]

@@ -1,0 +1,123 @@
+"""How to draw from an autoregressive model, given noise.
+
+Three ways, one answer:
+
+- `stepwise`: `model.start` and `model.step`, one position after the other;
+- `parallel`: guess all positions, recompute all of them from the guess by one
+  whole pass, repeat until nothing changes. Position `i` is right after pass `i`
+  at the latest, because it only depends on those before it;
+- `full`: a whole pass for each position. Slow, always right: the reference.
+
+All are pure functions of tensors. Values are in step layout, shape
+`(steps, batch, *head.event_shape)`; noise has shape `(steps, batch, num_uniforms)`.
+"""
+
+from keras import ops
+
+from keras_ar import backend
+
+
+class Stepwise:
+    """Steps by the model's own `start` and `step`."""
+
+    def __init__(self, model):
+        self.start = model.start
+        self.step = model.step
+
+
+class Full:
+    """Steps by a whole pass over the model for each position."""
+
+    def __init__(self, model):
+        self.model = model
+
+    def start(self, batch_size, condition=None):
+        model = self.model
+        values = ops.zeros((batch_size, model.num_steps, *model.head.event_shape), model.head.dtype)
+        return {"values": values, "condition": () if condition is None else (condition,)}
+
+    def step(self, state, t, previous):
+        model = self.model
+        steps = ops.reshape(ops.arange(model.num_steps), (-1, *(1 for _ in model.head.event_shape)))
+        values = ops.where(steps == t - 1, ops.expand_dims(previous, 1), state["values"])
+        params = model.to_steps(model(model.from_steps(values), *state["condition"]), values_in=False)
+        return params[:, t], {**state, "values": values}
+
+
+def begin(model, stepper, noise, *condition):
+    """What the drawing of a batch carries from step to step, before the first."""
+    batch_size = noise.shape[1]
+    return {
+        "state": stepper.start(batch_size, *condition),
+        "previous": ops.zeros((batch_size, *model.head.event_shape), model.head.dtype),
+        "log_prob": ops.zeros((batch_size,), "float32"),
+    }
+
+
+def advance(model, stepper, carry, first, last, noise, temperature):
+    """Draws the steps `first, ..., last - 1`; `noise` begins with that of step `first`, and may be longer.
+
+    Returns:
+        The values, of the length of `noise`, and the carry for going on.
+    """
+    head = model.head
+
+    def body(t, loop):
+        values, carry = loop
+        params, state = stepper.step(carry["state"], t, carry["previous"])
+        params = head.temper(ops.cast(params, "float32"), temperature)
+        value = ops.cast(head.sample(params, noise[t - first]), head.dtype)
+        log_prob = carry["log_prob"] + head.log_prob(params, value)
+        start = (t - first, *(0 for _ in value.shape))
+        values = ops.slice_update(values, start, ops.expand_dims(value, 0))
+        return values, {"state": state, "previous": value, "log_prob": log_prob}
+
+    values = ops.zeros((*noise.shape[:2], *head.event_shape), head.dtype)
+    return ops.fori_loop(first, last, body, (values, carry))
+
+
+def parallel(model, noise, temperature, *condition):
+    """Draws all steps at once, by fixed-point iteration.
+
+    Returns:
+        The values, their log-probabilities, and the number of passes.
+    """
+    head = model.head
+    noise = ops.swapaxes(noise, 0, 1)  # (batch, steps, num_uniforms)
+
+    def redraw(values):
+        params = model.to_steps(model(model.from_steps(values), *condition), values_in=False)
+        params = head.temper(ops.cast(params, "float32"), temperature)
+        drawn = ops.cast(head.sample(params, noise), head.dtype)
+        return drawn, ops.sum(head.log_prob(params, drawn), axis=1)
+
+    def body(passes, values, log_prob, unchanged):
+        drawn, log_prob = redraw(values)
+        return passes + 1, drawn, log_prob, ops.all(drawn == values)
+
+    def unfinished(passes, values, log_prob, unchanged):
+        return ops.logical_not(unchanged)
+
+    batch_size, num_steps = noise.shape[:2]
+    passes, values, log_prob, _ = ops.while_loop(
+        unfinished,
+        body,
+        (
+            ops.zeros((), "int32"),
+            ops.zeros((batch_size, num_steps, *head.event_shape), head.dtype),
+            ops.zeros((batch_size,), "float32"),
+            ops.zeros((), "bool"),
+        ),
+        maximum_iterations=num_steps + 1,
+    )
+    return ops.swapaxes(values, 0, 1), log_prob, passes
+
+
+def compiled(model, function, *settings):
+    """One of the functions above, for this model, compiled once for each of its `settings` and argument shapes."""
+    key = (function.__name__, *settings)
+    if key not in model.compiled_functions:
+        steppers = {"stepwise": Stepwise, "full": Full}
+        bound = [steppers[name](model) for name in settings]
+        model.compiled_functions[key] = backend.compiled(model, lambda *args: function(model, *bound, *args))
+    return model.compiled_functions[key]

@@ -1,0 +1,294 @@
+"""DensityModel: a Keras model that is trained and judged by its exact likelihood."""
+
+import functools
+import math
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_ar import backend, noise
+
+
+@keras.saving.register_keras_serializable(package="keras_ar")
+class NegativeLogLikelihood(keras.losses.Loss):
+    """Reduces the nats of each event to a loss, with Keras' sample weights and scaling over devices."""
+
+    def call(self, y_true, y_pred):
+        return y_pred
+
+
+class DensityModel(keras.Model):
+    """Base of all models: an event goes in, its exact log-likelihood comes out.
+
+    A subclass implements `call`, which computes whatever describes the
+    distribution, `_log_prob`, which scores events by it, and `_sample_batch`.
+    From these the base class makes training, evaluation, scoring and sampling.
+
+    A batch is an array of events, or the pair `(events, conditions)` where the
+    model has a `condition_shape`; that holds for `fit` and `evaluate`, too.
+
+    Args:
+        event_shape: Shape of one event: an integer, or a tuple such as `(28, 28, 1)`.
+        condition_shape: Shape of the condition of one event: an integer or a tuple
+            such as `(10,)`; `None` for a model without condition.
+        **kwargs: `name` and `dtype`, as in every Keras model.
+    """
+
+    resolution = 1.0
+
+    def __init__(self, event_shape, *, condition_shape=None, **kwargs):
+        super().__init__(autocast=False, **kwargs)
+        self.event_shape = _shape(event_shape, "event_shape")
+        self.condition_shape = None if condition_shape is None else _shape(condition_shape, "condition_shape")
+        self.num_dims = math.prod(self.event_shape)
+        self._reduce_nats = NegativeLogLikelihood()
+        self._bits_per_dim = keras.metrics.Mean(name="bits_per_dim")
+
+    # Pieces of a graph: tensors in, tensors out.
+
+    def __call__(self, x, condition=None, **kwargs):
+        x, *condition = self._unpack(x, condition)
+        return super().__call__(x, *condition, **kwargs)
+
+    def stateless_call(self, trainable_variables, non_trainable_variables, x, condition=None, **kwargs):
+        # The trainer on JAX comes in here, past `__call__`.
+        x, *condition = self._unpack(x, condition)
+        return super().stateless_call(trainable_variables, non_trainable_variables, x, *condition, **kwargs)
+
+    def _unpack(self, x, condition):
+        """Events, and the condition if there is one, from the two forms that a batch may have."""
+        if condition is None and isinstance(x, tuple | list):
+            x, condition = _pair(x)
+        self._check_condition_is_due(condition)
+        _check_shape(x, self.event_shape, "x")
+        if condition is None:
+            return (x,)
+        _check_shape(condition, self.condition_shape, "condition")
+        return x, condition
+
+    def log_prob(self, x, condition=None):
+        """Log-likelihood of each event in nats: float32 tensor of shape `(batch,)`, differentiable."""
+        return self._log_prob(self(x, condition), x)
+
+    def _log_prob(self, outputs, x):
+        """Scores events by what `call` computed for them."""
+        raise NotImplementedError
+
+    # Training.
+
+    def compile(self, optimizer="adam", loss=None, **kwargs):
+        """As in every Keras model, without a loss: it is the negative log-likelihood."""
+        if loss is not None:
+            raise ValueError(
+                f"`loss` must be None: the loss of a {type(self).__name__} is its negative log-likelihood. "
+                f"Received: loss={loss!r}."
+            )
+        super().compile(optimizer=optimizer, loss=None, **kwargs)
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        """Nats per event, and whatever regularizers add."""
+        events = x[0] if isinstance(x, tuple | list) else x
+        nats = -self._log_prob(y_pred, events)
+        self._bits_per_dim.update_state(self._to_bits_per_dim(nats), sample_weight)
+        loss = self._reduce_nats(nats, nats, sample_weight=sample_weight)
+        for extra in self.losses:
+            loss = loss + self._aggregate_additional_loss(extra)
+        return loss
+
+    def fit(self, x=None, y=None, *args, sample_weight=None, **kwargs):
+        """As in every Keras model; `x` is an array of events, a pair with conditions, or any dataset of such."""
+        self.ensure_built()
+        self._check_arrays(x)
+        return super().fit(x, _target(x, y, sample_weight), *args, sample_weight=sample_weight, **kwargs)
+
+    def evaluate(self, x=None, y=None, *args, sample_weight=None, **kwargs):
+        """As in every Keras model: `loss` is in nats per event."""
+        self.ensure_built()
+        self._check_arrays(x)
+        return super().evaluate(x, _target(x, y, sample_weight), *args, sample_weight=sample_weight, **kwargs)
+
+    def _to_bits_per_dim(self, nats):
+        return nats / (self.num_dims * math.log(2.0)) - math.log2(self.resolution)
+
+    # Drivers: NumPy in, NumPy out.
+
+    def score_samples(self, x, condition=None, *, batch_size=256, verbose=0):
+        """Log-likelihood of each event in nats.
+
+        Args:
+            x: Array of shape `(events, *event_shape)`.
+            condition: Array of shape `(events, *condition_shape)`.
+            batch_size: How many events are scored at a time; the last batch is
+                padded, so that no number of events compiles anything anew.
+            verbose: 1 for a progress bar.
+
+        Returns:
+            float32 array of shape `(events,)`.
+        """
+        self.ensure_built()
+        x = np.asarray(x)
+        self._check_events(x)
+        arrays = [x, *self._check_condition(condition, len(x))]
+        log_prob = self.compiled_functions.setdefault("log_prob", backend.compiled(self, self.log_prob))
+        progress = Progress(len(x), verbose)
+        scores = []
+        for first in range(0, len(x), batch_size):
+            batch = [array[first : first + batch_size] for array in arrays]
+            score = ops.convert_to_numpy(log_prob(*[_pad(array, batch_size) for array in batch]))
+            scores.append(score[: len(batch[0])])
+            progress.add(len(batch[0]))
+        return np.concatenate(scores)
+
+    def sample(
+        self, num_samples=1, condition=None, *, seed=None, batch_size=64, return_log_prob=False, verbose=0, **options
+    ):
+        """Draws events.
+
+        Event 7 of a seed is the same event whatever the batch size and the
+        number of samples.
+
+        Args:
+            num_samples: How many events to draw.
+            condition: Array of shape `(num_samples, *condition_shape)`, or of shape
+                `condition_shape`: one for all.
+            seed: Integer from 0 to 2**64 - 1; `None` for a fresh one.
+            batch_size: How many events are drawn at a time; the last batch is
+                padded, so that no number of samples compiles anything anew.
+            return_log_prob: Whether to return the log-probabilities with which the
+                events were drawn, as well.
+            verbose: 1 for a progress bar.
+            **options: What the kind of model offers besides.
+
+        Returns:
+            Array of shape `(num_samples, *event_shape)`, or the pair of it and the
+            float32 array of log-probabilities.
+        """
+        if isinstance(num_samples, bool) or not isinstance(num_samples, int | np.integer) or num_samples < 0:
+            raise ValueError(f"`num_samples` must be an integer of at least 0. Received: num_samples={num_samples!r}.")
+        seed = noise.check_seed(seed)
+        self.ensure_built()
+        condition = self._check_condition(condition, num_samples, broadcast=True)
+        progress = Progress(num_samples, verbose)
+        events, log_probs = [], []
+        # Nothing asked for still tells shape and dtype: a batch is drawn and cut to nothing.
+        for first in range(0, max(num_samples, 1), batch_size):
+            size = min(batch_size, num_samples - first)
+            batch = [_pad(array[first : first + batch_size], batch_size) for array in condition]
+            event, log_prob = self._sample_batch(seed, first, batch_size, batch, progress, **options)
+            events.append(event[:size])
+            log_probs.append(log_prob[:size])
+        events = np.concatenate(events)
+        return (events, np.concatenate(log_probs)) if return_log_prob else events
+
+    def _sample_batch(self, seed, first_event, batch_size, condition, progress, **options):
+        """Draws the events `first_event, ...` of a seed: NumPy arrays of events and of log-probabilities."""
+        raise NotImplementedError
+
+    # Building, checking, saving.
+
+    def ensure_built(self):
+        """Makes all weights now, outside of any compiled function. The models of keras_ar do so when constructed."""
+        if not self.built:
+            condition = self.condition_shape and keras.KerasTensor((None, *self.condition_shape))
+            self(keras.KerasTensor((None, *self.event_shape)), condition)
+
+    def build_from_config(self, config):
+        self.ensure_built()
+
+    @functools.cached_property
+    def compiled_functions(self):
+        """What this model has compiled so far, by name. A plain dict that Keras does not track."""
+        return {}
+
+    def get_config(self):
+        config = super().get_config()
+        return {**config, "event_shape": self.event_shape, "condition_shape": self.condition_shape}
+
+    def _check_arrays(self, x):
+        """Checks what is given as arrays; batches of a dataset are checked for their shape as they come."""
+        events, condition = _pair(x) if isinstance(x, tuple | list) else (x, None)
+        if isinstance(events, np.ndarray) or ops.is_tensor(events):
+            self._check_events(ops.convert_to_numpy(events))
+            self._check_condition(condition, len(events))
+
+    def _check_events(self, x, name="x"):
+        _check_shape(x, self.event_shape, name)
+        if len(x) == 0:
+            raise ValueError(f"`{name}` must hold at least one event. Received: {name}.shape={x.shape}.")
+
+    def _check_condition_is_due(self, condition):
+        if (condition is None) != (self.condition_shape is None):
+            raise ValueError(
+                f"`condition` must be given if and only if the model has a `condition_shape`. Received: "
+                f"condition={'None' if condition is None else 'an array'}, condition_shape={self.condition_shape}."
+            )
+
+    def _check_condition(self, condition, num_events, broadcast=False):
+        """The condition as a list of one array, or of none."""
+        self._check_condition_is_due(condition)
+        if condition is None:
+            return []
+        array = np.asarray(ops.convert_to_numpy(condition), "float32")
+        if broadcast and array.shape == self.condition_shape:
+            array = np.broadcast_to(array, (num_events, *array.shape))
+        if array.shape != (num_events, *self.condition_shape):
+            raise ValueError(
+                f"`condition` must have shape {(num_events, *self.condition_shape)}: one for each event. "
+                f"Received: condition.shape={array.shape}."
+            )
+        if not np.isfinite(array).all():
+            raise ValueError("`condition` must be finite. Received NaN or infinite entries.")
+        return [array]
+
+
+class Progress:
+    """A bar over the events of a driver; silent unless `verbose`."""
+
+    def __init__(self, num_events, verbose):
+        self._bar = keras.utils.Progbar(num_events, unit_name="event") if verbose else None
+        self.shown = bool(verbose)
+        self._done = 0.0
+        self._num_events = num_events
+
+    def add(self, events):
+        """Moves on by so many events, or parts of one."""
+        self._done = min(self._done + events, self._num_events)
+        if self._bar:
+            self._bar.update(int(self._done + 1e-6))
+
+
+def _shape(shape, name):
+    shape = (shape,) if isinstance(shape, int) else tuple(shape)
+    if not shape or not all(isinstance(size, int | np.integer) and size > 0 for size in shape):
+        raise ValueError(f"`{name}` must be a positive integer or a tuple of such. Received: {name}={shape}.")
+    return tuple(int(size) for size in shape)
+
+
+def _pair(x):
+    if len(x) != 2:
+        raise ValueError(f"A batch must be events, or the pair (events, conditions). Received {len(x)} arrays.")
+    return x
+
+
+def _check_shape(x, shape, name):
+    found = tuple(x.shape)
+    if len(found) != len(shape) + 1 or any(a is not None and a != b for a, b in zip(found[1:], shape, strict=True)):
+        raise ValueError(
+            f"`{name}` must have shape (batch, {', '.join(map(str, shape))}). Received: {name}.shape={found}."
+        )
+
+
+def _target(x, y, sample_weight):
+    # Keras drops sample weights that come without targets.
+    if y is None and sample_weight is not None:
+        return x[0] if isinstance(x, tuple | list) else x
+    return y
+
+
+def _pad(array, length):
+    missing = length - len(array)
+    if missing == 0:
+        return array
+    filler = array[-1:] if len(array) else np.zeros((1, *array.shape[1:]), array.dtype)
+    return np.concatenate([array, np.repeat(filler, missing, axis=0)])

@@ -1,0 +1,66 @@
+"""Categorical head."""
+
+import keras
+from keras import ops
+
+from keras_ar.heads.head import Head
+from keras_ar.numerics import inverse_cdf
+
+
+@keras.saving.register_keras_serializable(package="keras_ar")
+class Categorical(Head):
+    """Integers `0, ..., num_levels - 1`, by one logit each.
+
+    Args:
+        num_levels: Number of levels, at least 2. Grey values of an image have 256.
+
+    Example:
+
+    >>> head = keras_ar.heads.Categorical(4)
+    >>> uniform = np.zeros((1, 4), "float32")
+    >>> round(float(head.log_prob(uniform, np.array([2]))[0]), 4)  # -log 4
+    -1.3863
+    """
+
+    def __init__(self, num_levels=256):
+        if isinstance(num_levels, bool) or not isinstance(num_levels, int) or num_levels < 2:
+            raise ValueError(f"`num_levels` must be an integer of at least 2. Received: num_levels={num_levels!r}.")
+        self.num_levels = num_levels
+        self.num_params = num_levels
+
+    def encode(self, x):
+        """Scales the levels to the range from -1 to 1."""
+        return ops.cast(x, "float32") * (2.0 / (self.num_levels - 1)) - 1.0
+
+    def log_prob(self, params, x):
+        """Log-probability of `x` in nats."""
+        index = ops.expand_dims(ops.cast(x, "int32"), -1)
+        chosen = ops.take_along_axis(params, index, axis=-1)[..., 0]
+        return chosen - ops.logsumexp(params, axis=-1)
+
+    def sample(self, params, uniforms):
+        """The level at which the cumulative probability passes the uniform."""
+        return inverse_cdf(params, uniforms[..., 0])
+
+    def mean(self, params):
+        """Expected level, a real number."""
+        levels = ops.arange(self.num_levels, dtype="float32")
+        return ops.sum(ops.softmax(params, axis=-1) * levels, axis=-1)
+
+    def mode(self, params):
+        """Most probable level."""
+        return ops.cast(ops.argmax(params, axis=-1), "int32")
+
+    def cdf(self, params, x):
+        """Probability of a level of at most `x`."""
+        levels = ops.arange(self.num_levels, dtype="float32")
+        at_most = ops.cast(levels <= ops.expand_dims(ops.cast(x, "float32"), -1), "float32")
+        return ops.sum(ops.softmax(params, axis=-1) * at_most, axis=-1)
+
+    def temper(self, params, temperature):
+        """Divides the logits by the temperature."""
+        return params / temperature
+
+    def get_config(self):
+        """Arguments of the constructor."""
+        return {"num_levels": self.num_levels}

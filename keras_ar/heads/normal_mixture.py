@@ -1,0 +1,109 @@
+"""Mixture of normal distributions as a head."""
+
+import math
+from statistics import NormalDist
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_ar.heads.head import Head
+from keras_ar.numerics import bounded_exp, inverse_cdf, normal_cdf, normal_log_density, normal_quantile
+
+
+@keras.saving.register_keras_serializable(package="keras_ar")
+class NormalMixture(Head):
+    """Real values, by a mixture of normal distributions; with it NADE is RNADE.
+
+    Each component has a logit, a mean and a log-scale. Means are counted from
+    fixed, evenly spread anchors, so that components differ from the start.
+    Units, `loc`, `scale` and `resolution` are those of `Normal`.
+
+    Args:
+        num_components: Number of components.
+        loc: Mean of the data, roughly.
+        scale: Standard deviation of the data, roughly.
+        resolution: Spacing of the grid that the data were measured on; used for
+            `bits_per_dim` only.
+
+    Example:
+
+    >>> head = keras_ar.heads.NormalMixture(num_components=5)
+    >>> head.num_params
+    15
+
+    Reference:
+        [Uria et al., 2013](https://arxiv.org/abs/1306.0186), RNADE.
+    """
+
+    num_uniforms = 2  # one picks the component, one the value
+
+    def __init__(self, num_components=10, loc=0.0, scale=1.0, resolution=1.0):
+        if isinstance(num_components, bool) or not isinstance(num_components, int) or num_components < 1:
+            raise ValueError(
+                f"`num_components` must be a positive integer. Received: num_components={num_components!r}."
+            )
+        for name, value in (("scale", scale), ("resolution", resolution)):
+            if not value > 0:
+                raise ValueError(f"`{name}` must be positive. Received: {name}={value!r}.")
+        self.num_components = num_components
+        self.num_params = 3 * num_components
+        self.loc = float(loc)
+        self.scale = float(scale)
+        self.resolution = float(resolution)
+        quantiles = (np.arange(num_components) + 0.5) / num_components
+        self._anchors = np.array([NormalDist().inv_cdf(q) for q in quantiles], "float32")
+
+    def encode(self, x):
+        """Standardises by `loc` and `scale`."""
+        return (ops.cast(x, "float32") - self.loc) / self.scale
+
+    def log_prob(self, params, x):
+        """Log-density of `x`, in nats per unit of the data."""
+        logits, means, scales = self._components(params)
+        densities = normal_log_density(ops.expand_dims(self.encode(x), -1), means, scales)
+        return ops.logsumexp(ops.log_softmax(logits, axis=-1) + densities, axis=-1) - math.log(self.scale)
+
+    def sample(self, params, uniforms):
+        """One uniform picks the component, the other its quantile."""
+        logits, means, scales = self._components(params)
+        component = ops.expand_dims(inverse_cdf(logits, uniforms[..., 0]), -1)
+        mean = ops.take_along_axis(means, component, axis=-1)[..., 0]
+        scale = ops.take_along_axis(scales, component, axis=-1)[..., 0]
+        return self.loc + self.scale * normal_quantile(uniforms[..., 1], mean, scale)
+
+    def mean(self, params):
+        """The mean of the mixture."""
+        logits, means, _ = self._components(params)
+        return self.loc + self.scale * ops.sum(ops.softmax(logits, axis=-1) * means, axis=-1)
+
+    def mode(self, params):
+        """The mean of the component with the highest peak: the mode, if the components lie well apart."""
+        logits, means, scales = self._components(params)
+        highest = ops.argmax(ops.log_softmax(logits, axis=-1) - ops.log(scales), axis=-1)
+        peak = ops.take_along_axis(means, ops.expand_dims(ops.cast(highest, "int32"), -1), axis=-1)[..., 0]
+        return self.loc + self.scale * peak
+
+    def cdf(self, params, x):
+        """Probability of a value of at most `x`."""
+        logits, means, scales = self._components(params)
+        below = normal_cdf(ops.expand_dims(self.encode(x), -1), means, scales)
+        return ops.sum(ops.softmax(logits, axis=-1) * below, axis=-1)
+
+    def temper(self, params, temperature):
+        """Tempers the choice of the component and each component: close to, not exactly, a power of the density."""
+        logits, means, log_scales = ops.split(params, 3, axis=-1)
+        return ops.concatenate([logits / temperature, means, log_scales + 0.5 * ops.log(temperature)], axis=-1)
+
+    def get_config(self):
+        """Arguments of the constructor."""
+        return {
+            "num_components": self.num_components,
+            "loc": self.loc,
+            "scale": self.scale,
+            "resolution": self.resolution,
+        }
+
+    def _components(self, params):
+        logits, means, log_scales = ops.split(params, 3, axis=-1)
+        return logits, ops.add(means, self._anchors), bounded_exp(log_scales)

@@ -1,0 +1,24 @@
+"""Causal layers: an output sees only what comes earlier."""
+
+from keras_ar import registry
+from keras_ar.layers.masked_dense import MaskedDense
+from keras_ar.layers.nade_dense import NADEDense
+from keras_ar.layers.triangular_dense import TriangularDense
+
+__all__ = ["MaskedDense", "NADEDense", "TriangularDense", "get"]
+
+
+def get(identifier, **kwargs):
+    """A causal layer by name, or from an instance, a class or a config.
+
+    Args:
+        identifier: `"masked_dense"`, `"dist-name:name"` for a plugin's, a Keras
+            layer, a class of one, or `{"class_name": ..., "config": ...}`.
+        **kwargs: Arguments of the layer, where it is yet to be made.
+
+    Example:
+
+    >>> keras_ar.layers.get("triangular_dense", units=1).units
+    1
+    """
+    return registry.get("layers", identifier, **kwargs)

@@ -1,0 +1,127 @@
+"""The layers of NADE: one small network for each position, all sharing one kernel."""
+
+import keras
+import numpy as np
+from keras import ops
+
+
+@keras.saving.register_keras_serializable(package="keras_ar")
+class NADEDense(keras.layers.Layer):
+    """One hidden layer for each position, over all strictly earlier positions, and its outputs.
+
+    Position `i` has the hidden units `h_i = activation(c + sum_{j<i} x_j W_j)` and
+    the outputs `h_i V_i + b_i`. Because `W` and `c` are shared, the activation of
+    a position is that of the one before plus one row: a likelihood costs what a
+    single hidden layer costs.
+
+    In `call` the positions are taken in blocks: inside a block the running sums
+    are one product with a strictly triangular matrix, and only the activation at
+    the block's end is carried on. So memory holds `block` positions, not all.
+
+    Args:
+        units: Positive integer, the number of hidden units.
+        outputs: Positive integer, the number of outputs of each position.
+        activation: Activation function of the hidden units.
+        block: How many positions are computed together.
+        kernel_initializer: Initializer of `W` and `V`.
+
+    Call arguments:
+        inputs: Tensor of shape `(batch, positions, features)`.
+        context: Optional tensor of shape `(batch, units)`, added to the activation
+            before the first position.
+
+    Returns:
+        Tensor of shape `(batch, positions, outputs)`.
+
+    Example:
+
+    >>> layer = keras_ar.layers.NADEDense(units=8, outputs=1)
+    >>> layer(np.ones((1, 6, 1))).shape[1:] == (6, 1)
+    True
+    >>> layer.count_params()  # 2 n d + n + d for d = 6 positions and n = 8 units
+    110
+
+    Reference:
+        [Larochelle & Murray, 2011](https://proceedings.mlr.press/v15/larochelle11a.html).
+    """
+
+    strict = True
+
+    def __init__(self, units, outputs, activation="sigmoid", block=56, kernel_initializer="glorot_uniform", **kwargs):
+        super().__init__(**kwargs)
+        self.units = units
+        self.outputs = outputs
+        self.activation = keras.activations.get(activation)
+        self.block = block
+        self.kernel_initializer = keras.initializers.get(kernel_initializer)
+
+    def build(self, inputs_shape, context_shape=None):
+        n, f = inputs_shape[-2:]
+        self.positions, self.features = n, f
+        # Drawn as matrices, so that an initializer counts the right fans.
+        into, out = (n * f, self.units), (n * self.outputs, self.units)
+        self.kernel = self.add_weight(into, self.kernel_initializer, name="kernel")  # W
+        self.bias = self.add_weight((self.units,), "zeros", name="bias")  # c
+        self.output_kernel = self.add_weight(out, self.kernel_initializer, name="output_kernel")  # V
+        self.output_bias = self.add_weight((n, self.outputs), "zeros", name="output_bias")  # b
+
+    def call(self, inputs, context=None):
+        n, f, h = self.positions, self.features, self.units
+        kernel = ops.reshape(self.kernel, (n, f, h))
+        output_kernel = ops.reshape(self.output_kernel, (n, self.outputs, h))
+        activation = ops.zeros((ops.shape(inputs)[0], h), self.compute_dtype) + self.bias  # (batch, units)
+        if context is not None:
+            activation = activation + context
+
+        outputs = []
+        for first in range(0, n, self.block):
+            last = min(first + self.block, n)
+            size = last - first
+            x = inputs[:, first:last]  # (batch, size, features)
+            rows = ops.reshape(kernel[first:last], (size * f, h))
+            earlier = np.tri(size, k=-1, dtype="float32")[None, :, :, None]  # (1, to, from, 1)
+            seen = ops.expand_dims(x, 1) * ops.cast(earlier, self.compute_dtype)  # (batch, to, from, features)
+            inside = ops.matmul(ops.reshape(seen, (-1, size * f)), rows)
+            hidden = self.activation(ops.expand_dims(activation, 1) + ops.reshape(inside, (-1, size, h)))
+            outputs.append(self._read_out(hidden, output_kernel[first:last]))
+            activation = activation + ops.matmul(ops.reshape(x, (-1, size * f)), rows)
+        return ops.concatenate(outputs, axis=1) + self.output_bias
+
+    def _read_out(self, hidden, kernel):
+        """`(batch, size, units), (size, outputs, units) -> (batch, size, outputs)`."""
+        return ops.einsum("bsh,soh->bso", hidden, kernel)
+
+    def start(self, batch_size, context=None):
+        n, f, h = self.positions, self.features, self.units
+        activation = ops.zeros((batch_size, h), self.compute_dtype) + self.bias
+        if context is not None:
+            activation = activation + context
+        # Row 0 stands for "before the first position": there is nothing to add yet.
+        kernel = ops.pad(ops.reshape(self.kernel, (n, f, h)), [[1, 0], [0, 0], [0, 0]])
+        return {
+            "activation": activation,
+            "kernel": ops.cast(kernel, self.compute_dtype),
+            "output_kernel": ops.cast(
+                ops.reshape(self.output_kernel, (n, self.outputs, h)), self.compute_dtype
+            ),
+        }
+
+    def step(self, state, x, t):
+        activation = state["activation"] + ops.matmul(ops.cast(x, self.compute_dtype), state["kernel"][t])
+        hidden = self.activation(activation)
+        outputs = ops.matmul(hidden, ops.transpose(state["output_kernel"][t]))
+        outputs = outputs + ops.convert_to_tensor(self.output_bias)[t]
+        return outputs, {**state, "activation": activation}
+
+    def compute_output_shape(self, inputs_shape, context_shape=None):
+        return (*inputs_shape[:-1], self.outputs)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "units": self.units,
+            "outputs": self.outputs,
+            "activation": keras.activations.serialize(self.activation),
+            "block": self.block,
+            "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
+        }

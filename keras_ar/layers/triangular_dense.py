@@ -1,0 +1,103 @@
+"""Dense layer over positions that sees strictly earlier ones, without a wasted weight."""
+
+import keras
+import numpy as np
+from keras import ops
+
+
+@keras.saving.register_keras_serializable(package="keras_ar")
+class TriangularDense(keras.layers.Layer):
+    """Dense layer over positions: each sees all features of all strictly earlier positions.
+
+    This is a fully visible sigmoid belief network as a layer. For `n` positions
+    the kernel of `n (n - 1) / 2` entries (times features times units) is held
+    folded: row `i` of a strict triangle has `i` entries, so rows `i` and
+    `n - i` (or `n - 1 - i`) together fill one row of a rectangle.
+
+    Args:
+        units: Positive integer, the number of outputs of each position.
+        kernel_initializer: Initializer of the folded kernel.
+        bias_initializer: Initializer of the bias.
+
+    Call arguments:
+        inputs: Tensor of shape `(batch, positions, features)`.
+
+    Returns:
+        Tensor of shape `(batch, positions, units)`.
+
+    Example:
+
+    >>> layer = keras_ar.layers.TriangularDense(1)
+    >>> layer(np.ones((1, 6, 1))).shape[1:] == (6, 1)
+    True
+    >>> layer.count_params()  # 6 * 7 / 2
+    21
+
+    Reference:
+        [Frey et al., 1996](https://papers.nips.cc/paper/1153), fully visible networks.
+    """
+
+    strict = True
+
+    def __init__(self, units, kernel_initializer="zeros", bias_initializer="zeros", **kwargs):
+        super().__init__(**kwargs)
+        self.units = units
+        self.kernel_initializer = keras.initializers.get(kernel_initializer)
+        self.bias_initializer = keras.initializers.get(bias_initializer)
+
+    def build(self, input_shape):
+        self.positions, self.features = input_shape[-2:]
+        n = self.positions
+        # With an even number of positions the empty row 0 is folded along with the last; with an odd one it is left out.
+        self._long = n - 1 if n % 2 == 0 else n
+        folded = (n // 2, self._long, self.features * self.units)
+        self.kernel = self.add_weight(folded, self.kernel_initializer, name="kernel")
+        self.bias = self.add_weight((n, self.units), self.bias_initializer, name="bias")
+        self._columns = np.arange(self._long)[None, :, None]
+        self._cut = self._long - np.arange(n // 2)[:, None, None] - n % 2  # where a row of the rectangle changes owner
+
+    def unfolded_kernel(self):
+        """The kernel as a tensor of shape `(positions, features, positions, units)`: from, to."""
+        n, f, u = self.positions, self.features, self.units
+        kernel = ops.convert_to_tensor(self.kernel)
+        kernel = ops.cast(kernel, self.compute_dtype)
+        belongs_below = ops.cast(self._columns < self._cut, kernel.dtype)
+        below = ops.flip(kernel * belongs_below, axis=0)  # the longer rows, rising
+        above = ops.flip(kernel * (1 - belongs_below), axis=1)  # the shorter rows, rising
+        rows = ops.concatenate([above, below], axis=0)
+        rows = ops.pad(rows, [[n % 2, 0], [0, n - self._long], [0, 0]])  # (to, from, features * units)
+        return ops.transpose(ops.reshape(rows, (n, n, f, u)), (1, 2, 0, 3))
+
+    def call(self, inputs):
+        n, f, u = self.positions, self.features, self.units
+        kernel = ops.reshape(self.unfolded_kernel(), (n * f, n * u))
+        outputs = ops.matmul(ops.reshape(inputs, (-1, n * f)), kernel)
+        return ops.reshape(outputs, (-1, n, u)) + self.bias
+
+    def start(self, batch_size):
+        n, f, u = self.positions, self.features, self.units
+        # Slot 0 of what is seen stands for "before the first position": its weights are zero.
+        kernel = ops.pad(ops.transpose(self.unfolded_kernel(), (2, 3, 0, 1)), [[0, 0], [0, 0], [1, 0], [0, 0]])
+        return {
+            "kernel": ops.reshape(kernel, (n, u, (n + 1) * f)),
+            "seen": ops.zeros((n + 1, f, batch_size), self.compute_dtype),
+        }
+
+    def step(self, state, x, t):
+        kernel = state["kernel"]
+        x = ops.expand_dims(ops.transpose(ops.cast(x, self.compute_dtype)), 0)  # (1, features, batch)
+        seen = ops.slice_update(state["seen"], (t, 0, 0), x)
+        rows = ops.reshape(seen, (kernel.shape[2], -1))
+        outputs = ops.transpose(ops.matmul(kernel[t], rows)) + ops.convert_to_tensor(self.bias)[t]
+        return outputs, {"kernel": kernel, "seen": seen}
+
+    def compute_output_shape(self, input_shape):
+        return (*input_shape[:-1], self.units)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "units": self.units,
+            "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
+            "bias_initializer": keras.initializers.serialize(self.bias_initializer),
+        }

@@ -1,0 +1,24 @@
+"""Models: one file each, read from top to bottom."""
+
+from keras_ar import registry
+from keras_ar.models.fvsbn import FVSBN
+from keras_ar.models.made import MADE
+from keras_ar.models.nade import NADE
+
+__all__ = ["FVSBN", "MADE", "NADE", "get"]
+
+
+def get(identifier, **kwargs):
+    """A model by name, or from an instance, a class or a config.
+
+    Args:
+        identifier: `"made"`, `"dist-name:name"` for a plugin's, a `DensityModel`, a
+            subclass of it, or `{"class_name": ..., "config": ...}`.
+        **kwargs: Arguments of the model, where it is yet to be made.
+
+    Example:
+
+    >>> keras_ar.models.get("nade", event_shape=(4,), units=3).units
+    3
+    """
+    return registry.get("models", identifier, **kwargs)

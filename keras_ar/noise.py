@@ -1,0 +1,67 @@
+"""Everything random that is not a weight, from integer seeds and Philox's raw bits.
+
+NumPy promises the raw bits of a bit generator across its versions, but not what
+`Generator` makes of them. So a seed in a config means the same draws, orderings
+and masks for ever, on every backend.
+"""
+
+import random
+
+import numpy as np
+
+# Events use the streams 0, 1, 2, ... of a seed; what a model is made of uses streams counted from the other end.
+_LAST_STREAM = 2**64 - 1
+
+
+def check_seed(seed):
+    """Returns `seed` as an integer; `None` becomes a fresh one, which follows `keras.utils.set_random_seed`."""
+    if seed is None:
+        return random.getrandbits(63)
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or not 0 <= seed < 2**64:
+        raise ValueError(f"`seed` must be an integer from 0 to 2**64 - 1, or None. Received: seed={seed!r}.")
+    return int(seed)
+
+
+def _raw_bits(seed, stream, count):
+    return np.random.Philox(key=np.array([seed, stream], dtype="uint64")).random_raw(count)
+
+
+def uniforms(seed, first_event, num_events, num_steps, num_uniforms):
+    """The noise that draws events `first_event, first_event + 1, ...` of a seed.
+
+    Each event has a stream of its own, so it is the same event whatever the
+    batch that it is drawn in.
+
+    Args:
+        seed: Integer from 0 to 2**64 - 1.
+        first_event: Index of the first event.
+        num_events: How many events.
+        num_steps: Steps in an event.
+        num_uniforms: Uniforms that a step consumes.
+
+    Returns:
+        float32 array of shape `(num_steps, num_events, num_uniforms)`, strictly
+        between 0 and 1: odd multiples of 2**-24, which float32 holds exactly.
+
+    Example:
+
+    >>> noise = keras_ar.noise.uniforms(seed=0, first_event=0, num_events=3, num_steps=5, num_uniforms=1)
+    >>> later = keras_ar.noise.uniforms(seed=0, first_event=2, num_events=1, num_steps=5, num_uniforms=1)
+    >>> bool((noise[:, 2:] == later).all())
+    True
+    """
+    bits = [_raw_bits(seed, first_event + i, num_steps * num_uniforms) for i in range(num_events)]
+    bits = np.reshape(bits, (num_events, num_steps, num_uniforms)).astype("uint64", copy=False)
+    centred = ((bits >> np.uint64(41)).astype("float64") + 0.5) * 2.0**-23
+    return np.ascontiguousarray(centred.transpose(1, 0, 2), dtype="float32")
+
+
+def permutation(n, seed):
+    """A random permutation of `range(n)`, as an int64 array."""
+    return np.argsort(_raw_bits(seed, _LAST_STREAM, n), kind="stable")
+
+
+def integers(low, high, count, seed, stream):
+    """`count` integers drawn uniformly from `low` to `high` inclusive; each `stream` of a seed is independent."""
+    fraction = (_raw_bits(seed, _LAST_STREAM - 1 - stream, count) >> np.uint64(11)).astype("float64") * 2.0**-53
+    return low + np.floor(fraction * (high - low + 1)).astype("int64")

@@ -1,0 +1,100 @@
+"""Which position comes when.
+
+An ordering is a permutation, as an int64 array: `ordering[t]` is the (flattened)
+position that is drawn at step `t`.
+"""
+
+import math
+
+import numpy as np
+
+from keras_ar import noise
+
+
+def natural(shape):
+    """First position first, in the order in which NumPy flattens.
+
+    Example:
+
+    >>> keras_ar.orderings.natural((2, 2)).tolist()
+    [0, 1, 2, 3]
+    """
+    return np.arange(_size(shape))
+
+
+def raster(shape):
+    """Row by row, each row from left to right, channels innermost: `natural` by its name in imaging.
+
+    Example:
+
+    >>> keras_ar.orderings.raster((2, 2, 1)).tolist()
+    [0, 1, 2, 3]
+    """
+    return natural(shape)
+
+
+def reversed(shape):
+    """Last position first.
+
+    Example:
+
+    >>> keras_ar.orderings.reversed(3).tolist()
+    [2, 1, 0]
+    """
+    return natural(shape)[::-1].copy()
+
+
+def random(n, seed):
+    """A random order of `n` positions (or of those of a shape), the same for a seed on every machine.
+
+    Example:
+
+    >>> sorted(keras_ar.orderings.random(4, seed=0).tolist())
+    [0, 1, 2, 3]
+    """
+    return noise.permutation(_size(n), noise.check_seed(seed))
+
+
+def from_permutation(permutation):
+    """One's own order, checked.
+
+    Example:
+
+    >>> keras_ar.orderings.from_permutation([2, 0, 1]).tolist()
+    [2, 0, 1]
+    """
+    array = np.asarray(permutation)
+    if array.ndim != 1 or not np.array_equal(np.sort(array), np.arange(array.size)):
+        raise ValueError(
+            f"`ordering` must be a permutation of 0, 1, ..., n - 1, each once. Received: ordering={permutation}."
+        )
+    return array.astype("int64")
+
+
+def get(ordering, num_positions):
+    """The ordering of `num_positions` positions that a model's `ordering` argument means.
+
+    Args:
+        ordering: `None` or `"natural"`, `"raster"`, `"reversed"`, or a permutation.
+        num_positions: Number of positions.
+    """
+    if ordering is None:
+        return natural(num_positions)
+    if isinstance(ordering, str):
+        named = {"natural": natural, "raster": raster, "reversed": reversed}
+        if ordering not in named:
+            raise ValueError(
+                f"`ordering` must be one of {sorted(named)}, or a permutation such as "
+                f"`keras_ar.orderings.random(n, seed)`. Received: ordering={ordering!r}."
+            )
+        return named[ordering](num_positions)
+    array = from_permutation(ordering)
+    if array.size != num_positions:
+        raise ValueError(
+            f"`ordering` must order the model's {num_positions} positions. Received an ordering of {array.size}."
+        )
+    return array
+
+
+def _size(shape):
+    return shape if isinstance(shape, int) else math.prod(shape)

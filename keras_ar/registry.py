@@ -1,0 +1,439 @@
+"""Finds layers, heads and models by name: ours and anybody else's, through entry points.
+
+A distribution lists its components in its packaging metadata:
+
+```toml
+[project.entry-points."keras_ar.heads"]
+skellam = "acme_ar.skellam:Skellam"
+```
+
+Scanning reads that metadata and imports nothing. A component is imported when
+its name is asked for, or when a saved file needs its class.
+"""
+
+import dataclasses
+import difflib
+import functools
+import importlib.metadata
+import importlib.util
+import operator
+import os
+import re
+import sys
+
+KINDS = ("layers", "heads", "models")
+
+_GROUPS = {f"keras_ar.{kind}" for kind in KINDS}
+_BASES = {
+    "layers": "keras.layers:Layer",
+    "heads": "keras_ar.heads.head:Head",
+    "models": "keras_ar.density:DensityModel",
+}
+_OURS = "keras-ar"
+
+# Keras imports the classes of these packages by itself, from the module that the config names.
+_IMPORTED_BY_KERAS = ("keras", "keras_hub", "keras_cv", "keras_nlp")
+
+
+class UnknownNameError(LookupError):
+    """No component has that name, or nothing that is installed has that class.
+
+    Example:
+
+    >>> keras_ar.registry.find("models", "mode")
+    Traceback (most recent call last):
+    ...
+    keras_ar.registry.UnknownNameError: Unknown model 'mode'. Did you mean 'made'? ...
+    """
+
+
+class AmbiguousNameError(LookupError):
+    """Two plugins have that name; the message says how to name each of them.
+
+    Example:
+
+    >>> issubclass(keras_ar.registry.AmbiguousNameError, LookupError)
+    True
+    """
+
+
+# Not a TypeError: Keras answers a TypeError inside `from_config` with advice about something else.
+class PluginError(ImportError):
+    """A component is installed but cannot be used; the message says whose it is and why.
+
+    Example:
+
+    >>> entry = keras_ar.registry.Entry("heads", "lost", "no_such_module:Lost", "acme-ar", "1.0")
+    >>> entry.load()
+    Traceback (most recent call last):
+    ...
+    keras_ar.registry.PluginError: Cannot load the head 'lost' ...
+    """
+
+
+@dataclasses.dataclass(frozen=True)
+class Entry:
+    """One component as packaging metadata describes it; nothing of it is imported.
+
+    Args:
+        kind: `"layers"`, `"heads"` or `"models"`.
+        name: The name that `get` takes.
+        target: Where the class is, as `"package.module:Class"`.
+        distribution: Normalised name of the distribution that lists it.
+        version: Version of that distribution.
+
+    Example:
+
+    >>> entry = keras_ar.registry.find("models", "made")
+    >>> entry.qualified_name, entry.registered_name
+    ('keras-ar:made', 'keras_ar>MADE')
+    >>> entry.load()
+    <class 'keras_ar.models.made.MADE'>
+    """
+
+    kind: str
+    name: str
+    target: str
+    distribution: str
+    version: str
+
+    @property
+    def qualified_name(self):
+        """The name that stays unique whatever else is installed: `"distribution:name"`."""
+        return f"{self.distribution}:{self.name}"
+
+    @property
+    def registered_name(self):
+        """The name of the class in saved files: `"top_module>Class"`."""
+        module, _, attribute = self.target.partition(":")
+        return f"{module.partition('.')[0]}>{attribute.rpartition('.')[2]}"
+
+    def load(self):
+        """Imports the class and checks that it is what its kind says."""
+        base = _base(self.kind)
+        try:
+            return _check_class(_import_target(self.target), base)
+        # A plugin may fail in any way, and may even call `sys.exit`, while it is imported.
+        except (Exception, SystemExit) as error:
+            raise PluginError(
+                f"Cannot load the {_singular(self.kind)} {self.name!r} (entry point {self.target!r} "
+                f"of {self.distribution} {self.version}). {type(error).__name__}: {error}"
+            ) from error
+
+
+def entries(kind=None):
+    """Lists the components that can be found, without importing them.
+
+    The environment variable `KERAS_AR_PLUGINS` says whose: unset means every
+    distribution's, empty means only ours, `"a,b"` means ours and those of the
+    distributions `a` and `b`.
+
+    Args:
+        kind: `"layers"`, `"heads"`, `"models"`, or `None` for all of them.
+
+    Returns:
+        Sorted list of `Entry`, ours first in each kind.
+
+    Example:
+
+    >>> "made" in [entry.name for entry in keras_ar.registry.entries("models")]
+    True
+    """
+    if kind is not None:
+        _check_kind(kind)
+    return [entry for entry in _installed() if _is_enabled(entry) and kind in (None, entry.kind)]
+
+
+def find(kind, name):
+    """Finds a component by name, without importing it.
+
+    A bare name means ours if we have it, else the one plugin that has it. So
+    installing a package never changes what `"made"` means.
+
+    Args:
+        kind: `"layers"`, `"heads"` or `"models"`.
+        name: A bare name, or `"distribution:name"`.
+
+    Returns:
+        An `Entry`.
+
+    Example:
+
+    >>> keras_ar.registry.find("models", "made").target
+    'keras_ar.models.made:MADE'
+    >>> keras_ar.registry.find("models", "keras-ar:made").distribution
+    'keras-ar'
+    """
+    distribution, colon, bare_name = name.rpartition(":")
+    found = [entry for entry in entries(kind) if entry.name == bare_name]
+    if colon:
+        found = [entry for entry in found if entry.distribution == _normalise(distribution)]
+    found = [entry for entry in found if entry.distribution == _OURS] or found
+    if not found:
+        raise UnknownNameError(_unknown_name(kind, name))
+    if len(found) > 1:
+        choices = " or ".join(repr(entry.qualified_name) for entry in found)
+        raise AmbiguousNameError(f"Several plugins have a {_singular(kind)} named {name!r}. Use {choices}.")
+    return found[0]
+
+
+def get(kind, identifier, **kwargs):
+    """Makes a component from whatever describes it.
+
+    Args:
+        kind: `"layers"`, `"heads"` or `"models"`.
+        identifier: A name, a class, a config (Keras' serialised form, or
+            `{"class_name": name, "config": arguments}`), or an instance,
+            which is returned as it is.
+        **kwargs: Arguments of the constructor, for a name or a class.
+
+    Returns:
+        An instance of the base class of its kind.
+
+    Example:
+
+    >>> head = keras_ar.registry.get("heads", "categorical", num_levels=4)
+    >>> keras_ar.registry.get("heads", head) is head
+    True
+    >>> keras_ar.registry.get("heads", {"class_name": "categorical", "config": {"num_levels": 4}})
+    Categorical(num_levels=4)
+    """
+    _check_kind(kind)
+    if isinstance(identifier, str):
+        return find(kind, identifier).load()(**kwargs)
+    if isinstance(identifier, type) and issubclass(identifier, _base(kind)):
+        return identifier(**kwargs)
+    if kwargs:
+        raise ValueError(
+            f"Arguments can only go with the name or the class of a {_singular(kind)}. "
+            f"Received: identifier={identifier!r} and {', '.join(kwargs)}."
+        )
+    if isinstance(identifier, dict) and isinstance(identifier.get("class_name"), str):
+        identifier = _from_config(kind, identifier)
+    if isinstance(identifier, _base(kind)):
+        return identifier
+    raise ValueError(
+        f"`identifier` must be a name, a config, a class or an instance of a {_singular(kind)} "
+        f"({_BASES[kind].replace(':', '.')}). Received: {identifier!r}."
+    )
+
+
+def load_classes(config, custom_objects=None):
+    """Imports the plugins whose classes a serialised config names, and no others.
+
+    A config can only name what an installed distribution lists as an entry
+    point, never a module to import.
+
+    Args:
+        config: Anything that Keras serialises to; plain JSON types.
+        custom_objects: Dictionary of classes by registered name, which count as known.
+
+    Raises:
+        UnknownNameError: Names every class that nothing provides, and what to install.
+        PluginError: A plugin that the config needs is broken.
+
+    Example:
+
+    >>> keras_ar.registry.load_classes({"class_name": "Skellam", "registered_name": "acme_ar>Skellam"})
+    Traceback (most recent call last):
+    ...
+    keras_ar.registry.UnknownNameError: Unknown class 'Skellam' of the package 'acme_ar': ...
+    """
+    import keras
+
+    names = sorted(set(_registered_names(config)))
+
+    # Loading first and looking for the missing afterwards: a plugin's module may register helper classes too.
+    for name in names:
+        known = keras.saving.get_registered_object(name, custom_objects)
+        if isinstance(known, _StandIn):
+            known.entry.load()
+
+    missing = [name for name in names if keras.saving.get_registered_object(name, custom_objects) is None]
+    if missing:
+        raise UnknownNameError("\n".join(map(_unknown_class, missing)) + _what_hides_plugins())
+
+
+def refresh():
+    """Looks again at what is installed, and tells Keras which classes it can find.
+
+    `import keras_ar` does this once; call it after installing a plugin into a
+    running process, or after changing `KERAS_AR_PLUGINS`.
+
+    Example:
+
+    >>> keras_ar.registry.refresh()
+    """
+    importlib.invalidate_caches()
+    _installed.cache_clear()
+    _install_stand_ins()
+
+
+class _StandIn:
+    """Takes the place of a class in Keras' look-ups until the class is imported.
+
+    Keras finds the classes that a file names in one dictionary, and asks them
+    for nothing but `from_config`. A stand-in imports the class at that moment.
+    The class' own `register_keras_serializable` then replaces the stand-in,
+    except in the copies of the dictionary that Keras made meanwhile.
+    """
+
+    def __init__(self, entry):
+        self.entry = entry
+
+    def from_config(self, config):
+        return self.entry.load().from_config(config)
+
+    def __repr__(self):
+        return f"<{self.entry.registered_name} of {self.entry.distribution}>"
+
+
+def _install_stand_ins():
+    import keras
+
+    classes = keras.saving.get_custom_objects()
+    for name in [name for name, known in classes.items() if isinstance(known, _StandIn)]:
+        del classes[name]
+    for entry in entries():
+        classes.setdefault(entry.registered_name, _StandIn(entry))
+
+
+@functools.cache
+def _installed():
+    """All entries, of enabled distributions or not."""
+    found = {}
+    for distribution in importlib.metadata.distributions():
+        for entry in _read(distribution):
+            # An editable install shows up twice. As with modules, what comes first on `sys.path` counts.
+            found.setdefault((entry.kind, entry.qualified_name), entry)
+    return sorted(found.values(), key=_listing_order)
+
+
+def _read(distribution):
+    try:
+        return [
+            Entry(
+                kind=point.group.removeprefix("keras_ar."),
+                name=point.name,
+                target=re.sub(r"\s|\[.*", "", point.value),  # without extras, which the standard allows but discourages
+                distribution=_normalise(distribution.name),
+                version=distribution.version,
+            )
+            for point in distribution.entry_points
+            if point.group in _GROUPS
+        ]
+    # Any package may have left unreadable metadata behind. That must not break `import keras_ar`.
+    except Exception:
+        return []
+
+
+def _listing_order(entry):
+    return KINDS.index(entry.kind), entry.distribution != _OURS, entry.distribution, entry.name
+
+
+def _is_enabled(entry):
+    allowed = os.environ.get("KERAS_AR_PLUGINS")
+    return allowed is None or entry.distribution in {_OURS, *map(_normalise, allowed.split(","))}
+
+
+def _normalise(distribution):
+    """The one spelling of a distribution's name, as PEP 503 defines it."""
+    return re.sub(r"[-_.]+", "-", distribution.strip()).lower()
+
+
+def _import_target(target):
+    module, _, attribute = target.partition(":")
+    if not (module and attribute):
+        raise ValueError("The entry point must read 'package.module:Class'.")
+    return operator.attrgetter(attribute)(importlib.import_module(module))
+
+
+def _base(kind):
+    return _import_target(_BASES[kind])
+
+
+def _check_class(found, base):
+    if not isinstance(found, type):
+        raise ValueError(f"It must be a class. Received: {found!r}.")
+    if not issubclass(found, base):
+        raise ValueError(f"It must be a subclass of {base.__module__}.{base.__name__}. Received: {found!r}.")
+    return found
+
+
+def _from_config(kind, config):
+    import keras
+
+    try:
+        if "module" not in config and "registered_name" not in config:
+            return find(kind, config["class_name"]).load().from_config(config.get("config") or {})
+        load_classes(config)
+        return keras.saving.deserialize_keras_object(config)
+    except TypeError as error:
+        raise ValueError(f"Cannot make a {_singular(kind)} from the config {config!r}. {error}") from error
+
+
+def _registered_names(config):
+    """Yields each `"package>Class"` that a nest of configs names."""
+    if isinstance(config, dict):
+        name = config.get("registered_name")
+        package = str(config.get("module")).partition(".")[0]
+        if isinstance(name, str) and ">" in name and package not in _IMPORTED_BY_KERAS:
+            yield name
+        config = config.values()
+    elif not isinstance(config, list | tuple):
+        return
+    for child in config:
+        yield from _registered_names(child)
+
+
+def _check_kind(kind):
+    if kind not in KINDS:
+        raise ValueError(f"`kind` must be one of {', '.join(map(repr, KINDS))}. Received: kind={kind!r}.")
+
+
+def _singular(kind):
+    return kind.removesuffix("s")
+
+
+def _unknown_name(kind, name):
+    known = entries(kind)
+    listing = ", ".join(entry.name if entry.distribution == _OURS else entry.qualified_name for entry in known)
+    message = f"Unknown {_singular(kind)} {name!r}."
+    if near := _near_names(name, known):
+        message += f" Did you mean {' or '.join(map(repr, near))}?"
+    message += f" Known {kind}: {listing or 'none'}." + _what_hides_plugins()
+    if not any(entry.distribution == _OURS for entry in _installed()):
+        message += " Ours are unknown because keras-ar is only on sys.path: install it with pip (`pip install -e .`)."
+    return message
+
+
+def _near_names(name, known):
+    spellings = {spelling.lower(): spelling for entry in known for spelling in (entry.name, entry.qualified_name)}
+    return [spellings[near] for near in difflib.get_close_matches(name.lower(), spellings)]
+
+
+def _unknown_class(registered_name):
+    package, _, class_name = registered_name.partition(">")
+    return f"Unknown class {class_name!r} of the package {package!r}: {_how_to_provide(package)}."
+
+
+def _how_to_provide(package):
+    # "Custom" is what Keras writes for a class whose author named no package.
+    if package == "Custom" or not package.isidentifier():
+        return "import the module that registers it first"
+    if package in sys.modules or importlib.util.find_spec(package):
+        return (
+            f"the installed {package!r} has no entry point for it. "
+            "Upgrade that, or import the module that registers the class first"
+        )
+    return (
+        f"install the distribution that provides the module {package!r}, "
+        f"usually with `pip install {package.replace('_', '-')}`"
+    )
+
+
+def _what_hides_plugins():
+    hidden = sorted({entry.distribution for entry in _installed() if not _is_enabled(entry)})
+    if not hidden:
+        return ""
+    return f" KERAS_AR_PLUGINS={os.environ['KERAS_AR_PLUGINS']!r} hides the plugins of {', '.join(hidden)}."

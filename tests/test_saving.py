@@ -1,0 +1,130 @@
+"""What `keras_ar.saving.load_model` says about a file before Keras opens it."""
+
+import json
+import zipfile
+
+import keras
+import numpy as np
+import pytest
+
+from keras_ar import registry, saving
+
+
+@keras.saving.register_keras_serializable(package="acme_gone")
+class Gone(keras.layers.Layer):
+    """A layer that can be made to look as if its package were not installed."""
+
+    def call(self, x):
+        return x
+
+
+@keras.saving.register_keras_serializable(package="acme_gone")
+class GoneOptimizer(keras.optimizers.SGD):
+    """An optimizer, which only a compiled model needs."""
+
+
+@pytest.fixture
+def file(tmp_path):
+    """A file with one Keras layer."""
+    path = tmp_path / "model.keras"
+    keras.Sequential([keras.Input((2,)), keras.layers.Dense(64)]).save(path)
+    return path
+
+
+def forget(monkeypatch, *names):
+    for name in names:
+        monkeypatch.delitem(keras.saving.get_custom_objects(), f"acme_gone>{name}")
+
+
+def write_config(path, text):
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("config.json", text)
+
+
+@pytest.mark.parametrize("as_path", [str, lambda path: path])
+def test_a_good_file_opens(as_path, file):
+    x = np.ones((3, 2), "float32")
+    model = saving.load_model(as_path(file))
+    expected = keras.saving.load_model(file)(x)
+    np.testing.assert_array_equal(keras.ops.convert_to_numpy(model(x)), keras.ops.convert_to_numpy(expected))
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"There is no file '.*none\.keras'"):
+        saving.load_model(tmp_path / "none.keras")
+
+
+@pytest.mark.parametrize("fraction", [0.0, 0.1, 0.5, 0.9, 0.999])
+def test_a_truncated_file_is_named_with_its_size(fraction, file):
+    size = int(file.stat().st_size * fraction)
+    file.write_bytes(file.read_bytes()[:size])
+    with pytest.raises(ValueError, match=rf"model\.keras' \({size} bytes\) is truncated or not a \.keras file"):
+        saving.load_model(file)
+
+
+def test_a_file_of_another_format_is_named(file):
+    file.write_text("not a zip archive")
+    with pytest.raises(ValueError, match=r"is truncated or not a .keras file"):
+        saving.load_model(file)
+
+
+def test_damaged_weights_are_found_before_they_are_used(file):
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    file.write_bytes(content)
+    with pytest.raises(ValueError, match=r"is damaged: its member 'model\.weights\.h5' cannot be read"):
+        saving.load_model(file)
+
+
+def test_an_archive_without_config_is_not_ours(file):
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("readme.txt", "hello")
+    with pytest.raises(ValueError, match=r"a zip archive without 'config\.json'"):
+        saving.load_model(file)
+
+
+def test_a_config_that_is_not_json_is_named(file):
+    write_config(file, "{")
+    with pytest.raises(ValueError, match=r"its 'config\.json' is not JSON"):
+        saving.load_model(file)
+
+
+def test_a_missing_plugin_says_what_to_install(tmp_path, monkeypatch):
+    path = tmp_path / "model.keras"
+    keras.Sequential([keras.Input((2,)), Gone()]).save(path)
+    forget(monkeypatch, "Gone")
+    with pytest.raises(
+        registry.UnknownNameError, match=r"'Gone' of the package 'acme_gone': .*`pip install acme-gone`"
+    ):
+        saving.load_model(path)
+
+
+def test_all_missing_plugins_are_named_at_once(file):
+    layers = [{"registered_name": "acme_a>A"}, {"config": {"head": {"registered_name": "acme_b>B"}}}]
+    write_config(file, json.dumps({"config": {"layers": layers}}))
+    with pytest.raises(registry.UnknownNameError, match=r"(?s)pip install acme-a.*pip install acme-b"):
+        saving.load_model(file)
+
+
+def test_custom_objects_count_as_known(tmp_path, monkeypatch):
+    path = tmp_path / "model.keras"
+    keras.Sequential([keras.Input((2,)), Gone()]).save(path)
+    forget(monkeypatch, "Gone")
+    model = saving.load_model(path, custom_objects={"acme_gone>Gone": Gone})
+    assert isinstance(model.layers[0], Gone)
+
+
+def test_without_compiling_the_optimizer_need_not_be_known(tmp_path, monkeypatch):
+    path = tmp_path / "model.keras"
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    model.compile(optimizer=GoneOptimizer(), loss="mse")
+    model.save(path)
+    forget(monkeypatch, "GoneOptimizer")
+    with pytest.raises(registry.UnknownNameError, match="GoneOptimizer"):
+        saving.load_model(path)
+    assert not saving.load_model(path, compile=False).compiled
+
+
+def test_what_is_not_a_keras_file_is_left_to_keras(tmp_path):
+    with pytest.raises(ValueError, match="File format not supported"):
+        saving.load_model(tmp_path / "model.txt")
