@@ -55,6 +55,25 @@ def _torch_argument(argument):
     return argument if isinstance(argument, int) else keras.ops.convert_to_tensor(argument)
 
 
+def scan(body, carry, xs):
+    """`body(carry, x) -> (carry, y)` over the first axis of the tensors in `xs`; with gradients on every backend.
+
+    On JAX the loop is compiled as one, and what `body` computes inside is
+    computed again for the gradient instead of being kept. Elsewhere the loop is
+    unrolled: TensorFlow's has no gradient under XLA.
+
+    Returns:
+        The last carry, and the `y` stacked along a new first axis.
+    """
+    if _NAME == "jax":
+        return jax.lax.scan(jax.checkpoint(body), carry, xs)
+    ys = []
+    for i in range(tree.flatten(xs)[0].shape[0]):
+        carry, y = body(carry, tree.map_structure(lambda x: x[i], xs))  # noqa: B023
+        ys.append(y)
+    return carry, keras.ops.stack(ys)
+
+
 def lookup(table, t):
     """Entry `t` of a NumPy array of integers, as an index into a loop: a Python integer where `t` is one."""
     if isinstance(t, int):

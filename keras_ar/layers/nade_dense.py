@@ -4,6 +4,8 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_ar import backend
+
 
 @keras.saving.register_keras_serializable(package="keras_ar")
 class NADEDense(keras.layers.Layer):
@@ -16,7 +18,8 @@ class NADEDense(keras.layers.Layer):
 
     In `call` the positions are taken in blocks: inside a block the running sums
     are one product with a strictly triangular matrix, and only the activation at
-    the block's end is carried on. So memory holds `block` positions, not all.
+    the block's end is carried on. So the hidden units of a block stay in the
+    processor's cache: they are what costs, not the arithmetic of the product.
 
     Args:
         units: Positive integer, the number of hidden units.
@@ -47,7 +50,7 @@ class NADEDense(keras.layers.Layer):
 
     strict = True
 
-    def __init__(self, units, outputs, activation="sigmoid", block=56, kernel_initializer="glorot_uniform", **kwargs):
+    def __init__(self, units, outputs, activation="sigmoid", block=16, kernel_initializer="glorot_uniform", **kwargs):
         super().__init__(**kwargs)
         self.units = units
         self.outputs = outputs
@@ -66,29 +69,39 @@ class NADEDense(keras.layers.Layer):
         self.output_bias = self.add_weight((n, self.outputs), "zeros", name="output_bias")  # b
 
     def call(self, inputs, context=None):
-        n, f, h = self.positions, self.features, self.units
-        kernel = ops.reshape(self.kernel, (n, f, h))
-        output_kernel = ops.reshape(self.output_kernel, (n, self.outputs, h))
-        activation = ops.zeros((ops.shape(inputs)[0], h), self.compute_dtype) + self.bias  # (batch, units)
+        n, f, h, size = self.positions, self.features, self.units, self.block
+        num_blocks = -(-n // size)  # rounded up; positions beyond the last are cut off in the end
+
+        def in_blocks(x, *shape):
+            x = ops.cast(ops.convert_to_tensor(x), self.compute_dtype)
+            x = ops.pad(x, [[0, num_blocks * size - n], *([0, 0] for _ in x.shape[1:])])
+            return ops.reshape(x, (num_blocks, *shape))
+
+        earlier = ops.cast(np.tri(size, k=-1)[None, :, :, None], self.compute_dtype)  # (1, to, from, 1)
+
+        def block(activation, xs):
+            x, rows, output_kernel = xs  # (size, batch, features), (size * features, units), (size, outputs, units)
+            x = ops.swapaxes(x, 0, 1)
+            seen = ops.expand_dims(x, 1) * earlier  # (batch, to, from, features)
+            inside = ops.reshape(ops.matmul(ops.reshape(seen, (-1, size * f)), rows), (-1, size, h))
+            hidden = self.activation(ops.expand_dims(activation, 1) + inside)  # (batch, size, units)
+            activation = activation + ops.matmul(ops.reshape(x, (-1, size * f)), rows)
+            return activation, self._read_out(hidden, output_kernel)
+
+        activation = ops.zeros((ops.shape(inputs)[0], h), self.compute_dtype) + self.bias
         if context is not None:
             activation = activation + context
-
-        outputs = []
-        for first in range(0, n, self.block):
-            last = min(first + self.block, n)
-            size = last - first
-            x = inputs[:, first:last]  # (batch, size, features)
-            rows = ops.reshape(kernel[first:last], (size * f, h))
-            earlier = np.tri(size, k=-1, dtype="float32")[None, :, :, None]  # (1, to, from, 1)
-            seen = ops.expand_dims(x, 1) * ops.cast(earlier, self.compute_dtype)  # (batch, to, from, features)
-            inside = ops.matmul(ops.reshape(seen, (-1, size * f)), rows)
-            hidden = self.activation(ops.expand_dims(activation, 1) + ops.reshape(inside, (-1, size, h)))
-            outputs.append(self._read_out(hidden, output_kernel[first:last]))
-            activation = activation + ops.matmul(ops.reshape(x, (-1, size * f)), rows)
-        return ops.concatenate(outputs, axis=1) + self.output_bias
+        x = in_blocks(ops.swapaxes(inputs, 0, 1), size, -1, f)
+        rows = in_blocks(ops.reshape(self.kernel, (n, f, h)), size * f, h)
+        output_kernel = in_blocks(ops.reshape(self.output_kernel, (n, self.outputs, h)), size, self.outputs, h)
+        _, outputs = backend.scan(block, activation, (x, rows, output_kernel))
+        outputs = ops.reshape(ops.swapaxes(outputs, 0, 1), (-1, num_blocks * size, self.outputs))
+        return outputs[:, :n] + self.output_bias
 
     def _read_out(self, hidden, kernel):
         """`(batch, size, units), (size, outputs, units) -> (batch, size, outputs)`."""
+        if self.outputs == 1:  # fuses with what made `hidden`, where compiled
+            return ops.sum(hidden * kernel[:, 0], axis=-1, keepdims=True)
         return ops.einsum("bsh,soh->bso", hidden, kernel)
 
     def start(self, batch_size, context=None):

@@ -77,6 +77,7 @@ class MADE(AutoregressiveModel):
         degrees_in = masks.input_degrees(n, self.step_size)
         degrees_out = masks.output_degrees(n, num_params)
         self.hidden_degrees = self._hidden_degrees()
+        self._blocks = [masks.blocks_by_degree(degrees, n) for degrees in self.hidden_degrees]
         layer_degrees = [degrees_in, *self.hidden_degrees]
 
         # Layers.
@@ -127,11 +128,10 @@ class MADE(AutoregressiveModel):
     # blocks of equal width; slot 0 of the inputs is "before the first step", and has no weights.
 
     def start(self, batch_size, condition=None):
-        blocks = [masks.blocks_by_degree(degrees, self.num_steps) for degrees in self.hidden_degrees]
         biases = self._biases_from(condition)
         input_slots = np.arange(-self.step_size, self.num_steps * self.step_size).clip(-1)
         slots, layers = input_slots, []
-        for layer, bias, (units, first) in zip(self.hidden, biases, blocks, strict=False):
+        for layer, bias, (units, first) in zip(self.hidden, biases, self._blocks, strict=False):
             bias = _plus(ops.expand_dims(layer.bias, 0), bias)  # (1 or batch, units)
             layers.append(
                 {
@@ -158,17 +158,17 @@ class MADE(AutoregressiveModel):
         inputs = ops.slice_update(state["inputs"], (t, 0, 0), ops.expand_dims(x, 0))
         below = known_inputs = ops.reshape(inputs, (-1, x.shape[1]))
         hidden = []
-        for layer, degrees in zip(state["hidden"], self.hidden_degrees, strict=True):
-            below = self._finish_degree(layer, degrees, t, below)
+        for layer, blocks in zip(state["hidden"], self._blocks, strict=True):
+            below = self._finish_degree(layer, blocks, t, below)
             hidden.append({**layer, "known": below})
         params = ops.matmul(state["output_kernel"][t], below) + state["output_bias"][t]  # (num_params, batch)
         if self.direct:
             params = params + ops.matmul(state["direct_kernel"][t], known_inputs)
         return ops.transpose(params), {**state, "inputs": inputs, "hidden": hidden}
 
-    def _finish_degree(self, layer, degrees, t, below):
+    def _finish_degree(self, layer, blocks, t, below):
         """What a layer knows after step `t`: its units of degree `t` are computed from what the layer below knows."""
-        units, first = masks.blocks_by_degree(degrees, self.num_steps)
+        units, first = blocks
 
         def finish(block, known):
             h = self.activation(ops.matmul(layer["kernel"][block], below) + layer["bias"][block])  # (width, batch)
