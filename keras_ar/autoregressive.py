@@ -19,6 +19,7 @@ class AutoregressiveModel(DensityModel):
     compute the same, one position at a time:
 
     - `call(x, condition=None) -> params`, of shape `(batch, *positions, num_params)`;
+      with an argument `training`, passed on, where a part behaves otherwise in training;
     - `start(batch_size, condition=None) -> state`, a nest of tensors;
     - `step(state, t, previous) -> (params_t, state)`: the parameters of step `t`, of
       shape `(batch, num_params)`. `previous` is what was drawn at step `t - 1`; at
@@ -234,10 +235,10 @@ class LayeredModel(AutoregressiveModel):
         self.to_params = keras.layers.Dense(self.head.num_params, dtype=self.dtype_policy, name="to_params")
         self.ensure_built()
 
-    def call(self, x, condition=None):
+    def call(self, x, condition=None, training=None):
         h = ops.reshape(self.head.encode(x), (-1, *self._inner_shape))  # (batch, *positions, features)
         for i, layer in enumerate(self.chain):
-            h = layer(h)
+            h = layer(h, training=training)
             if i == self._strict_index and condition is not None:
                 bias = self._bias_from(condition)
                 h = h + ops.reshape(bias, (-1, *(1 for _ in h.shape[1:-1]), bias.shape[-1]))

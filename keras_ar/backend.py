@@ -85,13 +85,18 @@ def jacobian(function, x):
     """Jacobian of `function` at the NumPy array `x`, of shape `(*outputs, *inputs)`, as a NumPy array."""
     x = keras.ops.convert_to_tensor(x, "float32")
     if _NAME == "jax":
-        return np.asarray(jax.jacrev(function)(x))
+        return np.asarray(jax.jit(jax.jacrev(function))(x))
     if _NAME == "torch":
         return keras.ops.convert_to_numpy(torch.autograd.functional.jacobian(function, x))
-    with tf.GradientTape() as tape:
-        tape.watch(x)
-        y = function(x)
-    return tape.jacobian(y, x, experimental_use_pfor=False).numpy()
+
+    @tf.function(autograph=False)
+    def of_tensor(x):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = function(x)
+        return tape.jacobian(y, x, experimental_use_pfor=False)
+
+    return of_tensor(x).numpy()
 
 
 def gradients(function, variables):
@@ -102,7 +107,7 @@ def gradients(function, variables):
             with keras.StatelessScope(state_mapping=list(zip(variables, values, strict=True))):
                 return function()
 
-        found = jax.grad(of_values)([variable.value for variable in variables])
+        found = jax.jit(jax.grad(of_values))([variable.value for variable in variables])
     elif _NAME == "torch":
         found = torch.autograd.grad(function(), [variable.value for variable in variables], allow_unused=True)
     else:

@@ -77,15 +77,6 @@ class DensityModel(keras.Model):
 
     # Training.
 
-    def compile(self, optimizer="adam", loss=None, **kwargs):
-        """As in every Keras model, without a loss: it is the negative log-likelihood."""
-        if loss is not None:
-            raise ValueError(
-                f"`loss` must be None: the loss of a {type(self).__name__} is its negative log-likelihood. "
-                f"Received: loss={loss!r}."
-            )
-        super().compile(optimizer=optimizer, loss=None, **kwargs)
-
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         """Nats per event, and whatever regularizers add."""
         events = x[0] if isinstance(x, tuple | list) else x
@@ -98,14 +89,12 @@ class DensityModel(keras.Model):
 
     def fit(self, x=None, y=None, *args, sample_weight=None, **kwargs):
         """As in every Keras model; `x` is an array of events, a pair with conditions, or any dataset of such."""
-        self.ensure_built()
-        self._check_arrays(x)
+        self._prepare_for(x)
         return super().fit(x, _target(x, y, sample_weight), *args, sample_weight=sample_weight, **kwargs)
 
     def evaluate(self, x=None, y=None, *args, sample_weight=None, **kwargs):
         """As in every Keras model: `loss` is in nats per event."""
-        self.ensure_built()
-        self._check_arrays(x)
+        self._prepare_for(x)
         return super().evaluate(x, _target(x, y, sample_weight), *args, sample_weight=sample_weight, **kwargs)
 
     def _to_bits_per_dim(self, nats):
@@ -205,8 +194,14 @@ class DensityModel(keras.Model):
         config = super().get_config()
         return {**config, "event_shape": self.event_shape, "condition_shape": self.condition_shape}
 
-    def _check_arrays(self, x):
-        """Checks what is given as arrays; batches of a dataset are checked for their shape as they come."""
+    def _prepare_for(self, x):
+        """Builds the model, and checks data given as arrays; batches of a dataset are checked for shape as they come."""
+        if self.compiled and self.loss is not None:
+            raise ValueError(
+                f"`loss` must be None in `compile`: the loss of {self.name} is its negative log-likelihood. "
+                f"Received: loss={self.loss!r}."
+            )
+        self.ensure_built()
         events, condition = _pair(x) if isinstance(x, tuple | list) else (x, None)
         if isinstance(events, np.ndarray) or ops.is_tensor(events):
             self._check_events(ops.convert_to_numpy(events))

@@ -106,24 +106,24 @@ class NADEDense(keras.layers.Layer):
 
     def start(self, batch_size, context=None):
         n, f, h = self.positions, self.features, self.units
-        activation = ops.zeros((batch_size, h), self.compute_dtype) + self.bias
+        kernel, bias, output_kernel, output_bias = (
+            ops.cast(ops.convert_to_tensor(weight), self.compute_dtype) for weight in self.weights
+        )
+        activation = ops.broadcast_to(bias, (batch_size, h))
         if context is not None:
             activation = activation + context
-        # Row 0 stands for "before the first position": there is nothing to add yet.
-        kernel = ops.pad(ops.reshape(self.kernel, (n, f, h)), [[1, 0], [0, 0], [0, 0]])
         return {
             "activation": activation,
-            "kernel": ops.cast(kernel, self.compute_dtype),
-            "output_kernel": ops.cast(
-                ops.reshape(self.output_kernel, (n, self.outputs, h)), self.compute_dtype
-            ),
+            # Row 0 stands for "before the first position": there is nothing to add yet.
+            "kernel": ops.pad(ops.reshape(kernel, (n, f, h)), [[1, 0], [0, 0], [0, 0]]),
+            "output_kernel": ops.swapaxes(ops.reshape(output_kernel, (n, self.outputs, h)), 1, 2),
+            "output_bias": output_bias,
         }
 
     def step(self, state, x, t):
-        activation = state["activation"] + ops.matmul(ops.cast(x, self.compute_dtype), state["kernel"][t])
-        hidden = self.activation(activation)
-        outputs = ops.matmul(hidden, ops.transpose(state["output_kernel"][t]))
-        outputs = outputs + ops.convert_to_tensor(self.output_bias)[t]
+        x = ops.cast(x, self.compute_dtype)  # (batch, features)
+        activation = state["activation"] + ops.matmul(x, state["kernel"][t])
+        outputs = ops.matmul(self.activation(activation), state["output_kernel"][t]) + state["output_bias"][t]
         return outputs, {**state, "activation": activation}
 
     def compute_output_shape(self, inputs_shape, context_shape=None):

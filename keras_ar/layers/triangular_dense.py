@@ -59,8 +59,7 @@ class TriangularDense(keras.layers.Layer):
     def unfolded_kernel(self):
         """The kernel as a tensor of shape `(positions, features, positions, units)`: from, to."""
         n, f, u = self.positions, self.features, self.units
-        kernel = ops.convert_to_tensor(self.kernel)
-        kernel = ops.cast(kernel, self.compute_dtype)
+        kernel = ops.cast(ops.convert_to_tensor(self.kernel), self.compute_dtype)
         belongs_below = ops.cast(self._columns < self._cut, kernel.dtype)
         below = ops.flip(kernel * belongs_below, axis=0)  # the longer rows, rising
         above = ops.flip(kernel * (1 - belongs_below), axis=1)  # the shorter rows, rising
@@ -80,6 +79,7 @@ class TriangularDense(keras.layers.Layer):
         kernel = ops.pad(ops.transpose(self.unfolded_kernel(), (2, 3, 0, 1)), [[0, 0], [0, 0], [1, 0], [0, 0]])
         return {
             "kernel": ops.reshape(kernel, (n, u, (n + 1) * f)),
+            "bias": ops.cast(ops.convert_to_tensor(self.bias), self.compute_dtype),
             "seen": ops.zeros((n + 1, f, batch_size), self.compute_dtype),
         }
 
@@ -88,8 +88,8 @@ class TriangularDense(keras.layers.Layer):
         x = ops.expand_dims(ops.transpose(ops.cast(x, self.compute_dtype)), 0)  # (1, features, batch)
         seen = ops.slice_update(state["seen"], (t, 0, 0), x)
         rows = ops.reshape(seen, (kernel.shape[2], -1))
-        outputs = ops.transpose(ops.matmul(kernel[t], rows)) + ops.convert_to_tensor(self.bias)[t]
-        return outputs, {"kernel": kernel, "seen": seen}
+        outputs = ops.transpose(ops.matmul(kernel[t], rows)) + state["bias"][t]
+        return outputs, {**state, "seen": seen}
 
     def compute_output_shape(self, input_shape):
         return (*input_shape[:-1], self.units)

@@ -112,12 +112,12 @@ class MADE(AutoregressiveModel):
             lowest = hidden_degrees[-1].min()
         return hidden_degrees
 
-    def call(self, x, condition=None):
+    def call(self, x, condition=None, training=None):
         inputs = ops.reshape(self.encode_steps(x), (-1, self.num_steps * self.step_size))
         biases = self._biases_from(condition)
         h = inputs
         for layer, dropout, bias in zip(self.hidden, self.dropouts, biases, strict=False):
-            h = dropout(self.activation(_plus(layer(h), bias)))  # (batch, units)
+            h = dropout(self.activation(_plus(layer(h), bias)), training=training)  # (batch, units)
         params = _plus(self.output_layer(h), biases[-1])  # (batch, steps * num_params)
         if self.direct:
             params = params + self.direct_layer(inputs)
@@ -132,7 +132,7 @@ class MADE(AutoregressiveModel):
         input_slots = np.arange(-self.step_size, self.num_steps * self.step_size).clip(-1)
         slots, layers = input_slots, []
         for layer, bias, (units, first) in zip(self.hidden, biases, self._blocks, strict=False):
-            bias = _plus(ops.expand_dims(layer.bias, 0), bias)  # (1 or batch, units)
+            bias = _plus(self._row(layer.bias), bias)  # (1 or batch, units)
             layers.append(
                 {
                     "kernel": self._arrange(layer.kernel, slots, units),  # (blocks, width, slots of the layer below)
@@ -142,7 +142,7 @@ class MADE(AutoregressiveModel):
             )
             slots = units.reshape(-1)
         outputs = np.arange(self.num_steps * self.head.num_params).reshape(self.num_steps, -1)
-        bias = _plus(ops.expand_dims(self.output_layer.bias, 0), biases[-1])
+        bias = _plus(self._row(self.output_layer.bias), biases[-1])
         state = {
             "inputs": ops.zeros((self.num_steps + 1, self.step_size, batch_size), self.compute_dtype),
             "hidden": layers,
@@ -175,6 +175,9 @@ class MADE(AutoregressiveModel):
             return ops.slice_update(known, (block * units.shape[1], 0), h)
 
         return ops.fori_loop(backend.lookup(first, t), backend.lookup(first, t + 1), finish, layer["known"])
+
+    def _row(self, bias):
+        return ops.cast(ops.expand_dims(ops.convert_to_tensor(bias), 0), self.compute_dtype)
 
     def _arrange(self, kernel, rows, columns):
         """`kernel[rows, columns].T` in the shape of `columns` by that of `rows`; index -1 stands for zeros."""

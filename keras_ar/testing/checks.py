@@ -1,0 +1,586 @@
+"""The claims that every model, head and layer must meet, as functions that raise `AssertionError`.
+
+Each check takes a component and leaves it as it was: models are tried out on
+copies with random weights, since fresh ones often start at zero, where
+everything is causal. Models should be small: `2 ** 12` events at most, if all
+checks are to apply.
+"""
+
+import itertools
+import math
+import os
+import tempfile
+import weakref
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_ar import backend, noise
+from keras_ar.autoregressive import AutoregressiveModel
+from keras_ar.testing import elsewhere, statistics
+
+_MOST_EVENTS = 2**12
+_BATCH = 512  # one size for nearly all that is compiled: compiling costs more than running
+_prepared = weakref.WeakKeyDictionary()
+
+
+# Models.
+
+
+def check_causal(model):
+    """Parameters of a step depend on strictly earlier steps only: by Jacobian, and by changing one value at a time."""
+    model = prepare(model)
+    events, *condition = random_events(model, 1)
+    steps = ops.convert_to_numpy(model.to_steps(events)).astype("float32")
+
+    def params_of(steps):
+        repeated = [np.repeat(c, steps.shape[0], axis=0) for c in condition]
+        return model.to_steps(model(model.from_steps(steps), *repeated), values_in=False)
+
+    n = model.num_steps
+    jacobian = backend.jacobian(params_of, steps)  # (1, n, params, 1, n, ...)
+    by_gradient = np.abs(jacobian).reshape(n, -1, n, model.step_size).max(axis=(1, 3))
+
+    changed = np.repeat(steps, n + 1, axis=0)  # the last row stays as it is
+    changed[np.arange(n), np.arange(n)] = _another_value(model.head, steps[0])
+    params = ops.convert_to_numpy(backend.compiled(model, params_of)(changed))
+    difference = params[:n] - params[n:]
+    by_change = np.abs(difference).max(axis=2).T  # (of step, by step)
+
+    for what, sees in (("its gradient says", by_gradient), ("changing the value shows", by_change)):
+        leaks = np.argwhere(np.triu(sees > 1e-6 * max(1.0, sees.max())))
+        if len(leaks):
+            first = ", ".join(f"step {i} sees step {j}" for i, j in leaks[:5])
+            raise AssertionError(
+                f"{model.name} is not causal, {what}: {first} ({len(leaks)} leaks in all). Step t draws position "
+                f"ordering[t]; its parameters may depend on steps before t only."
+            )
+
+
+def check_normalised(model):
+    """The probabilities of all events sum to one."""
+    model = prepare(model)
+    events = all_events(model)
+    _, *condition = random_events(model, 1)
+    log_prob = _score(model, events, _repeat(condition, len(events)))
+    total = np.exp(log_prob.astype("float64")).sum()
+    assert abs(total - 1) < 1e-5, f"The probabilities of all {len(events)} events of {model.name} sum to {total:.7f}."
+
+
+def check_step_equals_call(model):
+    """`start` and `step` compute what `call` computes; the `previous` of step 0 has no effect."""
+    model = prepare(model)
+    events, *condition = random_events(model, 3)
+    expected = ops.convert_to_numpy(model.to_steps(model(events, *condition), values_in=False))
+    steps = ops.convert_to_numpy(model.to_steps(events))
+    start = backend.compiled(model, lambda events, *condition: model.start(events.shape[0], *condition))
+    step = backend.compiled(model, model.step)
+    state = start(events, *condition)
+    for t in range(model.num_steps):
+        params, state = step(state, t, steps[:, t - 1])  # at step 0 the last value, which means nothing there
+        found = ops.convert_to_numpy(params)
+        assert found.shape == expected[:, t].shape, (
+            f"`step` of {model.name} must return parameters of shape {expected[:, t].shape}. Received: {found.shape}."
+        )
+        error = np.abs(found - expected[:, t]).max()
+        assert error < 1e-4 * max(1.0, np.abs(expected[:, t]).max()), (
+            f"`step` of {model.name} disagrees with `call` at step {t}, by {error:.3g}."
+        )
+
+
+def check_methods_agree(model):
+    """Drawing stepwise, in parallel and by full passes gives the same events, scored as `score_samples` scores them."""
+    model = prepare(model)
+    _, *condition = random_events(model, 12)
+    methods = ["full", "parallel", *(["stepwise"] if model.steppable else [])]
+    draws = {method: _draw(model, 12, condition, method=method, return_log_prob=True) for method in methods}
+    reference, _ = draws["full"]
+    for method, (events, log_prob) in draws.items():
+        tolerance = 0 if model.head.num_levels else 1e-3
+        wrong = np.abs(events - reference) > tolerance * (1 + np.abs(reference))
+        assert not wrong.any(), f"{model.name}: {wrong.sum()} of {wrong.size} values drawn {method} are not those of full."
+        scores = _score(model, events, condition)
+        error = np.abs(scores - log_prob).max()
+        assert error < 1e-3 * (1 + np.abs(scores).max()), (
+            f"{model.name}: the log-probabilities that come with {method} draws are off by {error:.3g}."
+        )
+
+
+def check_draws_repeat(model):
+    """An event of a seed is the same whatever the batch size and the number of samples; another seed, other events."""
+    model = prepare(model)
+    _, *condition = random_events(model, 7)
+    seven = _draw(model, 7, condition)
+    by_threes = _draw(model, 7, condition, batch_size=3)
+    two = _draw(model, 2, [c[:2] for c in condition])
+    assert np.allclose(seven, by_threes, atol=1e-4), f"{model.name}: the batch size changes what a seed draws."
+    assert np.allclose(seven[:2], two, atol=1e-4), f"{model.name}: the number of samples changes what a seed draws."
+    many, others = (_draw(model, 64, _repeat([c[:1] for c in condition], 64), seed=seed) for seed in (1, 2))
+    assert not np.array_equal(many, others), f"{model.name}: two seeds draw the same 64 events."
+
+
+def check_honest_draws(model):
+    """Draws come as often as their probability says: a G-test, or the probability integral transform of real values."""
+    model = prepare(model)
+    count = 8192
+    _, *condition = random_events(model, 1)
+    condition = _repeat(condition, count)
+    events = _draw(model, count, condition)
+    if model.head.num_levels:
+        log_prob = _score(model, all_events(model), _repeat(condition, _num_events(model)))
+        indices = events.reshape(count, -1) @ model.head.num_levels ** np.arange(model.num_dims)[::-1]
+        found = np.bincount(indices, minlength=len(log_prob))
+        p_value = statistics.g_test(found, np.exp(log_prob.astype("float64")) * count)
+    else:
+        params = ops.cast(model(events, *condition), "float32")
+        transformed = ops.convert_to_numpy(model.head.cdf(params, ops.convert_to_tensor(events)))
+        p_value = statistics.uniformity_test(transformed.reshape(-1))
+    assert p_value > 1e-4, f"{count} draws from {model.name} do not follow its own probabilities: p = {p_value:.2g}."
+
+
+def check_config_round_trip(model):
+    """A model made from `get_config` has the same config and, given the weights, the same likelihood."""
+    model = prepare(model)
+    twin = type(model).from_config(model.get_config())
+    assert twin.get_config() == model.get_config(), f"{model.name}: `get_config` changes on a round trip."
+    twin.set_weights(model.get_weights())
+    _assert_same_scores(model, twin, "made from its config")
+
+
+def check_file_round_trip(model):
+    """A `.keras` file opens by plain `keras.saving.load_model`, with the same likelihood, draws and optimizer."""
+    model = prepare(model)
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "model.keras")
+        model.save(path)
+        twin = keras.saving.load_model(path)
+    _assert_same_scores(model, twin, "opened from its file")
+    _, *condition = random_events(model, 4)
+    assert twin.optimizer is not None, f"{model.name} opened from its file has lost its optimizer."
+    assert np.allclose(_draw(model, 4, condition), _draw(twin, 4, condition), atol=1e-4), (
+        f"{model.name} opened from its file draws other events."
+    )
+
+
+def check_opens_on_other_backends(model):
+    """Saved here, the same likelihood on every other backend that is installed."""
+    model = prepare(model)
+    events, *condition = random_events(model, 16)
+    expected = _score(model, events, condition)
+    with tempfile.TemporaryDirectory() as folder:
+        path, data = os.path.join(folder, "model.keras"), os.path.join(folder, "data.npz")
+        model.save(path)
+        np.savez(data, *(events, *condition))
+        for name in elsewhere.other_backends():
+            found = elsewhere.scores(name, path, data)
+            assert np.allclose(found, expected, rtol=1e-4, atol=1e-4), (
+                f"{model.name} scores the same events otherwise on {name}: by {np.abs(found - expected).max():.3g} nats."
+            )
+
+
+def check_every_weight_learns(model):
+    """Every weight has a gradient."""
+    model = prepare(model)
+    events, *condition = random_events(model, 64)
+    gradients = backend.gradients(lambda: -ops.mean(model.log_prob(events, *condition)), model.trainable_variables)
+    dead = [v.path for v, g in zip(model.trainable_variables, gradients, strict=True) if not np.any(g)]
+    assert not dead, f"Weights of {model.name} without a gradient: {', '.join(dead)}."
+    assert all(np.isfinite(g).all() for g in gradients), f"A gradient of {model.name} is not finite."
+
+
+def check_fit_lowers_loss(model):
+    """`fit` lowers the loss that `evaluate` reports, in nats per event, with bits per dimension beside it."""
+    copy = type(model).from_config(model.get_config())
+    _, *condition = random_events(model, 256)
+    events = _draw(prepare(model), 256, condition)
+    batch = (events, *condition) if condition else events
+    copy.compile(keras.optimizers.Adam(0.01))
+    before = copy.evaluate(batch, verbose=0, return_dict=True)
+    copy.fit(batch, epochs=5, verbose=0)
+    after = copy.evaluate(batch, verbose=0, return_dict=True)
+    assert after["loss"] < before["loss"], f"`fit` does not lower the loss of {model.name}: {before} to {after}."
+    nats = -_score(copy, events, condition).astype("float64").mean()
+    bits = nats / math.log(2) / copy.num_dims - math.log2(copy.resolution)
+    assert abs(after["loss"] - nats) < 1e-3 * (1 + abs(nats)), f"`evaluate` reports {after}; the mean is {nats} nats."
+    assert abs(after["bits_per_dim"] - bits) < 1e-3 * (1 + abs(bits)), f"`evaluate` reports {after}, not {bits} bits."
+
+
+def check_dropout_drops(model):
+    """In training, `Dropout` layers are active: two steps that change nothing differ in their loss."""
+    copy = type(model).from_config(model.get_config())
+    copy.set_weights(prepare(model).get_weights())
+    copy.compile(keras.optimizers.SGD(0.0))
+    events, *condition = random_events(model, 64)
+    first, second = (
+        copy.train_on_batch((events, *condition) if condition else events, return_dict=True)["loss"] for _ in range(2)
+    )
+    assert first != second, f"Dropout in {model.name} is idle in training: does `call` take and pass on `training`?"
+
+
+def check_batch_of_one(model):
+    """An event scores the same alone and in a batch of any size."""
+    model = prepare(model)
+    events, *condition = random_events(model, 5)
+    log_prob = backend.compiled(model, model.log_prob)
+    together = ops.convert_to_numpy(log_prob(events, *condition))
+    alone = ops.convert_to_numpy(log_prob(events[:1], *(c[:1] for c in condition)))
+    assert alone.shape == (1,) and together.shape == (5,), f"`log_prob` of {model.name} must have shape (batch,)."
+    by_twos = _score(model, events, condition, batch_size=2)
+    for found in (alone, by_twos):
+        assert np.allclose(found, together[: len(found)], rtol=1e-4, atol=1e-4), (
+            f"{model.name} scores an event otherwise in another batch."
+        )
+
+
+def check_extreme_weights(model):
+    """Log-likelihoods and gradients stay finite when the weights are a hundred times too large."""
+    model = prepare(model)
+    copy = type(model).from_config(model.get_config())
+    copy.set_weights([100.0 * w if w.dtype.kind == "f" else w for w in model.get_weights()])
+    events, *condition = random_events(model, 16)
+    assert np.isfinite(_score(copy, events, condition)).all(), f"{model.name}: a log-likelihood is not finite."
+    gradients = backend.gradients(lambda: ops.mean(copy.log_prob(events, *condition)), copy.trainable_variables)
+    assert all(np.isfinite(g).all() for g in gradients), f"{model.name}: a gradient is not finite."
+    assert np.isfinite(_draw(copy, 4, [c[:4] for c in condition])).all(), f"{model.name}: a draw is not finite."
+
+
+def check_mixed_precision(model):
+    """Under `mixed_bfloat16` log-likelihoods are float32, close to those of float32, and draws work."""
+    model = prepare(model)
+    copy = type(model).from_config({**model.get_config(), "dtype": "mixed_bfloat16"})
+    copy.set_weights(model.get_weights())
+    events, *condition = random_events(model, 16)
+    log_prob = copy.log_prob(events, *condition)
+    assert keras.backend.standardize_dtype(log_prob.dtype) == "float32", (
+        f"`log_prob` of {model.name} must be float32 under mixed_bfloat16. Received: {log_prob.dtype}."
+    )
+    expected = _score(model, events, condition)
+    error = np.abs(ops.convert_to_numpy(log_prob) - expected).max()
+    assert error < 0.05 * (1 + np.abs(expected).max()), f"{model.name} under mixed_bfloat16 is off by {error:.3g} nats."
+    assert _draw(copy, 2, [c[:2] for c in condition]).shape == (2, *model.event_shape)
+
+
+def check_refuses_bad_events(model):
+    """Events of another shape, off the support, not finite, or none at all: a `ValueError` before any compute."""
+    model = prepare(model)
+    events, *condition = random_events(model, 2)
+    bad = {"of another shape": np.zeros((2, *model.event_shape, 2)), "of an empty batch": events[:0]}
+    bad["that are not finite"] = np.full(events.shape, np.nan)
+    if model.head.num_levels:
+        bad["off the support"] = np.full(events.shape, model.head.num_levels)
+        bad["between two levels"] = np.full(events.shape, 0.5)
+    for what, x in bad.items():
+        try:
+            model.score_samples(x, *(c[: len(x)] for c in condition))
+        except ValueError as error:
+            assert "`x`" in str(error), f"The error for events {what} must name `x`. It says: {error}"
+        else:
+            raise AssertionError(f"{model.name} scores events {what}.")
+
+
+# Heads.
+
+
+def check_head_normalised(head):
+    """Probabilities of all levels sum to one; a density integrates to what the CDF says."""
+    params = random_params(head, 5)
+    if head.num_levels:
+        levels = ops.convert_to_tensor(np.arange(head.num_levels, dtype="int32"))
+        each = [ops.convert_to_numpy(head.log_prob(params, ops.broadcast_to(x, (5,)))) for x in levels]
+        total = np.exp(np.array(each, "float64")).sum(axis=0)
+        assert np.abs(total - 1).max() < 1e-5, f"The probabilities of {head} sum to {total}."
+        return
+    grid, between = _grid(head, params)
+    density = np.exp(_over(head.log_prob, params, between).astype("float64"))
+    cumulative = _over(head.cdf, params, grid).astype("float64")
+    error = np.abs(density * np.diff(grid, axis=0) - np.diff(cumulative, axis=0)).max()
+    assert error < 1e-4, f"The density of {head} is not the derivative of its CDF: off by {error:.3g}."
+    assert cumulative[0].max() < 1e-3 and cumulative[-1].min() > 0.999, f"The density of {head} does not integrate to 1."
+
+
+def check_head_cdf(head):
+    """The CDF of integer levels is the sum of their probabilities."""
+    params = random_params(head, 5)
+    levels = np.repeat(np.arange(head.num_levels, dtype="int32")[:, None], 5, axis=1)
+    expected = np.exp(_over(head.log_prob, params, levels).astype("float64")).cumsum(axis=0)
+    assert np.allclose(_over(head.cdf, params, levels), expected, atol=1e-5), f"The CDF of {head} is not its sum."
+    outside = np.stack([np.full(5, -1.0), np.full(5, head.num_levels + 0.0)]).astype("float32")
+    assert np.allclose(_over(head.cdf, params, outside), [[0.0], [1.0]], atol=1e-5), (
+        f"The CDF of {head} must be 0 below and 1 above the support."
+    )
+
+
+def check_head_draws_what_it_scores(head):
+    """Values drawn by many uniforms come as often as the head's own log-probabilities say."""
+    count = 20_000
+    params = ops.repeat(random_params(head, 1), count, axis=0)
+    uniforms = noise.uniforms(5, 0, count, 1, head.num_uniforms)[0]
+    drawn = head.sample(params, ops.convert_to_tensor(uniforms))
+    values = ops.convert_to_numpy(drawn)
+    head.check(values)
+    if head.num_levels:
+        levels = ops.convert_to_tensor(np.arange(head.num_levels, dtype="int32"))
+        log_prob = ops.convert_to_numpy(head.log_prob(params[: head.num_levels], levels))
+        p_value = statistics.g_test(
+            np.bincount(values, minlength=head.num_levels), np.exp(log_prob.astype("float64")) * count
+        )
+    else:
+        p_value = statistics.uniformity_test(ops.convert_to_numpy(head.cdf(params, drawn)))
+    assert p_value > 1e-4, f"Draws from {head} do not follow its own probabilities: p = {p_value:.2g}."
+    mean = ops.convert_to_numpy(head.mean(params))[0]
+    error = abs(values.mean() - mean) / (values.std() / math.sqrt(count) + 1e-9)
+    assert error < 5, f"`mean` of {head} says {mean:.4g}; {count} draws have the mean {values.mean():.4g}."
+
+
+def check_head_mode(head):
+    """No level, and no draw, is much more probable than the mode."""
+    params = random_params(head, 50)
+    mode = head.mode(params)
+    best = ops.convert_to_numpy(head.log_prob(params, mode))
+    for seed in range(20):
+        uniforms = ops.convert_to_tensor(noise.uniforms(seed, 0, 50, 1, head.num_uniforms)[0])
+        other = ops.convert_to_numpy(head.log_prob(params, head.sample(params, uniforms)))
+        slack = 1e-5 if head.num_levels else 0.7  # two components may overlap, and peak between their means
+        assert (other <= best + slack).all(), f"{head}: a draw is more probable than the mode."
+
+
+def check_head_extremes(head):
+    """Log-probabilities and their gradients stay finite for extreme parameters; so do draws."""
+    values = [0.0, 1.0, -1.0, 30.0, -30.0, 1e4, -1e4]
+    rows = list(itertools.product(values, repeat=min(head.num_params, 3)))
+    params = np.resize(np.array(rows, "float32"), (len(rows), head.num_params))
+    xs = [0, head.num_levels - 1] if head.num_levels else [0.0, 1e3, -1e3]
+    variable = keras.Variable(params)
+    for value in xs:
+        x = ops.convert_to_tensor(np.full(len(rows), value, head.dtype))
+        log_prob = ops.convert_to_numpy(head.log_prob(ops.convert_to_tensor(variable), x))
+        assert np.isfinite(log_prob).all(), f"{head}: log_prob({params[~np.isfinite(log_prob)][0]}, {value}) = not finite."
+
+        def total(x=x):
+            return ops.sum(head.log_prob(ops.convert_to_tensor(variable), x))
+
+        (gradient,) = backend.gradients(total, [variable])
+        assert np.isfinite(gradient).all(), f"{head}: a gradient of log_prob at x = {value} is not finite."
+    for u in (2.0**-24, 0.5, 1 - 2.0**-24):
+        uniforms = np.full((len(rows), head.num_uniforms), u, "float32")
+        head.check(ops.convert_to_numpy(head.sample(ops.convert_to_tensor(params), ops.convert_to_tensor(uniforms))))
+
+
+def check_head_temperature(head):
+    """Temperature 1 changes nothing; a low one draws close to the mode."""
+    params = random_params(head, 50)
+    same = head.temper(params, np.float32(1.0))
+    assert np.allclose(ops.convert_to_numpy(same), ops.convert_to_numpy(params)), f"{head}: temperature 1 changes it."
+    uniforms = ops.convert_to_tensor(noise.uniforms(0, 0, 50, 1, head.num_uniforms)[0])
+    cold = ops.convert_to_numpy(head.sample(head.temper(params, np.float32(1e-4)), uniforms)).astype("float64")
+    warm = ops.convert_to_numpy(head.sample(params, uniforms)).astype("float64")
+    mode = ops.convert_to_numpy(head.mode(params))
+    assert np.abs(cold - mode).mean() <= 0.5 * np.abs(warm - mode).mean(), f"{head}: a low temperature does not cool."
+
+
+def check_head_round_trip(head):
+    """A head comes back from its config, and by the name that Keras serialises it under."""
+    twin = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(head))
+    assert type(twin) is type(head) and twin.get_config() == head.get_config(), f"{head} does not survive a file."
+
+
+def check_head_refuses(head):
+    """NaN, and values off the support, are refused with an error that says where."""
+    bad = [np.array([0.0, np.nan])] + ([np.array([0, head.num_levels]), np.array([0.5])] if head.num_levels else [])
+    for values in bad:
+        try:
+            head.check(values)
+        except ValueError as error:
+            assert "`x`" in str(error), f"The error of {head} must name the argument. It says: {error}"
+        else:
+            raise AssertionError(f"{head} accepts {values}.")
+
+
+# Layers: a causal layer is checked as the model that it makes.
+
+
+def check_layer_round_trip(layer, input_shape=(6, 2)):
+    """A layer comes back from its config with the same config and, given the weights, the same outputs."""
+    twins = [type(layer).from_config(layer.get_config()) for _ in range(2)]
+    x = np.random.default_rng(0).normal(size=(2, *input_shape)).astype("float32")
+    outputs = [ops.convert_to_numpy(twin(x)) for twin in twins]
+    twins[1].set_weights(twins[0].get_weights())
+    outputs = [ops.convert_to_numpy(twin(x)) for twin in twins]
+    assert np.allclose(*outputs, atol=1e-6), f"{layer.name} computes something else after a round trip of its config."
+    assert twins[0].compute_output_shape((2, *input_shape)) == outputs[0].shape, (
+        f"`compute_output_shape` of {layer.name} must say {outputs[0].shape}."
+    )
+
+
+def check_layer_causal(layer, input_shape=(6, 2)):
+    """The output at a position sees earlier ones only, and its own unless the layer is strict."""
+    layer = _random_layer(layer, input_shape)
+    x = np.random.default_rng(0).normal(size=(1, *input_shape)).astype("float32")
+    jacobian = np.abs(backend.jacobian(layer, x))
+    n = math.prod(input_shape[:-1])
+    sees = jacobian.reshape(n, -1, n, input_shape[-1]).max(axis=(1, 3))
+    leaks = np.argwhere(np.triu(sees > 1e-6 * max(1.0, sees.max()), 0 if getattr(layer, "strict", False) else 1))
+    if len(leaks):
+        first = ", ".join(f"position {i} sees position {j}" for i, j in leaks[:5])
+        raise AssertionError(f"{layer.name} is not causal: {first} ({len(leaks)} leaks in all).")
+
+
+def check_layer_step_equals_call(layer, input_shape=(6, 2)):
+    """`start` and `step` compute what `call` computes; a strict layer is given the input of the position before."""
+    layer = _random_layer(layer, input_shape)
+    x = np.random.default_rng(0).normal(size=(3, *input_shape)).astype("float32")
+    y = ops.convert_to_numpy(layer(x))
+    n = math.prod(input_shape[:-1])
+    inputs, expected = x.reshape(3, n, -1), y.reshape(3, n, -1)
+    state = layer.start(3)
+    for t in range(n):
+        found, state = layer.step(state, ops.convert_to_tensor(inputs[:, t - bool(getattr(layer, "strict", False))]), t)
+        error = np.abs(ops.convert_to_numpy(found) - expected[:, t]).max()
+        assert error < 1e-4, f"`step` of {layer.name} disagrees with `call` at position {t}, by {error:.3g}."
+
+
+# What the checks are made of.
+
+
+def prepare(model):
+    """A copy of the model with random weights; made once for each model."""
+    if model not in _prepared:
+        copy = type(model).from_config(model.get_config())
+        copy.ensure_built()
+        randomise(copy)
+        copy.compile("adam")
+        copy.optimizer.build(copy.trainable_variables)
+        _prepared[model] = copy
+    return _prepared[model]
+
+
+def randomise(layer, seed=0):
+    """Gives every weight of a layer or model random values, of about the size that trained weights have."""
+    rng = np.random.default_rng(seed)
+    for variable in layer.trainable_variables:
+        size = 1.0 / math.sqrt(variable.shape[0]) if len(variable.shape) > 1 and variable.shape[0] else 0.5
+        variable.assign(rng.normal(size=variable.shape).astype("float32") * size)
+
+
+def random_events(model, count, seed=0):
+    """Random events on the support of the model's head, and conditions if it takes any."""
+    rng = np.random.default_rng(seed)
+    shape = (count, *model.event_shape)
+    levels = model.head.num_levels
+    events = rng.integers(0, levels, shape).astype("int32") if levels else rng.normal(size=shape).astype("float32")
+    if model.condition_shape is None:
+        return (events,)
+    return events, rng.normal(size=(count, *model.condition_shape)).astype("float32")
+
+
+def all_events(model):
+    """Every event of a model over integer levels."""
+    return np.indices((model.head.num_levels,) * model.num_dims).reshape(model.num_dims, -1).T.reshape(
+        -1, *model.event_shape
+    )
+
+
+def random_params(head, count, seed=0):
+    """Random parameters of a head, as a tensor of shape `(count, num_params)`."""
+    return ops.convert_to_tensor(np.random.default_rng(seed).normal(size=(count, head.num_params)).astype("float32"))
+
+
+def _num_events(model):
+    return model.head.num_levels**model.num_dims
+
+
+def _is_enumerable(model):
+    return bool(model.head.num_levels) and _num_events(model) <= _MOST_EVENTS
+
+
+def _another_value(head, steps):
+    return (steps + 1) % head.num_levels if head.num_levels else steps + 1
+
+
+def _repeat(condition, count):
+    return [np.repeat(c[:1], count, axis=0) for c in condition]
+
+
+def _draw(model, count, condition, seed=11, batch_size=_BATCH, **kwargs):
+    return model.sample(count, *condition, seed=seed, batch_size=batch_size, **kwargs)
+
+
+def _score(model, events, condition, batch_size=_BATCH):
+    return model.score_samples(events, *condition, batch_size=batch_size)
+
+
+def _assert_same_scores(model, twin, how):
+    events, *condition = random_events(model, 8)
+    expected, found = (_score(m, events, condition) for m in (model, twin))
+    assert np.allclose(found, expected, rtol=1e-5, atol=1e-5), (
+        f"{model.name} {how} scores otherwise, by {np.abs(found - expected).max():.3g} nats."
+    )
+
+
+def _random_layer(layer, input_shape):
+    copy = type(layer).from_config(layer.get_config())
+    copy(np.zeros((1, *input_shape), "float32"))
+    randomise(copy)
+    return copy
+
+
+def _grid(head, params):
+    centre = ops.convert_to_numpy(head.mean(params))
+    low, high = (
+        ops.convert_to_numpy(
+            head.sample(params, ops.convert_to_tensor(np.full((params.shape[0], head.num_uniforms), u, "float32")))
+        )
+        for u in (2.0**-24, 1 - 2.0**-24)
+    )
+    reach = 2 * np.maximum(np.abs(high - centre), np.abs(low - centre))
+    grid = centre + np.linspace(-1, 1, 20_001)[:, None] * reach
+    return grid.astype("float32"), (0.5 * (grid[1:] + grid[:-1])).astype("float32")
+
+
+def _over(function, params, xs):
+    """`function(params, x)` for each row of `xs`, as a NumPy array of shape `xs.shape`."""
+    rows, count = xs.shape
+    repeated = ops.tile(params, (rows, 1))
+    return ops.convert_to_numpy(function(repeated, ops.convert_to_tensor(xs.reshape(-1)))).reshape(rows, count)
+
+
+def _always(component):
+    return True
+
+
+MODEL_CHECKS = {
+    check_causal: lambda model: isinstance(model, AutoregressiveModel),
+    check_normalised: _is_enumerable,
+    check_step_equals_call: lambda model: model.steppable,
+    check_methods_agree: _always,
+    check_draws_repeat: _always,
+    check_honest_draws: lambda model: not model.head.num_levels or _is_enumerable(model),
+    check_config_round_trip: _always,
+    check_file_round_trip: _always,
+    check_opens_on_other_backends: _always,
+    check_every_weight_learns: _always,
+    check_fit_lowers_loss: _always,
+    check_dropout_drops: lambda model: any(getattr(layer, "rate", 0) for layer in model._flatten_layers()),
+    check_batch_of_one: _always,
+    check_extreme_weights: _always,
+    check_mixed_precision: _always,
+    check_refuses_bad_events: _always,
+}
+
+HEAD_CHECKS = {
+    check_head_normalised: _always,
+    check_head_cdf: lambda head: bool(head.num_levels),
+    check_head_draws_what_it_scores: _always,
+    check_head_mode: _always,
+    check_head_extremes: _always,
+    check_head_temperature: _always,
+    check_head_round_trip: _always,
+    check_head_refuses: _always,
+}
+
+LAYER_CHECKS = {
+    check_layer_round_trip: _always,
+    check_layer_causal: _always,
+    check_layer_step_equals_call: lambda layer: hasattr(layer, "step"),
+}

@@ -1,0 +1,10 @@
+"""The plugin keeps what keras-ar promises."""
+
+from keras_ar.testing import parametrize_with_checks
+
+from keras_ar_template import CausalMean, Laplace, MeanNet
+
+
+@parametrize_with_checks([Laplace(), CausalMean(3), MeanNet(8), MeanNet(4, head=Laplace())])
+def test_conformance(check):
+    check()

@@ -1,0 +1,70 @@
+"""Orderings are permutations, and say so when they are not."""
+
+import numpy as np
+import pytest
+
+from keras_ar import orderings
+
+
+@pytest.mark.parametrize("shape", [1, 7, (2, 3), (3, 2, 2)])
+@pytest.mark.parametrize(
+    "make",
+    [orderings.natural, orderings.raster, orderings.reversed, lambda shape: orderings.random(shape, seed=2)],
+    ids=["natural", "raster", "reversed", "random"],
+)
+def test_an_ordering_has_each_position_once(make, shape):
+    ordering = make(shape)
+    assert ordering.dtype == "int64"
+    assert sorted(ordering) == list(range(np.prod(shape)))
+
+
+def test_a_random_ordering_depends_on_its_seed_alone():
+    assert orderings.random(6, seed=3).tolist() == [2, 1, 3, 4, 5, 0]  # for ever
+    assert orderings.random((2, 3), seed=3).tolist() == [2, 1, 3, 4, 5, 0]
+    assert len({tuple(orderings.random(20, seed)) for seed in range(10)}) == 10
+
+
+def test_a_random_ordering_puts_every_position_everywhere():
+    counts = np.zeros((3, 3), int)
+    for seed in range(300):
+        counts[np.arange(3), orderings.random(3, seed)] += 1
+    assert (counts > 70).all()
+
+
+@pytest.mark.parametrize(
+    ("argument", "expected"),
+    [
+        (None, [0, 1, 2]),
+        ("natural", [0, 1, 2]),
+        ("raster", [0, 1, 2]),
+        ("reversed", [2, 1, 0]),
+        ([1, 2, 0], [1, 2, 0]),
+        (np.array([1, 2, 0], "uint8"), [1, 2, 0]),
+    ],
+)
+def test_a_model_takes_a_name_or_a_permutation(argument, expected):
+    ordering = orderings.get(argument, 3)
+    assert ordering.tolist() == expected
+    assert ordering.dtype == "int64"
+
+
+@pytest.mark.parametrize("ordering", [[0, 0, 1], [1, 2, 3], [0, 2], [-1, 0, 1], [0.5, 1, 2], [[0, 1], [2, 3]], 3])
+def test_what_is_no_permutation_is_refused(ordering):
+    with pytest.raises(ValueError, match=r"`ordering` must be a permutation of 0, 1, \.\.\., n - 1, each once. Received"):
+        orderings.from_permutation(ordering)
+
+
+def test_a_permutation_of_another_size_is_refused():
+    with pytest.raises(ValueError, match=r"`ordering` must order the model's 4 positions. Received an ordering of 3"):
+        orderings.get([0, 1, 2], 4)
+
+
+def test_an_unknown_name_is_refused_with_those_that_exist():
+    with pytest.raises(ValueError, match=r"one of \['natural', 'raster', 'reversed'\].*Received: ordering='spiral'"):
+        orderings.get("spiral", 4)
+
+
+@pytest.mark.parametrize("seed", [-1, 0.5])
+def test_a_random_ordering_takes_a_seed_as_all_of_keras_ar_does(seed):
+    with pytest.raises(ValueError, match="`seed` must be an integer"):
+        orderings.random(4, seed)
