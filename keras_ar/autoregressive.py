@@ -35,6 +35,18 @@ class AutoregressiveModel(DensityModel):
             permutation from `keras_ar.orderings`.
         condition_shape: Shape of the condition of one event, or `None`.
         **kwargs: `name` and `dtype`, as in every Keras model.
+
+    Example:
+
+    >>> class Independent(keras_ar.AutoregressiveModel):
+    ...     def __init__(self, event_shape, **kwargs):
+    ...         super().__init__(event_shape, **kwargs)
+    ...         self.params = self.add_weight((self.num_steps, self.head.num_params))
+    ...     def call(self, x):
+    ...         return keras.ops.zeros((keras.ops.shape(x)[0], 1, 1)) + self.params
+    >>> model = Independent(3, head="bernoulli")
+    >>> model.sample(5, seed=0).shape
+    (5, 3)
     """
 
     def __init__(self, event_shape, *, head="bernoulli", ordering=None, condition_shape=None, **kwargs):
@@ -233,7 +245,6 @@ class LayeredModel(AutoregressiveModel):
             if i == self._strict_index and self.condition_shape:
                 self.condition_bias = keras.layers.Dense(shape[-1], use_bias=False, dtype=self.dtype_policy)
         self.to_params = keras.layers.Dense(self.head.num_params, dtype=self.dtype_policy, name="to_params")
-        self.ensure_built()
 
     def call(self, x, condition=None, training=None):
         h = ops.reshape(self.head.encode(x), (-1, *self._inner_shape))  # (batch, *positions, features)

@@ -18,12 +18,24 @@ class NegativeLogLikelihood(keras.losses.Loss):
         return y_pred
 
 
-class DensityModel(keras.Model):
+class _WholeOnceConstructed(type(keras.Model)):
+    """Makes all weights right behind the outermost `__init__`: never in a compiled function, whoever subclasses whom."""
+
+    def __call__(cls, *args, **kwargs):
+        model = super().__call__(*args, **kwargs)
+        if not model.built:
+            condition = model.condition_shape and keras.KerasTensor((None, *model.condition_shape))
+            model(keras.KerasTensor((None, *model.event_shape)), condition)
+        return model
+
+
+class DensityModel(keras.Model, metaclass=_WholeOnceConstructed):
     """Base of all models: an event goes in, its exact log-likelihood comes out.
 
     A subclass implements `call`, which computes whatever describes the
     distribution, `_log_prob`, which scores events by it, and `_sample_batch`.
     From these the base class makes training, evaluation, scoring and sampling.
+    A model has its weights as soon as it is constructed.
 
     A batch is an array of events, or the pair `(events, conditions)` where the
     model has a `condition_shape`; that holds for `fit` and `evaluate`, too.
@@ -33,6 +45,18 @@ class DensityModel(keras.Model):
         condition_shape: Shape of the condition of one event: an integer or a tuple
             such as `(10,)`; `None` for a model without condition.
         **kwargs: `name` and `dtype`, as in every Keras model.
+
+    Example:
+
+    >>> model = keras_ar.models.MADE(event_shape=4, hidden_units=8)
+    >>> isinstance(model, keras_ar.DensityModel)
+    True
+    >>> model.compile(optimizer="adam")  # no loss: it is the negative log-likelihood
+    >>> history = model.fit(np.ones((32, 4)), epochs=2, verbose=0)
+    >>> sorted(history.history)
+    ['bits_per_dim', 'loss']
+    >>> model.score_samples(np.ones((3, 4))).shape
+    (3,)
     """
 
     resolution = 1.0
@@ -115,7 +139,6 @@ class DensityModel(keras.Model):
         Returns:
             float32 array of shape `(events,)`.
         """
-        self.ensure_built()
         x = np.asarray(x)
         self._check_events(x)
         arrays = [x, *self._check_condition(condition, len(x))]
@@ -156,7 +179,6 @@ class DensityModel(keras.Model):
         if isinstance(num_samples, bool) or not isinstance(num_samples, int | np.integer) or num_samples < 0:
             raise ValueError(f"`num_samples` must be an integer of at least 0. Received: num_samples={num_samples!r}.")
         seed = noise.check_seed(seed)
-        self.ensure_built()
         condition = self._check_condition(condition, num_samples, broadcast=True)
         progress = Progress(num_samples, verbose)
         events, log_probs = [], []
@@ -176,14 +198,8 @@ class DensityModel(keras.Model):
 
     # Building, checking, saving.
 
-    def ensure_built(self):
-        """Makes all weights now, outside of any compiled function. The models of keras_ar do so when constructed."""
-        if not self.built:
-            condition = self.condition_shape and keras.KerasTensor((None, *self.condition_shape))
-            self(keras.KerasTensor((None, *self.event_shape)), condition)
-
     def build_from_config(self, config):
-        self.ensure_built()
+        """Nothing is left to build: a model has its weights as soon as it is constructed."""
 
     @functools.cached_property
     def compiled_functions(self):
@@ -201,7 +217,6 @@ class DensityModel(keras.Model):
                 f"`loss` must be None in `compile`: the loss of {self.name} is its negative log-likelihood. "
                 f"Received: loss={self.loss!r}."
             )
-        self.ensure_built()
         events, condition = _pair(x) if isinstance(x, tuple | list) else (x, None)
         if isinstance(events, np.ndarray) or ops.is_tensor(events):
             self._check_events(ops.convert_to_numpy(events))

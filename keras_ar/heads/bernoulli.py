@@ -14,9 +14,9 @@ class Bernoulli(Head):
     Example:
 
     >>> head = keras_ar.heads.Bernoulli()
-    >>> logits = np.array([[0.0], [100.0]], "float32")  # two values, one parameter each
+    >>> logits = np.array([[0.0], [2.0]], "float32")  # two values, one parameter each
     >>> [round(float(p), 3) for p in head.log_prob(logits, np.array([1, 1]))]
-    [-0.693, 0.0]
+    [-0.693, -0.127]
     """
 
     num_levels = 2

@@ -41,7 +41,6 @@ class FVSBN(AutoregressiveModel):
             self.condition_bias = keras.layers.Dense(
                 self.num_steps * num_params, use_bias=False, dtype=self.dtype_policy, name="condition_bias"
             )
-        self.ensure_built()
 
     def call(self, x, condition=None):
         params = self.regressions(self.encode_steps(x))  # (batch, steps, num_params)

@@ -93,7 +93,6 @@ class MADE(AutoregressiveModel):
                 keras.layers.Dense(units, use_bias=False, dtype=self.dtype_policy, name=f"condition_{i}")
                 for i, units in enumerate((*hidden_units, n * num_params))
             ]
-        self.ensure_built()
 
     def _reader(self, degrees_in, degrees_out, name):
         mask = masks.connect(degrees_in, degrees_out)

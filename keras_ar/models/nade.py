@@ -54,7 +54,6 @@ class NADE(AutoregressiveModel):
         )
         if self.condition_shape:
             self.context = keras.layers.Dense(units, use_bias=False, dtype=self.dtype_policy, name="context")
-        self.ensure_built()
 
     def call(self, x, condition=None):
         return self.from_steps(self.networks(self.encode_steps(x), self._context_from(condition)))

@@ -447,7 +447,6 @@ def prepare(model):
     """A copy of the model with random weights; made once for each model."""
     if model not in _prepared:
         copy = type(model).from_config(model.get_config())
-        copy.ensure_built()
         randomise(copy)
         copy.compile("adam")
         copy.optimizer.build(copy.trainable_variables)

@@ -15,7 +15,6 @@ class MeanNet(AutoregressiveModel):
         self.units = units
         self.mean = CausalMean(units, name="mean")
         self.to_params = keras.layers.Dense(self.head.num_params, name="to_params")
-        self.ensure_built()
 
     def call(self, x):
         h = keras.ops.relu(self.mean(self.encode_steps(x)))  # (batch, steps, units)

@@ -1,0 +1,286 @@
+"""What cannot be right is refused before anything is computed, in words that name it: argument, expected, received."""
+
+import keras
+import numpy as np
+import pytest
+
+from keras_ar import AutoregressiveModel, heads, layers, models, registry
+from keras_ar.heads import Head
+
+BINARY = models.FVSBN((2, 2), name="binary")
+LEVELS = models.FVSBN(3, head=heads.Categorical(17), name="levels")
+REAL = models.FVSBN(3, head="normal", name="real")
+CONDITIONAL = models.FVSBN(3, condition_shape=2, name="conditional")
+for built in (BINARY, LEVELS, REAL, CONDITIONAL):
+    built.compile("sgd")
+
+EVENTS = np.zeros((5, 3), "int32")
+CONDITION = np.zeros((5, 2), "float32")
+
+
+@pytest.fixture
+def nothing_is_computed(monkeypatch):
+    def refuse(*args, **kwargs):
+        pytest.fail("The model was called before its input was checked.")
+
+    for method in ("call", "start", "step"):
+        monkeypatch.setattr(models.FVSBN, method, refuse)
+
+
+DRIVERS = {
+    "score_samples": lambda model, x: model.score_samples(x),
+    "fit": lambda model, x: model.fit(x, verbose=0),
+    "evaluate": lambda model, x: model.evaluate(x, verbose=0),
+}
+EVERYWHERE = pytest.mark.parametrize("take", DRIVERS.values(), ids=DRIVERS.keys())
+pytestmark = pytest.mark.usefixtures("nothing_is_computed")
+
+
+# Events.
+
+
+@pytest.mark.parametrize("shape", [(5, 4), (5, 2, 3), (2, 2), (5, 2, 2, 1), ()])
+@pytest.mark.parametrize(
+    "take", [*DRIVERS.values(), lambda model, x: model.log_prob(x)], ids=[*DRIVERS.keys(), "log_prob"]
+)
+def test_events_have_the_models_shape(take, shape):
+    with pytest.raises(ValueError, match=r"`x` must have shape \(batch, 2, 2\)\. Received: x\.shape=\(") as raised:
+        take(BINARY, np.zeros(shape, "float32"))
+    assert str(shape) in str(raised.value)
+
+
+@EVERYWHERE
+@pytest.mark.parametrize(
+    ("model", "value", "expected", "received"),
+    [
+        (BINARY, 2, r"integers from 0 to 1, the support of Bernoulli\(\)", r"x\[3, 1, 0\] = 2"),
+        (BINARY, -1, "integers from 0 to 1", r"x\[3, 1, 0\] = -1"),
+        (BINARY, 0.5, "integers from 0 to 1", r"x\[3, 1, 0\] = 0\.5"),
+        (LEVELS, 17, r"integers from 0 to 16, the support of Categorical\(num_levels=17\)", r"x\[3, 1\] = 17"),
+        (LEVELS, np.nan, "finite", r"x\[3, 1\] = nan"),
+        (REAL, np.nan, "finite", r"x\[3, 1\] = nan"),
+        (REAL, -np.inf, "finite", r"x\[3, 1\] = -inf"),
+        (REAL, "a", "numbers", r"x\.dtype=<U"),
+        (REAL, 1j, "numbers", r"x\.dtype=complex128"),
+    ],
+)
+def test_events_lie_on_the_support_of_the_head(take, model, value, expected, received):
+    x = np.zeros((5, *model.event_shape), np.array(value).dtype)
+    x[(3, 1, 0)[: x.ndim]] = value
+    with pytest.raises(ValueError, match=rf"`x` must .*{expected}.* Received.*{received}"):
+        take(model, x)
+
+
+@EVERYWHERE
+def test_events_are_at_least_one(take):
+    with pytest.raises(ValueError, match=r"`x` must hold at least one event. Received: x\.shape=\(0, 3\)"):
+        take(REAL, np.zeros((0, 3), "float32"))
+
+
+# Conditions.
+
+
+@pytest.mark.parametrize(
+    ("model", "condition", "received"),
+    [
+        (CONDITIONAL, None, r"condition=None, condition_shape=\(2,\)"),
+        (REAL, CONDITION, "condition=an array, condition_shape=None"),
+    ],
+    ids=["missing", "superfluous"],
+)
+@pytest.mark.parametrize(
+    "take",
+    [
+        lambda model, x, condition: model.score_samples(x, condition),
+        lambda model, x, condition: model.log_prob(x, condition),
+        lambda model, x, condition: model.sample(5, condition),
+        lambda model, x, condition: model.fit(x if condition is None else (x, condition), verbose=0),
+        lambda model, x, condition: model.evaluate(x if condition is None else (x, condition), verbose=0),
+    ],
+    ids=["score_samples", "log_prob", "sample", "fit", "evaluate"],
+)
+def test_a_condition_is_given_if_and_only_if_the_model_has_one(take, model, condition, received):
+    with pytest.raises(ValueError, match=rf"`condition` must be given if and only if .*Received: {received}"):
+        take(model, EVENTS, condition)
+
+
+@pytest.mark.parametrize(
+    ("condition", "message"),
+    [
+        (np.zeros((4, 2)), r"`condition` must have shape \(5, 2\).*Received: condition\.shape=\(4, 2\)"),
+        (np.zeros((5, 3)), r"`condition` must have shape \(5, 2\).*Received: condition\.shape=\(5, 3\)"),
+        (np.full((5, 2), np.nan), r"`condition` must be finite"),
+    ],
+    ids=["one-too-few", "too-wide", "nan"],
+)
+@pytest.mark.parametrize(
+    "take",
+    [
+        lambda condition: CONDITIONAL.score_samples(EVENTS, condition),
+        lambda condition: CONDITIONAL.sample(5, condition),
+        lambda condition: CONDITIONAL.fit((EVENTS, condition), verbose=0),
+        lambda condition: CONDITIONAL.evaluate((EVENTS, condition), verbose=0),
+    ],
+    ids=["score_samples", "sample", "fit", "evaluate"],
+)
+def test_a_condition_fits_its_events(take, condition, message):
+    with pytest.raises(ValueError, match=message):
+        take(condition)
+
+
+def test_one_condition_for_all_is_for_draws_only():
+    with pytest.raises(ValueError, match=r"`condition` must have shape \(5, 2\).*Received: condition\.shape=\(2,\)"):
+        CONDITIONAL.score_samples(EVENTS, CONDITION[0])
+
+
+@pytest.mark.parametrize("take", [CONDITIONAL.fit, CONDITIONAL.evaluate, CONDITIONAL.log_prob])
+def test_a_batch_is_events_or_a_pair(take):
+    with pytest.raises(ValueError, match=r"must be events, or the pair \(events, conditions\). Received 3 arrays"):
+        take((EVENTS, CONDITION, CONDITION))
+
+
+# Draws.
+
+
+@pytest.mark.parametrize(
+    ("argument", "value", "expected"),
+    [
+        *[("num_samples", value, "an integer of at least 0") for value in (-1, 2.0, "2", None, True)],
+        *[("seed", value, r"an integer from 0 to 2\*\*64 - 1, or None") for value in (-1, 2**64, 0.5, "0", True)],
+        *[("temperature", value, "positive") for value in (0, -1.0, np.nan)],
+        ("method", "fast", "'auto', 'stepwise', 'parallel' or 'full'"),
+        ("method", None, "'auto', 'stepwise', 'parallel' or 'full'"),
+    ],
+)
+def test_draws_are_asked_for_in_terms_that_mean_something(argument, value, expected):
+    with pytest.raises(ValueError, match=rf"`{argument}` must be {expected}. Received: {argument}={value!r}"):
+        BINARY.sample(**{argument: value})
+
+
+class OnlyWhole(layers.TriangularDense):
+    """A causal layer that cannot run one position at a time."""
+
+    step = property()
+
+
+def test_a_model_with_a_part_without_step_is_not_drawn_stepwise():
+    model = AutoregressiveModel.from_layers([OnlyWhole(2)], event_shape=3, name="whole")
+    assert not model.steppable
+    with pytest.raises(ValueError, match="`method` must not be 'stepwise': whole has a part without `step`"):
+        model.sample(method="stepwise")
+
+
+# Training.
+
+
+@pytest.mark.parametrize("take", [REAL.__class__.fit, REAL.__class__.evaluate], ids=["fit", "evaluate"])
+def test_the_loss_is_the_likelihood_and_no_other(take):
+    model = models.FVSBN.__base__ and CONDITIONAL
+    model.compile("sgd", loss="mse")
+    try:
+        with pytest.raises(ValueError, match="`loss` must be None in `compile`: .* Received: loss='mse'"):
+            take(model, (EVENTS, CONDITION), verbose=0)
+    finally:
+        model.compile("sgd")
+
+
+# Models.
+
+
+class Triple(Head):
+    """Draws three values together."""
+
+    event_shape = (3,)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: models.FVSBN(0), r"`event_shape` must be a positive integer or a tuple.*Received: event_shape=\(0,\)"),
+        (lambda: models.FVSBN(()), r"`event_shape` must be .*Received: event_shape=\(\)"),
+        (lambda: models.FVSBN((2, -1)), r"`event_shape` must be .*Received: event_shape=\(2, -1\)"),
+        (lambda: models.FVSBN((2, 0.5)), r"`event_shape` must be .*Received: event_shape=\(2, 0.5\)"),
+        (lambda: models.FVSBN(2, condition_shape=0), r"`condition_shape` must be .*Received: condition_shape=\(0,\)"),
+        (lambda: models.FVSBN((2, 4), head=Triple()), r"`event_shape` must end in \(3,\), which .* \(2, 4\)"),
+        (
+            lambda: models.FVSBN(3, ordering=[0, 0, 1]),
+            r"`ordering` must be a permutation.*Received: ordering=\[0, 0, 1\]",
+        ),
+        (lambda: models.FVSBN(3, ordering=[0, 1]), "`ordering` must order the model's 3 positions. Received .* of 2"),
+        (lambda: models.FVSBN(3, ordering="spiral"), "`ordering` must be one of .*Received: ordering='spiral'"),
+        (lambda: models.MADE(3, hidden_units=()), r"`hidden_units` must be positive .*Received: hidden_units=\(\)"),
+        (lambda: models.MADE(3, hidden_units=0), r"`hidden_units` must be positive .*Received: hidden_units=\(0,\)"),
+        (lambda: models.MADE(3, hidden_units=(4, 0.5)), r"`hidden_units` must be positive .*Received: .*\(4, 0.5\)"),
+        (lambda: models.MADE(3, degrees="odd"), "`degrees` must be 'even' or 'random'. Received: degrees='odd'"),
+        (lambda: models.MADE(3, seed=-1), "`seed` must be an integer .*Received: seed=-1"),
+    ],
+)
+def test_a_model_is_made_of_arguments_that_fit(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+@pytest.mark.parametrize(
+    ("chain", "count"),
+    [
+        ([keras.layers.Dense(2)], 0),
+        ([], 0),
+        ([layers.TriangularDense(2, name="one"), layers.TriangularDense(2, name="two")], 2),
+    ],
+)
+def test_a_chain_has_one_layer_that_hides_a_position_from_itself(chain, count):
+    names = [layer.name for layer in chain]
+    with pytest.raises(
+        ValueError, match=rf"`layers` must have exactly one strict layer .*Received {count} of"
+    ) as raised:
+        AutoregressiveModel.from_layers(chain, event_shape=4)
+    assert str(names) in str(raised.value)
+
+
+# Heads and layers.
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        *[
+            (
+                lambda n=n: heads.Categorical(n),
+                f"`num_levels` must be an integer of at least 2. Received: num_levels={n}",
+            )
+            for n in (1, 2.0, True)
+        ],
+        (lambda: heads.NormalMixture(0), "`num_components` must be a positive integer. Received: num_components=0"),
+        (lambda: heads.Normal(scale=0), "`scale` must be positive. Received: scale=0"),
+        (lambda: heads.NormalMixture(scale=-1.0), r"`scale` must be positive. Received: scale=-1\.0"),
+        (lambda: heads.Normal(resolution=0.0), r"`resolution` must be positive. Received: resolution=0\.0"),
+        (
+            lambda: layers.MaskedDense(3, mask=np.ones((2, 4))),
+            r"`mask` .*\(inputs, 3\). Received: mask\.shape=\(2, 4\)",
+        ),
+        (
+            lambda: layers.MaskedDense(3, mask=np.full((2, 3), 2)),
+            r"`mask` must hold zeros and ones .*from 2\.0 to 2\.0",
+        ),
+        (lambda: layers.MaskedDense(3, mask=np.ones((2, 3))).build((None, 4)), r"mask is for 2 inputs.*\(None, 4\)"),
+    ],
+)
+def test_a_head_or_layer_is_made_of_arguments_that_fit(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+@pytest.mark.parametrize(
+    ("get", "name", "near"),
+    [
+        (heads.get, "bernouli", "bernoulli"),
+        (layers.get, "nade_dens", "nade_dense"),
+        (models.get, "mades", "made"),
+        (lambda name: models.FVSBN(3, head=name), "categorial", "categorical"),
+    ],
+    ids=["heads", "layers", "models", "head-of-a-model"],
+)
+def test_an_unknown_name_is_named_with_those_near_it(get, name, near):
+    with pytest.raises(registry.UnknownNameError, match=rf"'{name}'.*'?{near}'?") as raised:
+        get(name)
+    assert isinstance(raised.value, ValueError)

@@ -1,0 +1,42 @@
+"""Every example in a docstring runs, and every public name has one."""
+
+import doctest
+import importlib
+import inspect
+import pkgutil
+
+import keras
+import numpy as np
+import pytest
+
+import keras_ar
+
+MODULES = [
+    module.name
+    for module in pkgutil.walk_packages(keras_ar.__path__, "keras_ar.")
+    if module.name not in ("keras_ar.__main__",)
+]
+OPTIONS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_examples_run(name):
+    module = importlib.import_module(name)
+    names = {"keras_ar": keras_ar, "keras": keras, "np": np}
+    runner = doctest.DocTestRunner(optionflags=OPTIONS)
+    for test in doctest.DocTestFinder(exclude_empty=True).find(module, name, extraglobs=names):
+        runner.run(test)
+    assert runner.failures == 0
+
+
+def public_names():
+    for package in (keras_ar, keras_ar.heads, keras_ar.layers, keras_ar.models, importlib.import_module("keras_ar.testing")):
+        for name in package.__all__:
+            thing = getattr(package, name)
+            if inspect.isclass(thing) or inspect.isfunction(thing):
+                yield pytest.param(thing, id=f"{package.__name__}.{name}")
+
+
+@pytest.mark.parametrize("thing", public_names())
+def test_public_names_have_an_example(thing):
+    assert ">>>" in inspect.getdoc(thing) or "```python" in inspect.getdoc(thing)

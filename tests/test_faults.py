@@ -1,0 +1,139 @@
+"""The conformance kit catches real faults: each is planted here, and found by the check that is there for it."""
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+from keras_ar import heads, layers, masks
+from keras_ar.autoregressive import AutoregressiveModel
+from keras_ar.testing import checks
+
+
+@keras.saving.register_keras_serializable(package="tests")
+class Faulty(AutoregressiveModel):
+    """A small MADE of one layer, with one fault."""
+
+    def __init__(self, event_shape, *, fault=None, head="bernoulli", **kwargs):
+        super().__init__(event_shape, head=head, **kwargs)
+        self.fault = fault
+        n, p = self.num_steps, self.head.num_params
+        mask = masks.connect(masks.input_degrees(n), masks.output_degrees(n, p))
+        if fault == "leaking mask":
+            mask[n - 2, (n - 2) * p] = 1
+        self.dense = layers.MaskedDense(n * p, mask)
+        self.idle = self.add_weight((1,), name="idle") if fault == "idle weight" else None
+
+    def call(self, x):
+        params = ops.reshape(self.dense(self.encode_steps(x)[..., 0]), (-1, self.num_steps, self.head.num_params))
+        if self.fault == "leak of a step's own value":
+            params = params + 0.1 * self.encode_steps(x)
+        return self.from_steps(params)
+
+    def start(self, batch_size):
+        return ops.zeros((self.num_steps + 1, batch_size))
+
+    def step(self, state, t, previous):
+        x = ops.transpose(self.encode_previous(previous))
+        seen = ops.slice_update(state, (t, 0), x)  # slot 0 is before the first step
+        if self.fault == "step adds before it draws":
+            seen = ops.slice_update(state, (ops.minimum(t + 1, self.num_steps), 0), x)
+        kernel = ops.pad(ops.multiply(self.dense.kernel, self.dense.mask), [[1, 0], [0, 0]])
+        params = ops.matmul(ops.transpose(seen), kernel) + self.dense.bias
+        params = ops.reshape(params, (-1, self.num_steps, self.head.num_params))[:, t]
+        return params, seen
+
+    def get_config(self):
+        return {**super().get_config(), "fault": self.fault}
+
+
+@keras.saving.register_keras_serializable(package="tests")
+class RoundsLate(heads.Normal):
+    """Feeds on a value that is not the one it returns in the end: the grid comes too late."""
+
+    def sample(self, params, uniforms):
+        return ops.round(super().sample(params, uniforms))
+
+
+@keras.saving.register_keras_serializable(package="tests")
+class SumsToMore(heads.Bernoulli):
+    """Probabilities that sum to 1.01."""
+
+    def log_prob(self, params, x):
+        return super().log_prob(params, x) + float(np.log(1.01))
+
+
+@keras.saving.register_keras_serializable(package="tests")
+class IgnoresTheLogit(heads.Bernoulli):
+    """A fair coin, whatever it scores."""
+
+    def sample(self, params, uniforms):
+        return super().sample(0.0 * params, uniforms)
+
+
+@keras.saving.register_keras_serializable(package="tests")
+class ClipsTheProbability(heads.Bernoulli):
+    """log of a probability that underflows."""
+
+    def log_prob(self, params, x):
+        p = ops.sigmoid(params[..., 0])
+        return ops.log(ops.where(ops.cast(x, "bool"), p, 1.0 - p))
+
+
+@keras.saving.register_keras_serializable(package="tests")
+class ForgetsItsConfig(Faulty):
+    """A width that the config does not tell."""
+
+    def __init__(self, event_shape, *, scale=1.0, **kwargs):
+        super().__init__(event_shape, **kwargs)
+        self.scale = scale
+
+    def call(self, x):
+        return self.scale * super().call(x)
+
+
+FAULTS = [
+    (Faulty(6, fault="leaking mask"), checks.check_causal, "step 4 sees step 4"),
+    (Faulty(6, fault="leak of a step's own value"), checks.check_causal, "step 0 sees step 0"),
+    (Faulty(6, fault="step adds before it draws"), checks.check_step_equals_call, "disagrees with `call` at step"),
+    (Faulty(6, fault="step adds before it draws"), checks.check_methods_agree, "are not those of full"),
+    (Faulty(6, fault="idle weight"), checks.check_every_weight_learns, "idle"),
+    (Faulty(6, head=SumsToMore()), checks.check_normalised, "sum to 1.06"),
+    (SumsToMore(), checks.check_head_normalised, "sum to"),
+    (Faulty(6, head=IgnoresTheLogit()), checks.check_honest_draws, "do not follow"),
+    (IgnoresTheLogit(), checks.check_head_draws_what_it_scores, "do not follow"),
+    (Faulty(6, head=RoundsLate()), checks.check_honest_draws, "do not follow"),
+    (RoundsLate(scale=0.1), checks.check_head_draws_what_it_scores, "do not follow"),
+    (ClipsTheProbability(), checks.check_head_extremes, "not finite"),
+]
+
+
+@pytest.mark.parametrize(("component", "check", "message"), FAULTS)
+def test_the_kit_finds(component, check, message):
+    with pytest.raises(AssertionError, match=message):
+        check(component)
+
+
+def test_a_lost_argument_is_found():
+    model = ForgetsItsConfig(4, scale=3.0)
+    copy = checks.prepare(model)
+    copy.scale = 3.0
+    with pytest.raises(AssertionError, match="made from its config scores otherwise"):
+        checks.check_config_round_trip(model)
+
+
+def test_without_a_fault_nothing_is_found():
+    model = Faulty(6)
+    for check in (checks.check_causal, checks.check_normalised, checks.check_step_equals_call):
+        check(model)
+    checks.check_honest_draws(model)
+    checks.check_methods_agree(model)
+
+
+def test_expected_failures_become_xfails():
+    from keras_ar.testing import parametrize_with_checks
+
+    mark = parametrize_with_checks([SumsToMore()], expected_failures=lambda _: {"check_head_normalised": "planted"})
+    marks = {case.id.split("-")[-1]: case.marks for case in mark.args[1]}
+    assert [m.kwargs["reason"] for m in marks["check_head_normalised"]] == ["planted"]
+    assert not marks["check_head_mode"]
