@@ -58,13 +58,17 @@ def parse_options():
     parser.add_argument("data", type=pathlib.Path, help="an npz file")
     parser.add_argument("--preset", choices=PRESETS, metavar="NAME", help=f"one of {', '.join(PRESETS)}")
     parser.add_argument("--model", default="made", help="a name that `keras_ar.models.get` knows")
-    parser.add_argument("--set", nargs="+", type=setting, default={}, metavar="NAME=VALUE", help="the model's arguments")
+    parser.add_argument(
+        "--set", nargs="+", type=setting, default={}, metavar="NAME=VALUE", help="the model's arguments"
+    )
     parser.add_argument("--bits", type=int, help="the width of events, where the file is packed")
     parser.add_argument("--epochs", type=int, default=100)
     parser.add_argument("--patience", type=int, help="epochs without progress on `valid` before stopping")
     parser.add_argument("--batch-size", type=int, default=100)
     parser.add_argument("--learning-rate", type=float, default=1e-3, help="of Adam; decays to 0 along a cosine")
-    parser.add_argument("--weight-decay", type=float, default=0.0, help="of kernels; decoupled, times the learning rate")
+    parser.add_argument(
+        "--weight-decay", type=float, default=0.0, help="of kernels; decoupled, times the learning rate"
+    )
     parser.add_argument("--ema", type=float, default=0.0, metavar="MOMENTUM", help="average the weights, if above 0")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--no-test", action="store_true", help="leave the test part alone: for choosing settings")

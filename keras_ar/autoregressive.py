@@ -154,9 +154,7 @@ class AutoregressiveModel(DensityModel):
         if method == "auto":
             method = "stepwise" if self.steppable else "parallel"
         if method not in ("stepwise", "parallel", "full"):
-            raise ValueError(
-                f"`method` must be 'auto', 'stepwise', 'parallel' or 'full'. Received: method={method!r}."
-            )
+            raise ValueError(f"`method` must be 'auto', 'stepwise', 'parallel' or 'full'. Received: method={method!r}.")
         if method == "stepwise" and not self.steppable:
             raise ValueError(f"`method` must not be 'stepwise': {self.name} has a part without `step`.")
         return super().sample(num_samples, condition, method=method, temperature=temperature, **kwargs)

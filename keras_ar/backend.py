@@ -101,20 +101,40 @@ def jacobian(function, x):
 
 def gradients(function, variables):
     """Gradients of the scalar `function()` with respect to Keras variables, as NumPy arrays."""
-    if _NAME == "jax":
-
-        def of_values(values):
-            with keras.StatelessScope(state_mapping=list(zip(variables, values, strict=True))):
-                return function()
-
-        found = jax.jit(jax.grad(of_values))([variable.value for variable in variables])
-    elif _NAME == "torch":
-        found = torch.autograd.grad(function(), [variable.value for variable in variables], allow_unused=True)
-    else:
-        with tf.GradientTape() as tape:
-            y = function()
-        found = tape.gradient(y, [variable.value for variable in variables])
+    found = gradient_function(function, variables)()
     return [
         np.zeros(variable.shape, "float32") if gradient is None else keras.ops.convert_to_numpy(gradient)
         for gradient, variable in zip(found, variables, strict=True)
     ]
+
+
+def gradient_function(function, variables):
+    """The gradient of a scalar function of tensors with respect to Keras variables, compiled where that is done.
+
+    Returns:
+        A function of the same arguments that returns the gradients as tensors, `None` for an idle variable on some.
+    """
+    if _NAME == "jax":
+
+        def of_values(values, args):
+            with keras.StatelessScope(state_mapping=list(zip(variables, values, strict=True))):
+                return function(*args)
+
+        gradient = jax.jit(jax.grad(of_values))
+        return lambda *args: jax.block_until_ready(gradient([variable.value for variable in variables], args))
+
+    if _NAME == "torch":
+
+        def gradient(*args):
+            y = function(*[keras.ops.convert_to_tensor(a) for a in args])
+            return torch.autograd.grad(y, [variable.value for variable in variables], allow_unused=True)
+
+        return gradient
+
+    @tf.function(autograph=False)
+    def gradient(*args):
+        with tf.GradientTape() as tape:
+            y = function(*args)
+        return tape.gradient(y, [variable.value for variable in variables])
+
+    return lambda *args: gradient(*tree.map_structure(tf.convert_to_tensor, args))

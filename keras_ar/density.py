@@ -19,7 +19,7 @@ class NegativeLogLikelihood(keras.losses.Loss):
 
 
 class _WholeOnceConstructed(type(keras.Model)):
-    """Makes all weights right behind the outermost `__init__`: never in a compiled function, whoever subclasses whom."""
+    """Makes all weights behind the outermost `__init__`: never in a compiled function, whoever subclasses whom."""
 
     def __call__(cls, *args, **kwargs):
         model = super().__call__(*args, **kwargs)
@@ -211,7 +211,7 @@ class DensityModel(keras.Model, metaclass=_WholeOnceConstructed):
         return {**config, "event_shape": self.event_shape, "condition_shape": self.condition_shape}
 
     def _prepare_for(self, x):
-        """Builds the model, and checks data given as arrays; batches of a dataset are checked for shape as they come."""
+        """Checks data given as arrays; batches of a dataset are checked for their shape as they come."""
         if self.compiled and self.loss is not None:
             raise ValueError(
                 f"`loss` must be None in `compile`: the loss of {self.name} is its negative log-likelihood. "

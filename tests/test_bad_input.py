@@ -173,15 +173,14 @@ def test_a_model_with_a_part_without_step_is_not_drawn_stepwise():
 # Training.
 
 
-@pytest.mark.parametrize("take", [REAL.__class__.fit, REAL.__class__.evaluate], ids=["fit", "evaluate"])
-def test_the_loss_is_the_likelihood_and_no_other(take):
-    model = models.FVSBN.__base__ and CONDITIONAL
-    model.compile("sgd", loss="mse")
+@pytest.mark.parametrize("method", ["fit", "evaluate"])
+def test_the_loss_is_the_likelihood_and_no_other(method):
+    REAL.compile("sgd", loss="mse")
     try:
-        with pytest.raises(ValueError, match="`loss` must be None in `compile`: .* Received: loss='mse'"):
-            take(model, (EVENTS, CONDITION), verbose=0)
+        with pytest.raises(ValueError, match=r"`loss` must be None in `compile`: .* Received: loss='mse'"):
+            getattr(REAL, method)(EVENTS, verbose=0)
     finally:
-        model.compile("sgd")
+        REAL.compile("sgd")
 
 
 # Models.
@@ -201,18 +200,15 @@ class Triple(Head):
         (lambda: models.FVSBN((2, -1)), r"`event_shape` must be .*Received: event_shape=\(2, -1\)"),
         (lambda: models.FVSBN((2, 0.5)), r"`event_shape` must be .*Received: event_shape=\(2, 0.5\)"),
         (lambda: models.FVSBN(2, condition_shape=0), r"`condition_shape` must be .*Received: condition_shape=\(0,\)"),
-        (lambda: models.FVSBN((2, 4), head=Triple()), r"`event_shape` must end in \(3,\), which .* \(2, 4\)"),
-        (
-            lambda: models.FVSBN(3, ordering=[0, 0, 1]),
-            r"`ordering` must be a permutation.*Received: ordering=\[0, 0, 1\]",
-        ),
-        (lambda: models.FVSBN(3, ordering=[0, 1]), "`ordering` must order the model's 3 positions. Received .* of 2"),
-        (lambda: models.FVSBN(3, ordering="spiral"), "`ordering` must be one of .*Received: ordering='spiral'"),
+        (lambda: models.FVSBN((2, 4), head=Triple()), r"`event_shape` must end in \(3,\), which .*=\(2, 4\)"),
+        (lambda: models.FVSBN(3, ordering=[0, 0, 1]), r"`ordering` must be a permutation.*ordering=\[0, 0, 1\]"),
+        (lambda: models.FVSBN(3, ordering=[0, 1]), r"`ordering` must order the model's 3 positions. Received .* of 2"),
+        (lambda: models.FVSBN(3, ordering="spiral"), r"`ordering` must be one of .*Received: ordering='spiral'"),
         (lambda: models.MADE(3, hidden_units=()), r"`hidden_units` must be positive .*Received: hidden_units=\(\)"),
         (lambda: models.MADE(3, hidden_units=0), r"`hidden_units` must be positive .*Received: hidden_units=\(0,\)"),
         (lambda: models.MADE(3, hidden_units=(4, 0.5)), r"`hidden_units` must be positive .*Received: .*\(4, 0.5\)"),
-        (lambda: models.MADE(3, degrees="odd"), "`degrees` must be 'even' or 'random'. Received: degrees='odd'"),
-        (lambda: models.MADE(3, seed=-1), "`seed` must be an integer .*Received: seed=-1"),
+        (lambda: models.MADE(3, degrees="odd"), r"`degrees` must be 'even' or 'random'. Received: degrees='odd'"),
+        (lambda: models.MADE(3, seed=-1), r"`seed` must be an integer .*Received: seed=-1"),
     ],
 )
 def test_a_model_is_made_of_arguments_that_fit(make, message):
@@ -221,20 +217,17 @@ def test_a_model_is_made_of_arguments_that_fit(make, message):
 
 
 @pytest.mark.parametrize(
-    ("chain", "count"),
+    ("chain", "received"),
     [
-        ([keras.layers.Dense(2)], 0),
-        ([], 0),
-        ([layers.TriangularDense(2, name="one"), layers.TriangularDense(2, name="two")], 2),
+        ([], r"0 of them in \[\]"),
+        ([keras.layers.Dense(2, name="one")], r"0 of them in \['one'\]"),
+        ([layers.TriangularDense(2, name=name) for name in ("one", "two")], r"2 of them in \['one', 'two'\]"),
     ],
+    ids=["none", "none-strict", "two"],
 )
-def test_a_chain_has_one_layer_that_hides_a_position_from_itself(chain, count):
-    names = [layer.name for layer in chain]
-    with pytest.raises(
-        ValueError, match=rf"`layers` must have exactly one strict layer .*Received {count} of"
-    ) as raised:
+def test_a_chain_has_one_layer_that_hides_a_position_from_itself(chain, received):
+    with pytest.raises(ValueError, match=rf"`layers` must have exactly one strict layer .*Received {received}"):
         AutoregressiveModel.from_layers(chain, event_shape=4)
-    assert str(names) in str(raised.value)
 
 
 # Heads and layers.
@@ -243,26 +236,16 @@ def test_a_chain_has_one_layer_that_hides_a_position_from_itself(chain, count):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        *[
-            (
-                lambda n=n: heads.Categorical(n),
-                f"`num_levels` must be an integer of at least 2. Received: num_levels={n}",
-            )
-            for n in (1, 2.0, True)
-        ],
-        (lambda: heads.NormalMixture(0), "`num_components` must be a positive integer. Received: num_components=0"),
-        (lambda: heads.Normal(scale=0), "`scale` must be positive. Received: scale=0"),
+        (lambda: heads.Categorical(1), r"`num_levels` must be an integer of at least 2. Received: num_levels=1"),
+        (lambda: heads.Categorical(2.0), r"`num_levels` must be an integer .*Received: num_levels=2\.0"),
+        (lambda: heads.Categorical(True), r"`num_levels` must be an integer .*Received: num_levels=True"),
+        (lambda: heads.NormalMixture(0), r"`num_components` must be a positive integer. Received: num_components=0"),
         (lambda: heads.NormalMixture(scale=-1.0), r"`scale` must be positive. Received: scale=-1\.0"),
+        (lambda: heads.Normal(scale=0), r"`scale` must be positive. Received: scale=0"),
         (lambda: heads.Normal(resolution=0.0), r"`resolution` must be positive. Received: resolution=0\.0"),
-        (
-            lambda: layers.MaskedDense(3, mask=np.ones((2, 4))),
-            r"`mask` .*\(inputs, 3\). Received: mask\.shape=\(2, 4\)",
-        ),
-        (
-            lambda: layers.MaskedDense(3, mask=np.full((2, 3), 2)),
-            r"`mask` must hold zeros and ones .*from 2\.0 to 2\.0",
-        ),
-        (lambda: layers.MaskedDense(3, mask=np.ones((2, 3))).build((None, 4)), r"mask is for 2 inputs.*\(None, 4\)"),
+        (lambda: layers.MaskedDense(3, np.ones((2, 4))), r"`mask` .*\(inputs, 3\). Received: mask\.shape=\(2, 4\)"),
+        (lambda: layers.MaskedDense(3, np.full((2, 3), 2)), r"`mask` must hold zeros and ones .*from 2\.0 to 2\.0"),
+        (lambda: layers.MaskedDense(3, np.ones((2, 3))).build((None, 4)), r"mask is for 2 inputs.*\(None, 4\)"),
     ],
 )
 def test_a_head_or_layer_is_made_of_arguments_that_fit(make, message):
@@ -281,6 +264,5 @@ def test_a_head_or_layer_is_made_of_arguments_that_fit(make, message):
     ids=["heads", "layers", "models", "head-of-a-model"],
 )
 def test_an_unknown_name_is_named_with_those_near_it(get, name, near):
-    with pytest.raises(registry.UnknownNameError, match=rf"'{name}'.*'?{near}'?") as raised:
+    with pytest.raises(registry.UnknownNameError, match=rf"'{name}'.*'{near}'"):
         get(name)
-    assert isinstance(raised.value, ValueError)

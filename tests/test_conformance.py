@@ -41,9 +41,7 @@ MODELS = [
         ordering=orderings.random(9, seed=4),
         name="made-random",
     ),
-    models.MADE(
-        6, hidden_units=(11, 8), head=heads.Categorical(4), direct=True, condition_shape=3, name="made-levels"
-    ),
+    models.MADE(6, hidden_units=(11, 8), head=heads.Categorical(4), direct=True, condition_shape=3, name="made-levels"),
     models.MADE(4, hidden_units=8, head=heads.NormalMixture(2), activation="tanh", name="made-mixture"),
     models.MADE(4, hidden_units=8, head=NORMALS, condition_shape=1, degrees="random", name="made-normal"),
     models.MADE(10, hidden_units=(3, 1), activation="tanh", name="made-narrow"),

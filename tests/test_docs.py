@@ -30,7 +30,13 @@ def test_examples_run(name):
 
 
 def public_names():
-    for package in (keras_ar, keras_ar.heads, keras_ar.layers, keras_ar.models, importlib.import_module("keras_ar.testing")):
+    for package in (
+        keras_ar,
+        keras_ar.heads,
+        keras_ar.layers,
+        keras_ar.models,
+        importlib.import_module("keras_ar.testing"),
+    ):
         for name in package.__all__:
             thing = getattr(package, name)
             if inspect.isclass(thing) or inspect.isfunction(thing):

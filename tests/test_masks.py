@@ -16,9 +16,7 @@ def test_each_value_of_a_step_has_the_degree_of_the_step():
     assert masks.output_degrees(2, num_params=2).tolist() == [0, 0, 1, 1]
 
 
-BOUNDS = [
-    (units, lowest, highest) for units in (1, 2, 3, 10, 100) for lowest, highest in ((0, 0), (1, 1), (0, 7), (3, 8))
-]
+BOUNDS = [(units, *bounds) for units in (1, 2, 3, 10, 100) for bounds in ((0, 0), (1, 1), (0, 7), (3, 8))]
 
 
 @pytest.mark.parametrize(("units", "lowest", "highest"), BOUNDS)
@@ -61,9 +59,7 @@ def test_a_unit_sees_what_has_at_most_its_degree():
 @pytest.mark.parametrize("hidden_units", [(1,), (2, 1), (5, 3, 4), (20, 20)])
 @pytest.mark.parametrize("degrees", ["even", "random"])
 @pytest.mark.parametrize("condition_shape", [None, 2])
-def test_the_masks_of_made_keep_the_order_and_lose_nothing_that_they_need_not(
-    n, hidden_units, degrees, condition_shape
-):
+def test_the_masks_of_made_keep_the_order_and_lose_no_path(n, hidden_units, degrees, condition_shape):
     lowest = 0 if condition_shape else min(1, n - 1)
     for seed in range(3):
         found = hidden_degrees(n, hidden_units, degrees, condition_shape, seed)

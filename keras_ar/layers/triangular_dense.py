@@ -48,7 +48,7 @@ class TriangularDense(keras.layers.Layer):
     def build(self, input_shape):
         self.positions, self.features = input_shape[-2:]
         n = self.positions
-        # With an even number of positions the empty row 0 is folded along with the last; with an odd one it is left out.
+        # With an even number of positions the empty row 0 is folded along with the last; else it is left out.
         self._long = n - 1 if n % 2 == 0 else n
         folded = (n // 2, self._long, self.features * self.units)
         self.kernel = self.add_weight(folded, self.kernel_initializer, name="kernel")

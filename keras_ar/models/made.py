@@ -1,5 +1,6 @@
 """MADE: masked autoencoder for distribution estimation. https://arxiv.org/abs/1502.03509"""
 
+import itertools
 import math
 
 import keras
@@ -83,7 +84,7 @@ class MADE(AutoregressiveModel):
         # Layers.
         self.hidden = [
             MaskedDense(len(b), masks.connect(a, b), dtype=self.dtype_policy, name=f"hidden_{i}")
-            for i, (a, b) in enumerate(zip(layer_degrees, layer_degrees[1:], strict=False))
+            for i, (a, b) in enumerate(itertools.pairwise(layer_degrees))
         ]
         self.output_layer = self._reader(layer_degrees[-1], degrees_out, "output")
         self.direct_layer = self._reader(degrees_in, degrees_out, "direct") if direct else None
@@ -130,7 +131,7 @@ class MADE(AutoregressiveModel):
         biases = self._biases_from(condition)
         input_slots = np.arange(-self.step_size, self.num_steps * self.step_size).clip(-1)
         slots, layers = input_slots, []
-        for layer, bias, (units, first) in zip(self.hidden, biases, self._blocks, strict=False):
+        for layer, bias, (units, _) in zip(self.hidden, biases, self._blocks, strict=False):
             bias = _plus(self._row(layer.bias), bias)  # (1 or batch, units)
             layers.append(
                 {
@@ -181,7 +182,10 @@ class MADE(AutoregressiveModel):
     def _arrange(self, kernel, rows, columns):
         """`kernel[rows, columns].T` in the shape of `columns` by that of `rows`; index -1 stands for zeros."""
         kernel = ops.pad(ops.cast(ops.convert_to_tensor(kernel), self.compute_dtype), [[0, 1], [0, 1]])
-        rows, columns = np.where(rows < 0, kernel.shape[0] - 1, rows), np.where(columns < 0, kernel.shape[1] - 1, columns)
+        rows, columns = (
+            np.where(rows < 0, kernel.shape[0] - 1, rows),
+            np.where(columns < 0, kernel.shape[1] - 1, columns),
+        )
         kernel = ops.take(ops.take(kernel, rows, axis=0), columns.reshape(-1), axis=1)
         return ops.reshape(ops.transpose(kernel), (*columns.shape, len(rows)))
 

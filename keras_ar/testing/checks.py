@@ -99,7 +99,9 @@ def check_methods_agree(model):
     for method, (events, log_prob) in draws.items():
         tolerance = 0 if model.head.num_levels else 1e-3
         wrong = np.abs(events - reference) > tolerance * (1 + np.abs(reference))
-        assert not wrong.any(), f"{model.name}: {wrong.sum()} of {wrong.size} values drawn {method} are not those of full."
+        assert not wrong.any(), (
+            f"{model.name}: {wrong.sum()} of {wrong.size} values drawn {method} are not those of full."
+        )
         scores = _score(model, events, condition)
         error = np.abs(scores - log_prob).max()
         assert error < 1e-3 * (1 + np.abs(scores).max()), (
@@ -175,7 +177,7 @@ def check_opens_on_other_backends(model):
         for name in elsewhere.other_backends():
             found = elsewhere.scores(name, path, data)
             assert np.allclose(found, expected, rtol=1e-4, atol=1e-4), (
-                f"{model.name} scores the same events otherwise on {name}: by {np.abs(found - expected).max():.3g} nats."
+                f"{model.name} scores the same events otherwise on {name}, by {np.abs(found - expected).max():.3g}."
             )
 
 
@@ -296,7 +298,9 @@ def check_head_normalised(head):
     cumulative = _over(head.cdf, params, grid).astype("float64")
     error = np.abs(density * np.diff(grid, axis=0) - np.diff(cumulative, axis=0)).max()
     assert error < 1e-4, f"The density of {head} is not the derivative of its CDF: off by {error:.3g}."
-    assert cumulative[0].max() < 1e-3 and cumulative[-1].min() > 0.999, f"The density of {head} does not integrate to 1."
+    assert cumulative[0].max() < 1e-3 and cumulative[-1].min() > 0.999, (
+        f"The density of {head} does not integrate to 1."
+    )
 
 
 def check_head_cdf(head):
@@ -355,7 +359,9 @@ def check_head_extremes(head):
     for value in xs:
         x = ops.convert_to_tensor(np.full(len(rows), value, head.dtype))
         log_prob = ops.convert_to_numpy(head.log_prob(ops.convert_to_tensor(variable), x))
-        assert np.isfinite(log_prob).all(), f"{head}: log_prob({params[~np.isfinite(log_prob)][0]}, {value}) = not finite."
+        assert np.isfinite(log_prob).all(), (
+            f"{head}: log_prob({params[~np.isfinite(log_prob)][0]}, {value}) = not finite."
+        )
 
         def total(x=x):
             return ops.sum(head.log_prob(ops.convert_to_tensor(variable), x))
@@ -475,8 +481,10 @@ def random_events(model, count, seed=0):
 
 def all_events(model):
     """Every event of a model over integer levels."""
-    return np.indices((model.head.num_levels,) * model.num_dims).reshape(model.num_dims, -1).T.reshape(
-        -1, *model.event_shape
+    return (
+        np.indices((model.head.num_levels,) * model.num_dims)
+        .reshape(model.num_dims, -1)
+        .T.reshape(-1, *model.event_shape)
     )
 
 

@@ -4,6 +4,7 @@ import math
 
 import keras
 from keras import ops
+
 from keras_ar.heads import Head
 
 

@@ -1,8 +1,8 @@
 """MeanNet: each value from the mean of those before it."""
 
 import keras
-from keras_ar import AutoregressiveModel
 
+from keras_ar import AutoregressiveModel
 from keras_ar_template.causal_mean import CausalMean
 
 

@@ -1,7 +1,6 @@
 """The plugin keeps what keras-ar promises."""
 
 from keras_ar.testing import parametrize_with_checks
-
 from keras_ar_template import CausalMean, Laplace, MeanNet
 
 

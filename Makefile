@@ -1,0 +1,30 @@
+# make demo: a first model, its likelihood and a picture. make test: every test on the three backends.
+PYTHON ?= python3
+BIN := .venv/bin
+BACKENDS := jax torch tensorflow
+# Two test processes, one thread each: more threads than cores slow torch down twentyfold.
+QUIET := TF_CPP_MIN_LOG_LEVEL=3 OMP_NUM_THREADS=1
+
+.PHONY: demo test $(BACKENDS:%=test-%) lint clean
+
+demo: .venv/ready
+	KERAS_BACKEND=$${KERAS_BACKEND:-jax} TF_CPP_MIN_LOG_LEVEL=3 $(BIN)/python guides/first_model.py
+
+test: lint $(BACKENDS:%=test-%)
+
+$(BACKENDS:%=test-%): test-%: .venv/ready
+	$(QUIET) KERAS_BACKEND=$* $(BIN)/python -m pytest -n 2 tests
+	$(QUIET) KERAS_BACKEND=$* $(BIN)/python -m pytest plugins/template
+
+lint: .venv/ready
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+# The environment: everything that development needs, in the versions of constraints.txt.
+.venv/ready: pyproject.toml constraints.txt plugins/template/pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]" -e plugins/template
+	touch $@
+
+clean:
+	rm -rf .venv build dist *.egg-info

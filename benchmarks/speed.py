@@ -1,0 +1,161 @@
+"""Timings, side by side in one process, as ratios: KERAS_BACKEND=jax python benchmarks/speed.py [data.npz]
+
+Machines differ and are noisy; ratios of two things run in turn differ less. Each figure is the best of several rounds.
+With a packed file of binary images (`train`, 784 bits) the drawing model is trained on it for a few epochs first:
+how many passes the parallel method takes depends on what the model has learned. Without one, on blurred noise.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import time
+
+import hand_written
+import keras
+import numpy as np
+from keras import ops
+
+import keras_ar
+from keras_ar import backend, decoding, noise
+
+NAME = keras.backend.backend()
+DIMS = 784
+SECTIONS = ("draw", "train", "nade", "import")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", nargs="?", help="npz of binary images, packed by np.packbits")
+    parser.add_argument("--only", nargs="+", choices=SECTIONS, default=SECTIONS)
+    options = parser.parse_args()
+    x = images(options.data)
+    for section in options.only:
+        for figure in globals()[f"time_{section}"](x):
+            print(json.dumps({"backend": NAME, **figure}), flush=True)
+
+
+def images(path):
+    if path:
+        with np.load(path) as data:
+            return np.unpackbits(data["train"], axis=1)[:, :DIMS]
+    field = np.random.default_rng(0).normal(size=(5000, 28, 28))
+    for axis in (1, 2):
+        field = sum(np.roll(field, shift, axis) for shift in range(-3, 4))
+    return (field > field.std()).astype("uint8").reshape(-1, DIMS)
+
+
+def best(*functions, rounds=5):
+    """The best time of each function, called in turn."""
+    for function in functions:
+        function()  # compiles
+    times = []
+    for _ in range(rounds):
+        times.append([])
+        for function in functions:
+            start = time.perf_counter()
+            function()
+            times[-1].append(time.perf_counter() - start)
+    return np.min(times, axis=0)
+
+
+def time_draw(x):
+    """64 draws, three ways."""
+    made = keras_ar.models.MADE(DIMS, hidden_units=(500, 500))
+    made.compile("adam")
+    made.fit(x[:20_000], batch_size=100, epochs=3, verbose=0)
+    stepwise, parallel = best(*(lambda m=m: made.sample(64, seed=0, method=m) for m in ("stepwise", "parallel")))
+    (full,) = best(lambda: made.sample(64, seed=0, method="full"), rounds=2)
+    uniforms = noise.uniforms(0, 0, 64, DIMS, 1)
+    passes = int(decoding.compiled(made, decoding.parallel)(uniforms, np.float32(1))[2])
+    yield {"what": "MADE 784-500-500-784, 64 draws: stepwise", "seconds": stepwise, "full / this": full / stepwise}
+    yield {
+        "what": f"MADE 784-500-500-784, 64 draws: parallel, {passes} passes",
+        "seconds": parallel,
+        "full / this": full / parallel,
+    }
+    nade = keras_ar.models.NADE(DIMS, units=500)
+    (stepwise,) = best(lambda: nade.sample(64, seed=0, method="stepwise"))
+    full = seconds_of_full(nade)
+    yield {"what": "NADE 784/500, 64 draws: stepwise", "seconds": stepwise, "full / this": full / stepwise}
+
+
+def seconds_of_full(model, steps=40):
+    """Seconds of a draw by full passes, from its first steps: each costs the same."""
+    uniforms = noise.uniforms(0, 0, 64, model.num_steps, 1)[:steps]
+    carry = decoding.compiled(model, decoding.begin, "full")(uniforms)
+    advance = decoding.compiled(model, decoding.advance, "full")
+    (seconds,) = best(lambda: ops.convert_to_numpy(advance(carry, 0, steps, uniforms, np.float32(1))[0]), rounds=2)
+    return seconds * model.num_steps / steps
+
+
+def time_train(x):
+    """MADE's `fit` beside the same network written by hand."""
+    x = x[:5000]
+    model = keras_ar.models.MADE(DIMS, hidden_units=(500, 500))
+    model.compile("adam")
+    step, wait = hand_written.made_step(NAME, DIMS, (500, 500))
+
+    def by_hand():
+        order = np.random.default_rng(0).permutation(len(x))
+        for first in range(0, len(x), 100):
+            loss = step(x[order[first : first + 100]])
+        wait(loss)
+
+    ours, theirs = best(lambda: model.fit(x, batch_size=100, epochs=1, verbose=0), by_hand)
+    steps = len(x) // 100
+    yield {
+        "what": "MADE 784-500-500-784, a training step of 100",
+        "seconds": ours / steps,
+        "by hand": theirs / steps,
+        "this / by hand": ours / theirs,
+    }
+
+
+def time_nade(x):
+    """NADE's training step beside the one-cumulative-sum form, and beside the activations alone."""
+    x = x[:100]
+    model = keras_ar.models.NADE(DIMS, units=500)
+    kernel, bias, output_kernel, output_bias = (np.asarray(w) for w in model.get_weights())
+    weights = [keras.Variable(w) for w in (kernel, bias, output_kernel, output_bias)]
+    events = x.astype("float32")
+
+    def cumulative_sum(x):
+        w, c, v, b = (ops.convert_to_tensor(variable) for variable in weights)
+        terms = ops.expand_dims(x, -1) * w
+        hidden = ops.sigmoid(ops.cumsum(terms, axis=1) - terms + c)  # (batch, positions, units)
+        logits = ops.sum(hidden * v, axis=-1) + b[:, 0]
+        return -ops.sum(ops.log_sigmoid((2 * x - 1) * logits))
+
+    def blocks(x):
+        return -ops.sum(model.log_prob(x))
+
+    flat = keras.Variable(np.random.default_rng(0).normal(size=(100, DIMS * 500)).astype("float32"))
+    gradient = {
+        "this": backend.gradient_function(blocks, model.trainable_variables),
+        "cumsum": backend.gradient_function(cumulative_sum, weights),
+        "floor": backend.gradient_function(lambda x: ops.sum(ops.sigmoid(ops.convert_to_tensor(flat))), [flat]),
+    }
+    this, cumsum, floor = best(*(lambda g=g: g(events) for g in gradient.values()), rounds=4)
+    yield {
+        "what": "NADE 784/500, gradient of a batch of 100",
+        "seconds": this,
+        "one cumulative sum / this": cumsum / this,
+        "this / 39.2 million sigmoids, forward and backward": this / floor,
+    }
+
+
+def time_import(x):
+    """`import keras_ar` beside `import keras`."""
+
+    def seconds(module):
+        code = f"import time; t = time.perf_counter(); import {module}; print(time.perf_counter() - t)"
+        runs = [subprocess.run([sys.executable, "-c", code], capture_output=True, text=True) for _ in range(5)]
+        return min(float(run.stdout) for run in runs)
+
+    ours, theirs = seconds("keras_ar"), seconds("keras")
+    yield {"what": "import keras_ar", "seconds": ours, "more than import keras": ours - theirs}
+
+
+if __name__ == "__main__":
+    main()

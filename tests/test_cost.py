@@ -1,0 +1,68 @@
+"""The cost law: drawing n values costs the arithmetic of about one whole pass, counted from shapes."""
+
+import math
+
+import keras
+import numpy as np
+import pytest
+
+from keras_ar import heads, models
+from keras_ar.testing.checks import random_events
+
+
+@pytest.fixture
+def multiply_adds(monkeypatch):
+    """Counts the multiply-adds of every matrix product; loops run as Python loops, so that each turn counts."""
+    counted = []
+    matmul = keras.ops.matmul
+
+    def counting(a, b):
+        product = matmul(a, b)
+        counted.append(math.prod(size or 1 for size in product.shape) * a.shape[-1])  # building has no batch
+        return product
+
+    def python_loop(first, last, body, carry):
+        for i in range(int(first), int(last)):
+            carry = body(i, carry)
+        return carry
+
+    monkeypatch.setattr(keras.ops, "matmul", counting)
+    monkeypatch.setattr(keras.ops, "fori_loop", python_loop)
+    return counted
+
+
+def cost_of_draw(model, counted):
+    events = np.asarray(keras.ops.convert_to_numpy(model.to_steps(random_events(model, 1)[0])))
+    state = model.start(1)
+    counted.clear()
+    for t in range(model.num_steps):
+        _, state = model.step(state, t, keras.ops.convert_to_tensor(events[:, t - 1]))
+    return sum(counted)
+
+
+def dense_pass(model):
+    """Multiply-adds of one pass for one event: an entry of a kernel each, whether masked or not."""
+    n, p = model.num_steps, model.head.num_params
+    if isinstance(model, models.FVSBN):
+        return n * n * p
+    return sum(math.prod(v.shape) for v in model.trainable_variables if "kernel" in v.name)
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        lambda n: models.FVSBN(n),
+        lambda n: models.NADE(n, units=20),
+        lambda n: models.MADE(n, hidden_units=(20, 30)),
+        lambda n: models.MADE(n, hidden_units=(50, 20), degrees="random", direct=True),
+        lambda n: models.MADE(n, hidden_units=(20, 30), head=heads.Categorical(4)),
+    ],
+    ids=["fvsbn", "nade", "made", "made-random", "made-levels"],
+)
+def test_a_draw_costs_about_one_pass(build, multiply_adds):
+    costs = {}
+    for n in (24, 48):
+        model = build(n)
+        costs[n] = cost_of_draw(model, multiply_adds) / dense_pass(model)
+        assert 0.5 < costs[n] < 1.5, f"a draw of {n} values costs {costs[n]:.2f} passes"
+    assert costs[48] < 1.1 * costs[24], "the cost in passes must not grow with n"

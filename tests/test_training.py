@@ -1,0 +1,288 @@
+"""Training is Keras' own: every kind of data, weights, callbacks, seeds; and the drivers beside it."""
+
+import math
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+from keras_ar import AutoregressiveModel, backend, layers, models
+from keras_ar.testing import checks
+
+RNG = np.random.default_rng(0)
+EVENTS = (RNG.random((10, 4)) < [0.9, 0.5, 0.2, 0.1]).astype("int32")
+CONDITION = RNG.normal(size=(10, 2)).astype("float32")
+LOSSES = ["bits_per_dim", "loss"]
+
+
+def random_model(learning_rate, **options):
+    model = models.FVSBN(4, **options)
+    checks.randomise(model)
+    model.compile(keras.optimizers.SGD(learning_rate))
+    return model
+
+
+# Compiling costs most of the time, so the tests share three models.
+
+
+@pytest.fixture(scope="module")
+def model():
+    """A model that learns nothing: `fit` leaves its weights alone."""
+    return random_model(learning_rate=0.0)
+
+
+@pytest.fixture(scope="module")
+def conditional():
+    """The same with a condition."""
+    return random_model(learning_rate=0.0, condition_shape=2)
+
+
+@pytest.fixture(scope="module")
+def learner():
+    """A model that each test trains a little further."""
+    return random_model(learning_rate=0.01)
+
+
+def nats(model, *batch):
+    return -model.score_samples(*batch).astype("float64")
+
+
+# Every kind of data.
+
+
+class Batches(keras.utils.PyDataset):
+    """Arrays, in batches of five."""
+
+    def __init__(self, *arrays):
+        super().__init__()
+        self.arrays = arrays
+
+    def __len__(self):
+        return 2
+
+    def __getitem__(self, index):
+        batch = tuple(array[5 * index : 5 * index + 5] for array in self.arrays)
+        return batch if len(batch) == 1 else (batch,)
+
+
+def in_numpy(*arrays):
+    return arrays if len(arrays) == 2 else arrays[0]
+
+
+def in_data_loader(*arrays):
+    torch = pytest.importorskip("torch")
+
+    def collate(rows):
+        batch = tuple(torch.stack(column) for column in zip(*rows, strict=True))
+        return batch if len(batch) == 1 else (batch,)
+
+    data = torch.utils.data.TensorDataset(*map(torch.tensor, arrays))
+    return torch.utils.data.DataLoader(data, batch_size=5, collate_fn=collate)
+
+
+def in_tf_data(*arrays):
+    tf = pytest.importorskip("tensorflow")
+    return tf.data.Dataset.from_tensor_slices((in_numpy(*arrays),)).batch(5)
+
+
+EVERY_KIND_OF_DATA = pytest.mark.parametrize("held", [in_numpy, Batches, in_data_loader, in_tf_data])
+
+
+@EVERY_KIND_OF_DATA
+def test_every_kind_of_data_evaluates_to_the_mean_of_the_scores(held, model):
+    found = model.evaluate(held(EVENTS), verbose=0, return_dict=True)
+    assert sorted(found) == LOSSES
+    assert found["loss"] == pytest.approx(nats(model, EVENTS).mean(), rel=1e-5)
+    assert found["bits_per_dim"] == pytest.approx(found["loss"] / 4 / math.log(2), rel=1e-5)
+
+
+@EVERY_KIND_OF_DATA
+def test_a_conditional_model_takes_pairs_in_every_kind_of_data(held, conditional):
+    found = conditional.evaluate(held(EVENTS, CONDITION), verbose=0, return_dict=True)
+    assert found["loss"] == pytest.approx(nats(conditional, EVENTS, CONDITION).mean(), rel=1e-5)
+
+
+@EVERY_KIND_OF_DATA
+def test_every_kind_of_data_trains(held, learner):
+    options = {"validation_data": held(EVENTS), "epochs": 2, "shuffle": False, "verbose": 0}
+    history = learner.fit(held(EVENTS), **options).history
+    assert sorted(history) == sorted([*LOSSES, *("val_" + name for name in LOSSES)])
+    assert history["val_loss"][1] < history["val_loss"][0]
+
+
+def test_validation_data_come_in_a_tuple_as_in_keras(model, conditional):
+    history = model.fit(EVENTS, validation_data=(EVENTS,), verbose=0).history
+    assert history["val_loss"] == pytest.approx([nats(model, EVENTS).mean()], rel=1e-5)
+    pair = (EVENTS, CONDITION)
+    history = conditional.fit(pair, validation_data=(pair,), verbose=0).history
+    assert history["val_loss"] == pytest.approx([nats(conditional, *pair).mean()], rel=1e-5)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "bool", "float64"])
+def test_events_may_have_any_dtype_of_numbers(dtype, model):
+    events = EVENTS.astype(dtype)
+    np.testing.assert_allclose(model.score_samples(events), -nats(model, EVENTS), rtol=1e-5)
+    assert model.evaluate(events, verbose=0)[0] == pytest.approx(nats(model, EVENTS).mean(), rel=1e-5)
+
+
+# Sample weights.
+
+
+def test_sample_weights_weigh_the_nats_of_each_event(model):
+    weights = RNG.random(10).astype("float32")
+    found = model.evaluate(EVENTS, sample_weight=weights, verbose=0, return_dict=True)
+    expected = weights * nats(model, EVENTS)
+    assert found["loss"] == pytest.approx(expected.sum() / 10, rel=1e-5)  # Keras divides by the size of the batch
+    assert found["bits_per_dim"] == pytest.approx(expected.sum() / weights.sum() / 4 / math.log(2), rel=1e-5)
+
+
+def test_events_of_weight_zero_teach_nothing(learner):
+    weights = np.repeat([1.0, 0.0], 5).astype("float32")
+    before = learner.get_weights()
+    learner.fit(EVENTS, sample_weight=weights, verbose=0)
+    after = learner.get_weights()
+    learner.set_weights(before)
+    learner.fit(EVENTS[:5], verbose=0)
+    for start, weighted, half in zip(before, after, learner.get_weights(), strict=True):
+        np.testing.assert_allclose(2 * (weighted - start), half - start, atol=1e-6)  # the mean is over twice as many
+        assert np.abs(half - start).max() > 1e-3
+
+
+def test_sample_weights_go_with_conditions_as_well(conditional):
+    weights = RNG.random(10).astype("float32")
+    pair = (EVENTS, CONDITION)
+    found = conditional.evaluate(pair, sample_weight=weights, verbose=0, return_dict=True)
+    assert found["loss"] == pytest.approx((weights * nats(conditional, *pair)).mean(), rel=1e-5)
+
+
+def test_validation_data_may_have_sample_weights(model):
+    weights = RNG.random(10).astype("float32")
+    history = model.fit(EVENTS, validation_data=(EVENTS, EVENTS, weights), verbose=0).history
+    assert history["loss"] == pytest.approx([nats(model, EVENTS).mean()], rel=1e-5)
+    assert history["val_loss"] == pytest.approx([(weights * nats(model, EVENTS)).mean()], rel=1e-5)
+
+
+# Losses and gradients.
+
+
+def test_the_gradient_of_log_prob_by_the_bias_is_data_minus_prediction(model):
+    bias = model.regressions.bias
+    (gradient,) = backend.gradients(lambda: ops.sum(model.log_prob(EVENTS)), [bias])
+    predict = backend.compiled(model, lambda x: model.head.mean(model(x)))
+    predicted = ops.convert_to_numpy(predict(EVENTS))
+    np.testing.assert_allclose(gradient[:, 0], (EVENTS - predicted).sum(axis=0), atol=1e-5)
+
+
+def test_losses_of_sublayers_are_added():
+    dense = keras.layers.Dense(3, kernel_regularizer=keras.regularizers.L2(0.5))
+    model = AutoregressiveModel.from_layers([layers.TriangularDense(4, "glorot_uniform"), dense], event_shape=4)
+    model.compile("sgd")
+    penalty = 0.5 * np.square(dense.get_weights()[0]).sum()
+    found = model.evaluate(EVENTS, verbose=0, return_dict=True)
+    likelihood_alone = found["bits_per_dim"] * 4 * math.log(2)
+    assert found["loss"] == pytest.approx(likelihood_alone + penalty, rel=1e-5)
+    assert penalty > 0.1
+
+
+# Callbacks and progress.
+
+
+def test_a_callback_may_draw_and_score_in_the_middle_of_training(learner):
+    drawn, scored = [], []
+
+    def at_epoch_end(epoch, logs):
+        drawn.append(learner.sample(4, seed=0))
+        scored.append(nats(learner, EVENTS).mean())
+
+    callback = keras.callbacks.LambdaCallback(on_epoch_end=at_epoch_end)
+    history = learner.fit(EVENTS, validation_data=(EVENTS,), epochs=3, callbacks=[callback], verbose=0).history
+    assert [events.shape for events in drawn] == [(4, 4)] * 3
+    assert scored == pytest.approx(history["val_loss"], rel=1e-5)
+    assert scored[2] < scored[1] < scored[0]
+
+
+@pytest.mark.parametrize("moment", ["on_epoch_end", "on_train_batch_end"])
+def test_an_error_in_a_callback_leaves_a_model_that_works(moment, learner):
+    def fail(*args, **kwargs):
+        raise RuntimeError("enough")
+
+    before = nats(learner, EVENTS).mean()
+    with pytest.raises(RuntimeError, match="enough"):
+        learner.fit(EVENTS, verbose=0, callbacks=[keras.callbacks.LambdaCallback(**{moment: fail})])
+    assert nats(learner, EVENTS).mean() < before
+    assert learner.sample(2, seed=0).shape == (2, 4)
+
+
+@pytest.mark.parametrize(
+    ("drive", "end"),
+    [
+        (lambda model: model.fit(EVENTS, verbose=1), "1/1"),
+        (lambda model: model.evaluate(EVENTS, verbose=1), "1/1"),
+        (lambda model: model.score_samples(EVENTS, verbose=1), "10/10"),
+        (lambda model: model.sample(10, verbose=1), "10/10"),
+        (lambda model: model.sample(10, method="parallel", verbose=1), "10/10"),
+    ],
+    ids=["fit", "evaluate", "score_samples", "stepwise", "parallel"],
+)
+def test_verbose_shows_a_bar_that_arrives(drive, end, model, capsys):
+    drive(model)
+    shown = capsys.readouterr().out
+    assert "━" in shown
+    assert end in shown
+
+
+def test_nothing_is_shown_unless_asked_for(model, capsys):
+    model.score_samples(EVENTS)
+    model.sample(3)
+    assert capsys.readouterr().out == ""
+
+
+# Seeds.
+
+
+def test_the_seed_of_keras_makes_draws_repeatable(model):
+    keras.utils.set_random_seed(7)
+    first, second = model.sample(20), model.sample(20)
+    assert not np.array_equal(first, second)
+    keras.utils.set_random_seed(7)
+    assert np.array_equal(model.sample(20), first)
+    assert np.array_equal(model.sample(20), second)
+
+
+# Compiling.
+
+
+class Counting(models.FVSBN):
+    """Counts how often Python runs the body of `call` and of `step`: once each time a function is traced."""
+
+    traces = 0
+
+    def call(self, x, condition=None):
+        type(self).traces += 1
+        return super().call(x, condition)
+
+    def step(self, state, t, previous):
+        type(self).traces += 1
+        return super().step(state, t, previous)
+
+
+@pytest.fixture(scope="module")
+def counting():
+    """A model that counts what is compiled."""
+    return Counting(3)
+
+
+@pytest.mark.skipif(keras.backend.backend() == "torch", reason="torch compiles nothing")
+@pytest.mark.parametrize("method", ["score", "stepwise", "parallel", "full"])
+def test_another_number_of_events_compiles_nothing_anew(method, counting):
+    def drive(count):
+        if method == "score":
+            return counting.score_samples(np.zeros((count, 3)), batch_size=4)
+        return counting.sample(count, seed=count, batch_size=4, method=method, temperature=0.5 + count)
+
+    drive(3)
+    traces = Counting.traces
+    for count in (1, 4, 9):
+        assert len(drive(count)) == count
+    assert Counting.traces == traces > 0
