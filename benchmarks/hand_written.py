@@ -1,4 +1,4 @@
-"""MADE's training step by hand for each backend, without keras_ar's models and without Keras: what `fit` is measured by."""
+"""MADE's training step by hand for each backend, without our models or Keras: what `fit` is measured by."""
 
 import importlib
 import itertools

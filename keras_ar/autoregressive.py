@@ -6,7 +6,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_ar import decoding, heads, noise, orderings
+from keras_ar import arguments, decoding, heads, noise, orderings
 from keras_ar.density import DensityModel
 from keras_ar.layers import get as get_layer
 from keras_ar.layers import protocol
@@ -149,8 +149,7 @@ class AutoregressiveModel(DensityModel):
             pair of it and the log-probabilities that the events were drawn with
             (at another temperature than 1 these are not `score_samples`).
         """
-        if not temperature > 0:
-            raise ValueError(f"`temperature` must be positive. Received: temperature={temperature!r}.")
+        arguments.number(temperature, "temperature", above=0)
         if method == "auto":
             method = "stepwise" if self.steppable else "parallel"
         if method not in ("stepwise", "parallel", "full"):

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_ar import backend, noise
+from keras_ar import arguments, backend, noise
 
 
 @keras.saving.register_keras_serializable(package="keras_ar")
@@ -63,8 +63,10 @@ class DensityModel(keras.Model, metaclass=_WholeOnceConstructed):
 
     def __init__(self, event_shape, *, condition_shape=None, **kwargs):
         super().__init__(autocast=False, **kwargs)
-        self.event_shape = _shape(event_shape, "event_shape")
-        self.condition_shape = None if condition_shape is None else _shape(condition_shape, "condition_shape")
+        self.event_shape = arguments.integers(event_shape, "event_shape")
+        self.condition_shape = (
+            None if condition_shape is None else arguments.integers(condition_shape, "condition_shape")
+        )
         self.num_dims = math.prod(self.event_shape)
         self._reduce_nats = NegativeLogLikelihood()
         self._bits_per_dim = keras.metrics.Mean(name="bits_per_dim")
@@ -111,15 +113,17 @@ class DensityModel(keras.Model, metaclass=_WholeOnceConstructed):
             loss = loss + self._aggregate_additional_loss(extra)
         return loss
 
-    def fit(self, x=None, y=None, *args, sample_weight=None, **kwargs):
+    def fit(self, x=None, y=None, *args, sample_weight=None, validation_data=None, **kwargs):
         """As in every Keras model; `x` is an array of events, a pair with conditions, or any dataset of such."""
-        self._prepare_for(x)
-        return super().fit(x, _target(x, y, sample_weight), *args, sample_weight=sample_weight, **kwargs)
+        x, y = self._prepare_data(x, y, sample_weight)
+        if isinstance(validation_data, tuple | list) and validation_data:
+            self._prepare_data(validation_data[0], None, None, "validation_data")
+        return super().fit(x, y, *args, sample_weight=sample_weight, validation_data=validation_data, **kwargs)
 
     def evaluate(self, x=None, y=None, *args, sample_weight=None, **kwargs):
         """As in every Keras model: `loss` is in nats per event."""
-        self._prepare_for(x)
-        return super().evaluate(x, _target(x, y, sample_weight), *args, sample_weight=sample_weight, **kwargs)
+        x, y = self._prepare_data(x, y, sample_weight)
+        return super().evaluate(x, y, *args, sample_weight=sample_weight, **kwargs)
 
     def _to_bits_per_dim(self, nats):
         return nats / (self.num_dims * math.log(2.0)) - math.log2(self.resolution)
@@ -139,10 +143,13 @@ class DensityModel(keras.Model, metaclass=_WholeOnceConstructed):
         Returns:
             float32 array of shape `(events,)`.
         """
+        arguments.integer(batch_size, "batch_size")
         x = np.asarray(x)
         self._check_events(x)
         arrays = [x, *self._check_condition(condition, len(x))]
-        log_prob = self.compiled_functions.setdefault("log_prob", backend.compiled(self, self.log_prob))
+        if "log_prob" not in self.compiled_functions:
+            self.compiled_functions["log_prob"] = backend.compiled(self, self.log_prob)
+        log_prob = self.compiled_functions["log_prob"]
         progress = Progress(len(x), verbose)
         scores = []
         for first in range(0, len(x), batch_size):
@@ -176,8 +183,8 @@ class DensityModel(keras.Model, metaclass=_WholeOnceConstructed):
             Array of shape `(num_samples, *event_shape)`, or the pair of it and the
             float32 array of log-probabilities.
         """
-        if isinstance(num_samples, bool) or not isinstance(num_samples, int | np.integer) or num_samples < 0:
-            raise ValueError(f"`num_samples` must be an integer of at least 0. Received: num_samples={num_samples!r}.")
+        arguments.integer(num_samples, "num_samples", least=0)
+        arguments.integer(batch_size, "batch_size")
         seed = noise.check_seed(seed)
         condition = self._check_condition(condition, num_samples, broadcast=True)
         progress = Progress(num_samples, verbose)
@@ -210,17 +217,32 @@ class DensityModel(keras.Model, metaclass=_WholeOnceConstructed):
         config = super().get_config()
         return {**config, "event_shape": self.event_shape, "condition_shape": self.condition_shape}
 
-    def _prepare_for(self, x):
-        """Checks data given as arrays; batches of a dataset are checked for their shape as they come."""
+    def _prepare_data(self, x, y, sample_weight, name="x"):
+        """Checks data given as arrays, and returns what to give to Keras as `x` and `y`.
+
+        Batches of a dataset are checked for their shape as they come.
+        """
         if self.compiled and self.loss is not None:
             raise ValueError(
                 f"`loss` must be None in `compile`: the loss of {self.name} is its negative log-likelihood. "
                 f"Received: loss={self.loss!r}."
             )
+        if isinstance(x, list) and not (len(x) == 2 and all(hasattr(array, "shape") for array in x)):
+            x = np.asarray(x)  # a list of numbers, not a pair of arrays
         events, condition = _pair(x) if isinstance(x, tuple | list) else (x, None)
-        if isinstance(events, np.ndarray) or ops.is_tensor(events):
-            self._check_events(ops.convert_to_numpy(events))
-            self._check_condition(condition, len(events))
+        if not (isinstance(events, np.ndarray) or ops.is_tensor(events)):
+            return x, y
+        self._check_events(ops.convert_to_numpy(events), name)
+        self._check_condition(condition, len(events))
+        if y is None:
+            # Keras drops sample weights that come without targets.
+            return x, None if sample_weight is None else events
+        if tuple(np.shape(y)) != tuple(events.shape):
+            raise ValueError(
+                f"`y` must be None: events are their own targets; conditions are given as `x=(events, conditions)`. "
+                f"Received: y of shape {tuple(np.shape(y))}."
+            )
+        return x, y
 
     def _check_events(self, x, name="x"):
         _check_shape(x, self.event_shape, name)
@@ -268,13 +290,6 @@ class Progress:
             self._bar.update(int(self._done + 1e-6))
 
 
-def _shape(shape, name):
-    shape = (shape,) if isinstance(shape, int) else tuple(shape)
-    if not shape or not all(isinstance(size, int | np.integer) and size > 0 for size in shape):
-        raise ValueError(f"`{name}` must be a positive integer or a tuple of such. Received: {name}={shape}.")
-    return tuple(int(size) for size in shape)
-
-
 def _pair(x):
     if len(x) != 2:
         raise ValueError(f"A batch must be events, or the pair (events, conditions). Received {len(x)} arrays.")
@@ -287,13 +302,6 @@ def _check_shape(x, shape, name):
         raise ValueError(
             f"`{name}` must have shape (batch, {', '.join(map(str, shape))}). Received: {name}.shape={found}."
         )
-
-
-def _target(x, y, sample_weight):
-    # Keras drops sample weights that come without targets.
-    if y is None and sample_weight is not None:
-        return x[0] if isinstance(x, tuple | list) else x
-    return y
 
 
 def _pad(array, length):

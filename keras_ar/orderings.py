@@ -8,7 +8,7 @@ import math
 
 import numpy as np
 
-from keras_ar import noise
+from keras_ar import arguments, noise
 
 
 def natural(shape):
@@ -97,4 +97,4 @@ def get(ordering, num_positions):
 
 
 def _size(shape):
-    return shape if isinstance(shape, int) else math.prod(shape)
+    return math.prod(arguments.integers(shape, "shape"))

@@ -147,7 +147,7 @@ def test_a_batch_is_events_or_a_pair(take):
     [
         *[("num_samples", value, "an integer of at least 0") for value in (-1, 2.0, "2", None, True)],
         *[("seed", value, r"an integer from 0 to 2\*\*64 - 1, or None") for value in (-1, 2**64, 0.5, "0", True)],
-        *[("temperature", value, "positive") for value in (0, -1.0, np.nan)],
+        *[("temperature", value, "a finite number above 0") for value in (0, -1.0, np.nan, np.inf, "hot", None)],
         ("method", "fast", "'auto', 'stepwise', 'parallel' or 'full'"),
         ("method", None, "'auto', 'stepwise', 'parallel' or 'full'"),
     ],
@@ -195,18 +195,24 @@ class Triple(Head):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: models.FVSBN(0), r"`event_shape` must be a positive integer or a tuple.*Received: event_shape=\(0,\)"),
-        (lambda: models.FVSBN(()), r"`event_shape` must be .*Received: event_shape=\(\)"),
+        (
+            lambda: models.FVSBN(0),
+            r"`event_shape` must be an integer of at least 1, or a tuple.*Received: event_shape=0",
+        ),
+        (lambda: models.FVSBN(()), r"`event_shape` must hold .*Received: event_shape=\(\)"),
         (lambda: models.FVSBN((2, -1)), r"`event_shape` must be .*Received: event_shape=\(2, -1\)"),
         (lambda: models.FVSBN((2, 0.5)), r"`event_shape` must be .*Received: event_shape=\(2, 0.5\)"),
-        (lambda: models.FVSBN(2, condition_shape=0), r"`condition_shape` must be .*Received: condition_shape=\(0,\)"),
+        (lambda: models.FVSBN(2, condition_shape=0), r"`condition_shape` must be .*Received: condition_shape=0"),
         (lambda: models.FVSBN((2, 4), head=Triple()), r"`event_shape` must end in \(3,\), which .*=\(2, 4\)"),
         (lambda: models.FVSBN(3, ordering=[0, 0, 1]), r"`ordering` must be a permutation.*ordering=\[0, 0, 1\]"),
         (lambda: models.FVSBN(3, ordering=[0, 1]), r"`ordering` must order the model's 3 positions. Received .* of 2"),
         (lambda: models.FVSBN(3, ordering="spiral"), r"`ordering` must be one of .*Received: ordering='spiral'"),
-        (lambda: models.MADE(3, hidden_units=()), r"`hidden_units` must be positive .*Received: hidden_units=\(\)"),
-        (lambda: models.MADE(3, hidden_units=0), r"`hidden_units` must be positive .*Received: hidden_units=\(0,\)"),
-        (lambda: models.MADE(3, hidden_units=(4, 0.5)), r"`hidden_units` must be positive .*Received: .*\(4, 0.5\)"),
+        (
+            lambda: models.MADE(3, hidden_units=()),
+            r"`hidden_units` must hold at least one.*Received: hidden_units=\(\)",
+        ),
+        (lambda: models.MADE(3, hidden_units=0), r"`hidden_units` must be an integer.*Received: hidden_units=0"),
+        (lambda: models.MADE(3, hidden_units=(4, 0.5)), r"`hidden_units` must be .*Received: .*\(4, 0.5\)"),
         (lambda: models.MADE(3, degrees="odd"), r"`degrees` must be 'even' or 'random'. Received: degrees='odd'"),
         (lambda: models.MADE(3, seed=-1), r"`seed` must be an integer .*Received: seed=-1"),
     ],
@@ -239,10 +245,13 @@ def test_a_chain_has_one_layer_that_hides_a_position_from_itself(chain, received
         (lambda: heads.Categorical(1), r"`num_levels` must be an integer of at least 2. Received: num_levels=1"),
         (lambda: heads.Categorical(2.0), r"`num_levels` must be an integer .*Received: num_levels=2\.0"),
         (lambda: heads.Categorical(True), r"`num_levels` must be an integer .*Received: num_levels=True"),
-        (lambda: heads.NormalMixture(0), r"`num_components` must be a positive integer. Received: num_components=0"),
-        (lambda: heads.NormalMixture(scale=-1.0), r"`scale` must be positive. Received: scale=-1\.0"),
-        (lambda: heads.Normal(scale=0), r"`scale` must be positive. Received: scale=0"),
-        (lambda: heads.Normal(resolution=0.0), r"`resolution` must be positive. Received: resolution=0\.0"),
+        (
+            lambda: heads.NormalMixture(0),
+            r"`num_components` must be an integer of at least 1. Received: num_components=0",
+        ),
+        (lambda: heads.NormalMixture(scale=-1.0), r"`scale` must be a finite number above 0. Received: scale=-1\.0"),
+        (lambda: heads.Normal(scale=0), r"`scale` must be a finite number above 0. Received: scale=0"),
+        (lambda: heads.Normal(resolution=0.0), r"`resolution` must be .*above 0. Received: resolution=0\.0"),
         (lambda: layers.MaskedDense(3, np.ones((2, 4))), r"`mask` .*\(inputs, 3\). Received: mask\.shape=\(2, 4\)"),
         (lambda: layers.MaskedDense(3, np.full((2, 3), 2)), r"`mask` must hold zeros and ones .*from 2\.0 to 2\.0"),
         (lambda: layers.MaskedDense(3, np.ones((2, 3))).build((None, 4)), r"mask is for 2 inputs.*\(None, 4\)"),
@@ -266,3 +275,32 @@ def test_a_head_or_layer_is_made_of_arguments_that_fit(make, message):
 def test_an_unknown_name_is_named_with_those_near_it(get, name, near):
     with pytest.raises(registry.UnknownNameError, match=rf"'{name}'.*'{near}'"):
         get(name)
+
+
+def test_bad_validation_data_is_refused_before_training():
+    with pytest.raises(ValueError, match="`validation_data`"):
+        LEVELS.fit(np.ones((5, 3)), validation_data=(np.full((5, 3), 17),), verbose=0)
+    assert int(LEVELS.optimizer.iterations) == 0
+
+
+def test_a_target_is_refused():
+    with pytest.raises(ValueError, match=r"`y` must be None: .*Received: y of shape \(5,\)"):
+        LEVELS.fit(np.ones((5, 3)), np.ones(5), verbose=0)
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        lambda: models.NADE(3, units=0),
+        lambda: models.NADE(3, units=2.5),
+        lambda: models.FVSBN(True),
+        lambda: layers.TriangularDense(0),
+        lambda: heads.Normal(scale="a"),
+        lambda: heads.Normal(loc=np.nan),
+        lambda: BINARY.sample(2, batch_size=0),
+        lambda: REAL.score_samples(np.ones((2, 3)), batch_size=-1),
+    ],
+)
+def test_numbers_that_mean_nothing_are_refused(build):
+    with pytest.raises(ValueError, match=r"must be .* Received: \w+="):
+        build()

@@ -11,7 +11,7 @@ ROOT = pathlib.Path(keras_ar.__file__).parent
 
 # From the ground up: a room may import from lower floors only (and, for a package, from its own files).
 FLOORS = [
-    {"registry", "backend", "numerics", "masks", "orderings", "noise", "saving"},
+    {"arguments", "registry", "backend", "numerics", "masks", "orderings", "noise", "saving"},
     {"layers", "heads"},
     {"decoding"},
     {"density"},

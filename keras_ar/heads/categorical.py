@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from keras_ar import arguments
 from keras_ar.heads.head import Head
 from keras_ar.numerics import inverse_cdf
 
@@ -23,10 +24,7 @@ class Categorical(Head):
     """
 
     def __init__(self, num_levels=256):
-        if isinstance(num_levels, bool) or not isinstance(num_levels, int) or num_levels < 2:
-            raise ValueError(f"`num_levels` must be an integer of at least 2. Received: num_levels={num_levels!r}.")
-        self.num_levels = num_levels
-        self.num_params = num_levels
+        self.num_levels = self.num_params = arguments.integer(num_levels, "num_levels", least=2)
 
     def encode(self, x):
         """Scales the levels to the range from -1 to 1."""

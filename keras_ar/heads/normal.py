@@ -5,6 +5,7 @@ import math
 import keras
 from keras import ops
 
+from keras_ar import arguments
 from keras_ar.heads.head import Head
 from keras_ar.numerics import bounded_exp, normal_cdf, normal_log_density, normal_quantile
 
@@ -33,12 +34,9 @@ class Normal(Head):
     num_params = 2
 
     def __init__(self, loc=0.0, scale=1.0, resolution=1.0):
-        for name, value in (("scale", scale), ("resolution", resolution)):
-            if not value > 0:
-                raise ValueError(f"`{name}` must be positive. Received: {name}={value!r}.")
-        self.loc = float(loc)
-        self.scale = float(scale)
-        self.resolution = float(resolution)
+        self.loc = arguments.number(loc, "loc")
+        self.scale = arguments.number(scale, "scale", above=0)
+        self.resolution = arguments.number(resolution, "resolution", above=0)
 
     def encode(self, x):
         """Standardises by `loc` and `scale`."""

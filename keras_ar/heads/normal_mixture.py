@@ -7,6 +7,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_ar import arguments
 from keras_ar.heads.head import Head
 from keras_ar.numerics import bounded_exp, inverse_cdf, normal_cdf, normal_log_density, normal_quantile
 
@@ -39,19 +40,12 @@ class NormalMixture(Head):
     num_uniforms = 2  # one picks the component, one the value
 
     def __init__(self, num_components=10, loc=0.0, scale=1.0, resolution=1.0):
-        if isinstance(num_components, bool) or not isinstance(num_components, int) or num_components < 1:
-            raise ValueError(
-                f"`num_components` must be a positive integer. Received: num_components={num_components!r}."
-            )
-        for name, value in (("scale", scale), ("resolution", resolution)):
-            if not value > 0:
-                raise ValueError(f"`{name}` must be positive. Received: {name}={value!r}.")
-        self.num_components = num_components
-        self.num_params = 3 * num_components
-        self.loc = float(loc)
-        self.scale = float(scale)
-        self.resolution = float(resolution)
-        quantiles = (np.arange(num_components) + 0.5) / num_components
+        self.num_components = arguments.integer(num_components, "num_components")
+        self.num_params = 3 * self.num_components
+        self.loc = arguments.number(loc, "loc")
+        self.scale = arguments.number(scale, "scale", above=0)
+        self.resolution = arguments.number(resolution, "resolution", above=0)
+        quantiles = (np.arange(self.num_components) + 0.5) / self.num_components
         self._anchors = np.array([NormalDist().inv_cdf(q) for q in quantiles], "float32")
 
     def encode(self, x):

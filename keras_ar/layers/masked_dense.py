@@ -4,6 +4,8 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_ar import arguments
+
 
 @keras.saving.register_keras_serializable(package="keras_ar")
 class MaskedDense(keras.layers.Layer):
@@ -47,7 +49,7 @@ class MaskedDense(keras.layers.Layer):
         **kwargs,
     ):
         super().__init__(**kwargs)
-        self.units = units
+        self.units = units = arguments.integer(units, "units")
         self.mask = np.asarray(mask, "float32")
         if self.mask.ndim != 2 or self.mask.shape[1] != units or not np.isin(self.mask, (0, 1)).all():
             raise ValueError(

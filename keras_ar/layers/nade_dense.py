@@ -4,7 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_ar import backend
+from keras_ar import arguments, backend
 
 
 @keras.saving.register_keras_serializable(package="keras_ar")
@@ -52,10 +52,10 @@ class NADEDense(keras.layers.Layer):
 
     def __init__(self, units, outputs, activation="sigmoid", block=16, kernel_initializer="glorot_uniform", **kwargs):
         super().__init__(**kwargs)
-        self.units = units
-        self.outputs = outputs
+        self.units = arguments.integer(units, "units")
+        self.outputs = arguments.integer(outputs, "outputs")
         self.activation = keras.activations.get(activation)
-        self.block = block
+        self.block = arguments.integer(block, "block")
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
 
     def build(self, inputs_shape, context_shape=None):

@@ -4,6 +4,8 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_ar import arguments
+
 
 @keras.saving.register_keras_serializable(package="keras_ar")
 class TriangularDense(keras.layers.Layer):
@@ -41,7 +43,7 @@ class TriangularDense(keras.layers.Layer):
 
     def __init__(self, units, kernel_initializer="zeros", bias_initializer="zeros", **kwargs):
         super().__init__(**kwargs)
-        self.units = units
+        self.units = arguments.integer(units, "units")
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
         self.bias_initializer = keras.initializers.get(bias_initializer)
 

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_ar import backend, masks, noise
+from keras_ar import arguments, backend, masks, noise
 from keras_ar.autoregressive import AutoregressiveModel
 from keras_ar.layers import MaskedDense
 
@@ -61,16 +61,11 @@ class MADE(AutoregressiveModel):
         super().__init__(event_shape, head=head, ordering=ordering, condition_shape=condition_shape, **kwargs)
         if degrees not in ("even", "random"):
             raise ValueError(f"`degrees` must be 'even' or 'random'. Received: degrees={degrees!r}.")
-        hidden_units = (hidden_units,) if isinstance(hidden_units, int) else tuple(hidden_units)
-        if not hidden_units or not all(isinstance(units, int) and units > 0 for units in hidden_units):
-            raise ValueError(
-                f"`hidden_units` must be positive integers, one a hidden layer. Received: hidden_units={hidden_units}."
-            )
-        self.hidden_units = hidden_units
+        self.hidden_units = hidden_units = arguments.integers(hidden_units, "hidden_units")
         self.activation = keras.activations.get(activation)
         self.degrees = degrees
         self.direct = direct
-        self.dropout = dropout
+        self.dropout = arguments.number(dropout, "dropout")
         self.seed = noise.check_seed(seed)
 
         # Degrees, and the masks that follow from them.

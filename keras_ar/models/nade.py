@@ -5,6 +5,7 @@ import math
 import keras
 from keras import ops
 
+from keras_ar import arguments
 from keras_ar.autoregressive import AutoregressiveModel
 from keras_ar.layers import NADEDense
 
@@ -47,7 +48,7 @@ class NADE(AutoregressiveModel):
         **kwargs,
     ):
         super().__init__(event_shape, head=head, ordering=ordering, condition_shape=condition_shape, **kwargs)
-        self.units = units
+        self.units = arguments.integer(units, "units")
         self.activation = keras.activations.get(activation)
         self.networks = NADEDense(
             units, self.head.num_params, activation=activation, dtype=self.dtype_policy, name="networks"
