@@ -3,7 +3,9 @@
 import doctest
 import importlib
 import inspect
+import pathlib
 import pkgutil
+import re
 
 import keras
 import numpy as np
@@ -46,3 +48,19 @@ def public_names():
 @pytest.mark.parametrize("thing", public_names())
 def test_public_names_have_an_example(thing):
     assert ">>>" in inspect.getdoc(thing) or "```python" in inspect.getdoc(thing)
+
+
+def test_the_readme_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    text = (pathlib.Path(__file__).parents[1] / "README.md").read_text()
+    names = {}
+    for block in re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL):
+        exec(block, names)
+
+
+def test_the_readme_names_every_model_and_head():
+    text = (pathlib.Path(__file__).parents[1] / "README.md").read_text()
+    for entry in keras_ar.registry.entries():
+        if entry.distribution == "keras-ar" and entry.kind != "layers":
+            name = entry.target.split(":")[1] if entry.kind == "models" else entry.name
+            assert f"`{name}`" in text, name
