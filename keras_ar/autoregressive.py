@@ -214,7 +214,7 @@ class LayeredModel(AutoregressiveModel):
             one of them is strict (mask type A).
         head: Name, instance, class or config of a head.
         condition_shape: Shape of the condition of one event, or `None`.
-        **kwargs: `name` and `dtype`.
+        **kwargs: `name` and `dtype`; the layers keep their own.
 
     Example:
 
@@ -243,7 +243,7 @@ class LayeredModel(AutoregressiveModel):
                 layer.build(shape)
             shape = layer.compute_output_shape(shape)
             if i == self._strict_index and self.condition_shape:
-                self.condition_bias = keras.layers.Dense(shape[-1], use_bias=False, dtype=self.dtype_policy)
+                self.condition_bias = keras.layers.Dense(shape[-1], use_bias=False, dtype=layer.dtype_policy)
         self.to_params = keras.layers.Dense(self.head.num_params, dtype=self.dtype_policy, name="to_params")
 
     def call(self, x, condition=None, training=None):

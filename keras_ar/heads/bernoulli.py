@@ -28,7 +28,7 @@ class Bernoulli(Head):
     def log_prob(self, params, x):
         """Log-probability of `x` in nats."""
         sign = 2.0 * ops.cast(x, "float32") - 1.0
-        return ops.log_sigmoid(sign * params[..., 0])
+        return ops.log_sigmoid(ops.multiply(sign, params[..., 0]))
 
     def sample(self, params, uniforms):
         """1 where the uniform exceeds the probability of 0."""

@@ -177,10 +177,7 @@ class MADE(AutoregressiveModel):
     def _arrange(self, kernel, rows, columns):
         """`kernel[rows, columns].T` in the shape of `columns` by that of `rows`; index -1 stands for zeros."""
         kernel = ops.pad(ops.cast(ops.convert_to_tensor(kernel), self.compute_dtype), [[0, 1], [0, 1]])
-        rows, columns = (
-            np.where(rows < 0, kernel.shape[0] - 1, rows),
-            np.where(columns < 0, kernel.shape[1] - 1, columns),
-        )
+        rows, columns = rows % kernel.shape[0], columns % kernel.shape[1]  # -1 becomes the padding
         kernel = ops.take(ops.take(kernel, rows, axis=0), columns.reshape(-1), axis=1)
         return ops.reshape(ops.transpose(kernel), (*columns.shape, len(rows)))
 
