@@ -304,3 +304,11 @@ def test_a_target_is_refused():
 def test_numbers_that_mean_nothing_are_refused(build):
     with pytest.raises(ValueError, match=r"must be .* Received: \w+="):
         build()
+
+
+@pytest.mark.parametrize("layer", [layers.TriangularDense(2), layers.NADEDense(2, 1)])
+def test_flat_layers_want_positions_and_features(layer):
+    with pytest.raises(
+        ValueError, match=r"`inputs` must have shape \(batch, positions, features\)\. Received: .*8, 8, 1"
+    ):
+        layer.build((None, 8, 8, 1))

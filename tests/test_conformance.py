@@ -1,6 +1,7 @@
 """The project's own components meet the kit that they ship with."""
 
 import keras
+from pair_of_bits import PairOfBits
 
 import keras_ar
 from keras_ar import heads, layers, models, orderings
@@ -49,6 +50,9 @@ MODELS = [
     models.MADE(1, hidden_units=3, condition_shape=2, direct=True, name="made-of-one"),
     models.NADE(1, units=3, condition_shape=2, name="nade-of-one"),
     models.FVSBN(1, name="fvsbn-of-one"),
+    models.FVSBN((3, 2), head=PairOfBits(), name="fvsbn-pairs"),
+    models.NADE((2, 2, 2), units=5, head=PairOfBits(), ordering="reversed", name="nade-pairs"),
+    models.MADE((4, 2), hidden_units=(9, 7), head=PairOfBits(), direct=True, condition_shape=2, name="made-pairs"),
     keras_ar.AutoregressiveModel.from_layers(
         [layers.NADEDense(units=6, outputs=4), keras.layers.LayerNormalization(), keras.layers.Dropout(0.3)],
         event_shape=(9,),
@@ -60,6 +64,9 @@ MODELS = [
         event_shape=5,
         head=heads.Categorical(3),
         name="layered-levels",
+    ),
+    keras_ar.AutoregressiveModel.from_layers(
+        [layers.TriangularDense(4, "glorot_uniform")], event_shape=(5, 2), head=PairOfBits(), name="layered-pairs"
     ),
 ]
 

@@ -59,7 +59,11 @@ class NADEDense(keras.layers.Layer):
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
 
     def build(self, inputs_shape, context_shape=None):
-        n, f = inputs_shape[-2:]
+        if len(inputs_shape) != 3:
+            raise ValueError(
+                f"`inputs` must have shape (batch, positions, features). Received: inputs.shape={tuple(inputs_shape)}."
+            )
+        _, n, f = inputs_shape
         self.positions, self.features = n, f
         # Drawn as matrices, so that an initializer counts the right fans.
         into, out = (n * f, self.units), (n * self.outputs, self.units)

@@ -48,7 +48,11 @@ class TriangularDense(keras.layers.Layer):
         self.bias_initializer = keras.initializers.get(bias_initializer)
 
     def build(self, input_shape):
-        self.positions, self.features = input_shape[-2:]
+        if len(input_shape) != 3:
+            raise ValueError(
+                f"`inputs` must have shape (batch, positions, features). Received: inputs.shape={tuple(input_shape)}."
+            )
+        _, self.positions, self.features = input_shape
         n = self.positions
         # With an even number of positions the empty row 0 is folded along with the last; else it is left out.
         self._long = n - 1 if n % 2 == 0 else n

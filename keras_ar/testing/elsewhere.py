@@ -6,6 +6,7 @@ standard input and answers each with one line.
 
 import atexit
 import functools
+import importlib
 import importlib.util
 import json
 import os
@@ -24,10 +25,13 @@ def other_backends():
     return [name for name in _BACKENDS if name != here and importlib.util.find_spec(name)]
 
 
-def scores(backend, model_path, data_path):
-    """`score_samples` of the model in a file over the arrays of an npz file, as another backend computes it."""
+def scores(backend, modules, model_path, data_path):
+    """`score_samples` of the model in a file over the arrays of an npz file, as another backend computes it.
+
+    The modules are those that register classes of the model; unlike a plugin's, they may stand anywhere on `sys.path`.
+    """
     process = _worker(backend)
-    process.stdin.write(json.dumps([model_path, data_path]) + "\n")
+    process.stdin.write(json.dumps([modules, model_path, data_path]) + "\n")
     process.stdin.flush()
     answer = process.stdout.readline()
     if not answer:
@@ -42,7 +46,12 @@ def scores(backend, model_path, data_path):
 def _worker(backend):
     process = subprocess.Popen(
         [sys.executable, "-m", __name__],
-        env={**os.environ, "KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3"},
+        env={
+            **os.environ,
+            "KERAS_BACKEND": backend,
+            "TF_CPP_MIN_LOG_LEVEL": "3",
+            "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+        },
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
@@ -54,8 +63,10 @@ def _worker(backend):
 
 def _serve():
     for line in sys.stdin:
-        model_path, data_path = json.loads(line)
+        modules, model_path, data_path = json.loads(line)
         try:
+            for module in modules:
+                importlib.import_module(module)
             model = keras.saving.load_model(model_path)
             with np.load(data_path) as data:
                 answer = model.score_samples(*data.values()).tolist()

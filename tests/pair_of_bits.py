@@ -1,0 +1,34 @@
+"""A head that draws two values in one step, as a mixture over RGB will: what tests the protocol with steps of size two."""
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_ar.heads import Categorical, Head
+
+
+@keras.saving.register_keras_serializable(package="tests")
+class PairOfBits(Head):
+    """Two bits drawn together, by a logit for each of 00, 01, 10 and 11."""
+
+    num_params = 4
+    num_levels = 2
+    event_shape = (2,)
+    outcomes = Categorical(4)
+
+    def encode(self, x):
+        return ops.cast(x, "float32")
+
+    def log_prob(self, params, x):
+        x = ops.cast(x, "int32")
+        return self.outcomes.log_prob(params, 2 * x[..., 0] + x[..., 1])
+
+    def sample(self, params, uniforms):
+        outcome = self.outcomes.sample(params, uniforms)
+        return ops.stack([outcome // 2, outcome % 2], axis=-1)
+
+    def mean(self, params):
+        return ops.matmul(ops.softmax(params, axis=-1), np.array([[0, 0], [0, 1], [1, 0], [1, 1]], "float32"))
+
+    def temper(self, params, temperature):
+        return params / temperature
