@@ -1,4 +1,4 @@
-"""A head that draws two values in one step, as a mixture over RGB will: what tests the protocol with steps of size two."""
+"""A head that draws two values in one step, as a mixture over RGB will: it tests steps of more than one value."""
 
 import keras
 import numpy as np
