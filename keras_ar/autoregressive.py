@@ -257,7 +257,9 @@ class LayeredModel(AutoregressiveModel):
 
     @property
     def steppable(self):
-        return all(protocol.is_steppable(layer) for layer in self.chain)
+        # Ahead of the strict layer a step runs one position behind: only layers that do not count positions can.
+        ahead, others = self.chain[: self._strict_index], self.chain[self._strict_index :]
+        return all(map(protocol.is_position_wise, ahead)) and all(map(protocol.is_steppable, others))
 
     def start(self, batch_size, condition=None):
         bias = () if condition is None else self._bias_from(condition)

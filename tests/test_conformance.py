@@ -90,3 +90,32 @@ def test_layers_conform(check):
 @parametrize_with_checks(MODELS, expected_failures=expected_failures)
 def test_models_conform(check):
     check()
+
+
+class PositionBias(keras.layers.Layer):
+    """Adds a bias of its own to each position: a layer that counts positions and is not strict."""
+
+    def build(self, shape):
+        self.bias = self.add_weight(shape[1:], "random_normal", name="bias")
+
+    def call(self, x):
+        return x + self.bias
+
+    def start(self, batch_size):
+        return ()
+
+    def step(self, state, x, t):
+        return x + keras.ops.convert_to_tensor(self.bias)[t], state
+
+    def compute_output_shape(self, shape):
+        return shape
+
+
+def test_a_layer_that_counts_positions_steps_behind_the_strict_one_only():
+    strict = [layers.TriangularDense(2, "glorot_uniform") for _ in range(2)]
+    behind = keras_ar.AutoregressiveModel.from_layers([strict[0], PositionBias()], event_shape=5)
+    ahead = keras_ar.AutoregressiveModel.from_layers([PositionBias(), strict[1]], event_shape=5)
+    assert behind.steppable
+    assert not ahead.steppable
+    assert (ahead.sample(8, seed=0) == ahead.sample(8, seed=0, method="full")).all()
+    assert (behind.sample(8, seed=0) == behind.sample(8, seed=0, method="full")).all()

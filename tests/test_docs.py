@@ -45,7 +45,7 @@ def public_names():
                 yield pytest.param(thing, id=f"{package.__name__}.{name}")
 
 
-@pytest.mark.parametrize("thing", public_names())
+@pytest.mark.parametrize("thing", list(public_names()))
 def test_public_names_have_an_example(thing):
     assert ">>>" in inspect.getdoc(thing) or "```python" in inspect.getdoc(thing)
 

@@ -25,7 +25,6 @@ _POSITION_WISE = (
     keras.layers.LeakyReLU,
     keras.layers.ReLU,
     keras.layers.Rescaling,
-    keras.layers.Softmax,
 )
 
 
@@ -36,7 +35,7 @@ def is_strict(layer):
 
 def is_steppable(layer):
     """Whether the layer can run one position at a time."""
-    return hasattr(layer, "step") or _is_position_wise(layer)
+    return hasattr(layer, "step") or is_position_wise(layer)
 
 
 def start(layer, batch_size):
@@ -49,7 +48,8 @@ def step(layer, state, x, t):
     return layer.step(state, x, t) if hasattr(layer, "step") else (layer(x), state)
 
 
-def _is_position_wise(layer):
+def is_position_wise(layer):
+    """Whether the layer of Keras treats every position alike, and alone."""
     if isinstance(layer, keras.layers.LayerNormalization):
         return layer.axis in (-1, [-1])
     return isinstance(layer, _POSITION_WISE)
