@@ -13,7 +13,7 @@ demo: .venv/ready
 test: lint $(BACKENDS:%=test-%)
 
 $(BACKENDS:%=test-%): test-%: .venv/ready
-	$(QUIET) KERAS_BACKEND=$* $(BIN)/python -m pytest -n 2 tests
+	$(QUIET) KERAS_BACKEND=$* $(BIN)/python -m pytest -n 2 --dist loadgroup tests
 	$(QUIET) KERAS_BACKEND=$* $(BIN)/python -m pytest plugins/template
 
 lint: .venv/ready

@@ -1,15 +1,11 @@
 """A first model: MADE on scikit-learn's handwritten digits, 8 by 8 pixels of 17 grey levels each."""
 
 # %% The data, in their own units: integers from 0 to 16. Nothing is downloaded.
-import matplotlib
 import numpy as np
 from sklearn.datasets import load_digits
 
 import keras
 import keras_ar
-
-matplotlib.use("Agg")
-from matplotlib import pyplot as plt
 
 keras.utils.set_random_seed(1)
 images = np.random.default_rng(0).permutation(load_digits().images.astype("uint8"))[..., None]  # (1797, 8, 8, 1)
@@ -46,20 +42,11 @@ print(f"\ntest: {nats.mean():.2f} ± {error:.2f} nats per image, {bits:.3f} bits
 
 # %% What does it dream of? Draws beside real images.
 draws = model.sample(64, seed=0)
-
-
-def grid(images, columns=8):
-    """A batch of images of shape `(n, 8, 8, 1)` as one picture, with a margin around each."""
-    tiles = np.pad(images[..., 0].astype("float32"), [(0, 0), (1, 1), (1, 1)], constant_values=np.nan)
-    rows = tiles.reshape(-1, columns, *tiles.shape[1:])
-    return np.block([list(row) for row in rows])
-
-
-figure, axes = plt.subplots(1, 2, figsize=(9, 4.8), layout="constrained")
-for axis, title, pictures in zip(axes, ("Test images", "Drawn by the model"), (x_test[:64], draws), strict=True):
-    axis.imshow(grid(pictures), cmap="gray_r", vmin=0, vmax=16)
-    axis.set(title=title, xticks=[], yticks=[])
-    axis.spines[:].set_visible(False)
-figure.suptitle(f"MADE on handwritten digits: {bits:.2f} bits per pixel on test images")
-figure.savefig("first_model.png", dpi=120)
+figure = keras_ar.plots.images(
+    {"Test images": x_test[:64], "Drawn by the model": draws},
+    num_levels=17,
+    cmap="gray_r",
+    title=f"MADE on handwritten digits: {bits:.2f} bits per pixel on test images",
+)
+figure.savefig("first_model.png")
 print("64 draws: first_model.png")

@@ -1,6 +1,6 @@
 """Autoregressive deep generative models with exact likelihoods, for Keras 3."""
 
-from keras_ar import heads, layers, masks, models, noise, orderings, registry
+from keras_ar import heads, layers, masks, models, noise, orderings, plots, registry
 from keras_ar.autoregressive import AutoregressiveModel
 from keras_ar.density import DensityModel
 from keras_ar.saving import load_model
@@ -17,6 +17,7 @@ __all__ = [
     "models",
     "noise",
     "orderings",
+    "plots",
     "registry",
 ]
 

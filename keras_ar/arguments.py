@@ -31,3 +31,33 @@ def number(value, name, above=None):
         expected = "a finite number" if above is None else f"a finite number above {above}"
         raise ValueError(f"`{name}` must be {expected}. Received: {name}={value!r}.")
     return float(value)
+
+
+def pair(value, name):
+    """`value`, an integer or two of them, as a pair."""
+    values = integers(value, name)
+    if len(values) > 2:
+        raise ValueError(f"`{name}` must be an integer, or a pair of integers. Received: {name}={value!r}.")
+    return values if len(values) == 2 else (values[0], values[0])
+
+
+def multiple(value, name, of, of_name):
+    """Checks that `value` is a multiple of `of`."""
+    if value % of:
+        below, above = value // of * of, (value // of + 1) * of
+        near = f"{above}" if below == 0 else f"{below} or {above}"
+        raise ValueError(
+            f"`{name}` must be a multiple of `{of_name}` = {of}, such as {near}. Received: {name}={value}."
+        )
+
+
+def image_shape(event_shape, head):
+    """Rows, columns, and how many colours of a pixel come one after the other, of the images that a head draws."""
+    shape = integers(event_shape, "event_shape")
+    positions = shape[: len(shape) - len(head.event_shape)]
+    if len(positions) not in (2, 3):
+        raise ValueError(
+            f"`event_shape` must be that of an image, (rows, columns), (rows, columns, 1) or (rows, columns, colours). "
+            f"Received: event_shape={event_shape!r}, with {head}."
+        )
+    return (*positions, 1)[:3]

@@ -8,8 +8,8 @@ from keras import ops
 
 from keras_ar import arguments, decoding, heads, noise, orderings
 from keras_ar.density import DensityModel
+from keras_ar.layers import MaskedConv2D, protocol
 from keras_ar.layers import get as get_layer
-from keras_ar.layers import protocol
 
 
 class AutoregressiveModel(DensityModel):
@@ -152,6 +152,10 @@ class AutoregressiveModel(DensityModel):
             pair of it and the log-probabilities that the events were drawn with
             (at another temperature than 1 these are not `score_samples`).
         """
+        method = self._check_method(method, temperature)
+        return super().sample(num_samples, condition, method=method, temperature=temperature, **kwargs)
+
+    def _check_method(self, method, temperature):
         arguments.number(temperature, "temperature", above=0)
         if method == "auto":
             method = "stepwise" if self.steppable else "parallel"
@@ -159,13 +163,93 @@ class AutoregressiveModel(DensityModel):
             raise ValueError(f"`method` must be 'auto', 'stepwise', 'parallel' or 'full'. Received: method={method!r}.")
         if method == "stepwise" and not self.steppable:
             raise ValueError(f"`method` must not be 'stepwise': {self.name} has a part without `step`.")
-        return super().sample(num_samples, condition, method=method, temperature=temperature, **kwargs)
+        return method
 
-    def _sample_batch(self, seed, first_event, batch_size, condition, progress, *, method, temperature):
+    def complete(
+        self,
+        x,
+        known,
+        condition=None,
+        *,
+        seed=None,
+        batch_size=64,
+        return_log_prob=False,
+        verbose=0,
+        method="auto",
+        temperature=1.0,
+    ):
+        """Draws what is missing of events, given what is known of them.
+
+        What is known must come first in the model's ordering: the upper rows of an
+        image, the beginning of a sequence.
+
+        Args:
+            x: Array of shape `(events, *event_shape)`. What stands at unknown places means nothing.
+            known: Boolean array of shape `event_shape`: what is known, of all the events.
+            condition: Array of shape `(events, *condition_shape)`, or one for all.
+            seed: Integer from 0 to 2**64 - 1; `None` for a fresh one.
+            batch_size: How many events are completed at a time.
+            return_log_prob: Whether to return the log-probabilities with which the
+                missing parts were drawn, given the known ones, as well.
+            verbose: 1 for a progress bar.
+            method: As in `sample`.
+            temperature: As in `sample`.
+
+        Returns:
+            Array of the shape of `x`, or the pair of it and the float32 array of
+            log-probabilities.
+
+        Example:
+
+        >>> model = keras_ar.models.MADE(event_shape=(4,), hidden_units=8)
+        >>> model.complete(np.array([[1, 0, 0, 0]]), known=[True, True, False, False], seed=0)[0, :2].tolist()
+        [1, 0]
+        """
+        method = self._check_method(method, temperature)
+        arguments.integer(batch_size, "batch_size")
+        seed, x, known = noise.check_seed(seed), np.asarray(x), np.asarray(known)
+        num_given = self._count_given(known)
+        self._check_shape_of_events(x)
+        x = np.where(known, x, 0)
+        self._check_events(x)
+        condition = self._check_condition(condition, len(x), broadcast=True)
+        steps = x.reshape(len(x), self.num_steps, *self.head.event_shape)[:, self.ordering].astype(self.head.dtype)
+        options = {"method": method, "temperature": temperature, "num_given": num_given}
+        draws = self._draw(len(x), condition, [steps], seed, batch_size, verbose, **options)
+        return draws if return_log_prob else draws[0]
+
+    def _count_given(self, known):
+        """How many steps are known, of which there must be no other."""
+        if known.shape != self.event_shape or known.dtype != bool:
+            raise ValueError(
+                f"`known` must be a boolean array of shape {self.event_shape}. "
+                f"Received: known.shape={known.shape}, known.dtype={known.dtype}."
+            )
+        steps = known.reshape(self.num_steps, self.step_size)[self.ordering]
+        whole = steps.all(axis=1)
+        num_given = self.num_steps if whole.all() else int(np.argmin(whole))
+        if steps[num_given:].any():
+            gap, beyond = (
+                self._place(step) for step in (num_given, num_given + int(np.argmax(steps[num_given:].any(axis=1))))
+            )
+            raise ValueError(
+                f"`known` must be what comes first in the model's ordering, with no gap: "
+                f"{self.name} draws {gap} before {beyond}. Received: {beyond} known, {gap} not (or not all of it)."
+            )
+        return num_given
+
+    def _place(self, step):
+        return f"x{[int(i) for i in np.unravel_index(self.ordering[step], self.position_shape)]}"
+
+    def _sample_batch(
+        self, seed, first_event, batch_size, condition, given, progress, *, method, temperature, num_given=0
+    ):
+        given = [(np.swapaxes(steps, 0, 1), num_given) for steps in given]
         uniforms = noise.uniforms(seed, first_event, batch_size, self.num_steps, self.head.num_uniforms)
         temperature = np.float32(temperature)
         if method == "parallel":
-            values, log_prob, _ = decoding.compiled(self, decoding.parallel)(uniforms, temperature, *condition)
+            draw = decoding.compiled(self, decoding.parallel)
+            values, log_prob, _ = draw(uniforms, temperature, condition, *given)
             progress.add(batch_size)
         else:
             carry = decoding.compiled(self, decoding.begin, method)(uniforms, *condition)
@@ -176,7 +260,7 @@ class AutoregressiveModel(DensityModel):
             for first in range(0, self.num_steps, piece):
                 last = min(first + piece, self.num_steps)
                 rows = np.resize(uniforms[first:last], (piece, *uniforms.shape[1:]))
-                drawn, carry = advance(carry, first, last, rows, temperature)
+                drawn, carry = advance(carry, first, last, rows, temperature, *given)
                 values.append(drawn[: last - first])
                 progress.add(batch_size * (last - first) / self.num_steps)
             values, log_prob = ops.concatenate(values), carry["log_prob"]
@@ -244,7 +328,15 @@ class LayeredModel(AutoregressiveModel):
             shape = layer.compute_output_shape(shape)
             if i == self._strict_index and self.condition_shape:
                 self.condition_bias = keras.layers.Dense(shape[-1], use_bias=False, dtype=layer.dtype_policy)
-        self.to_params = keras.layers.Dense(self.head.num_params, dtype=self.dtype_policy, name="to_params")
+        self.to_params = self._make_to_params()
+
+    def _make_to_params(self):
+        options = {"dtype": self.dtype_policy, "name": "to_params"}
+        if len(self._inner_shape) < 4:
+            return keras.layers.Dense(self.head.num_params, **options)
+        # Colours that come one after the other: each has parameters of its own, and sees those before it.
+        colours = self._inner_shape[2]
+        return MaskedConv2D(colours * self.head.num_params, 1, groups=colours, **options)
 
     def call(self, x, condition=None, training=None):
         h = ops.reshape(self.head.encode(x), (-1, *self._inner_shape))  # (batch, *positions, features)
@@ -263,17 +355,18 @@ class LayeredModel(AutoregressiveModel):
 
     def start(self, batch_size, condition=None):
         bias = () if condition is None else self._bias_from(condition)
-        return {"bias": bias, "layers": [protocol.start(layer, batch_size) for layer in self.chain]}
+        chain = [*self.chain, self.to_params]
+        return {"bias": bias, "layers": [protocol.start(layer, batch_size) for layer in chain]}
 
     def step(self, state, t, previous):
         h = self.encode_previous(previous)  # (batch, features)
         states = []
-        for i, layer in enumerate(self.chain):
+        for i, layer in enumerate([*self.chain, self.to_params]):
             h, layer_state = protocol.step(layer, state["layers"][i], h, t)
             states.append(layer_state)
             if i == self._strict_index and self.condition_shape:
                 h = h + state["bias"]
-        return self.to_params(h), {"bias": state["bias"], "layers": states}
+        return h, {"bias": state["bias"], "layers": states}
 
     def _bias_from(self, condition):
         return self.condition_bias(ops.reshape(condition, (-1, math.prod(self.condition_shape))))

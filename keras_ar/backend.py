@@ -50,6 +50,13 @@ def compiled(owner, function):
     return lambda *args: pure([variable.value for variable in variables], args)
 
 
+def once(function, *args):
+    """`function(*args)` for once, without gradients: compiled on JAX, where each operation would be anyway."""
+    if _NAME == "jax":
+        return jax.jit(function)(*args)
+    return compiled(None, function)(*args) if _NAME == "torch" else function(*args)
+
+
 def _torch_argument(argument):
     # Integers stay what they are: a loop over them is a plain Python loop.
     return argument if isinstance(argument, int) else keras.ops.convert_to_tensor(argument)
@@ -79,6 +86,13 @@ def lookup(table, t):
     if isinstance(t, int):
         return int(table[t])
     return keras.ops.take(np.asarray(table, "int32"), t)
+
+
+def when(condition, function, state):
+    """`function(state)` where the condition holds, else `state`, a nest of tensors; for a `bool` a plain `if`."""
+    if isinstance(condition, bool):
+        return function(state) if condition else state
+    return keras.ops.cond(condition, lambda: function(state), lambda: state)
 
 
 def jacobian(function, x):

@@ -54,8 +54,11 @@ def begin(model, stepper, noise, *condition):
     }
 
 
-def advance(model, stepper, carry, first, last, noise, temperature):
+def advance(model, stepper, carry, first, last, noise, temperature, given=None):
     """Draws the steps `first, ..., last - 1`; `noise` begins with that of step `first`, and may be longer.
+
+    `given` is a pair of the values of all steps, in step layout, and of how many of them count: those
+    are taken as they are, and have no part in the log-probability.
 
     Returns:
         The values, of the length of `noise`, and the carry for going on.
@@ -68,6 +71,9 @@ def advance(model, stepper, carry, first, last, noise, temperature):
         params = head.temper(ops.cast(params, "float32"), temperature)
         value = ops.cast(head.sample(params, noise[t - first]), head.dtype)
         log_prob = carry["log_prob"] + head.log_prob(params, value)
+        if given is not None:
+            known, count = given
+            value, log_prob = backend.when(t < count, lambda _: (known[t], carry["log_prob"]), (value, log_prob))
         start = (t - first, *(0 for _ in value.shape))
         values = ops.slice_update(values, start, ops.expand_dims(value, 0))
         return values, {"state": state, "previous": value, "log_prob": log_prob}
@@ -76,8 +82,8 @@ def advance(model, stepper, carry, first, last, noise, temperature):
     return ops.fori_loop(first, last, body, (values, carry))
 
 
-def parallel(model, noise, temperature, *condition):
-    """Draws all steps at once, by fixed-point iteration.
+def parallel(model, noise, temperature, condition=(), given=None):
+    """Draws all steps at once, by fixed-point iteration; `given` as in `advance`.
 
     Returns:
         The values, their log-probabilities, and the number of passes.
@@ -89,7 +95,13 @@ def parallel(model, noise, temperature, *condition):
         params = model.to_steps(model(model.from_steps(values), *condition), values_in=False)
         params = head.temper(ops.cast(params, "float32"), temperature)
         drawn = ops.cast(head.sample(params, noise), head.dtype)
-        return drawn, ops.sum(head.log_prob(params, drawn), axis=1)
+        log_prob = head.log_prob(params, drawn)
+        if given is not None:
+            known, count = ops.swapaxes(given[0], 0, 1), given[1]
+            is_known = ops.arange(model.num_steps) < count
+            drawn = ops.where(ops.reshape(is_known, (-1, *(1 for _ in head.event_shape))), known, drawn)
+            log_prob = ops.where(is_known, 0.0, log_prob)
+        return drawn, ops.sum(log_prob, axis=1)
 
     def body(passes, values, log_prob, unchanged):
         drawn, log_prob = redraw(values)

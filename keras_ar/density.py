@@ -43,7 +43,8 @@ class DensityModel(keras.Model, metaclass=_WholeOnceConstructed):
     Args:
         event_shape: Shape of one event: an integer, or a tuple such as `(28, 28, 1)`.
         condition_shape: Shape of the condition of one event: an integer or a tuple
-            such as `(10,)`; `None` for a model without condition.
+            such as `(10,)`; `None` for a model without condition. In place of vectors of
+            10 numbers, integers from 0 to 9 are welcome: classes.
         **kwargs: `name` and `dtype`, as in every Keras model.
 
     Example:
@@ -90,8 +91,15 @@ class DensityModel(keras.Model, metaclass=_WholeOnceConstructed):
         _check_shape(x, self.event_shape, "x")
         if condition is None:
             return (x,)
+        if self._are_classes(condition):
+            condition = ops.one_hot(ops.cast(condition, "int32"), *self.condition_shape)
         _check_shape(condition, self.condition_shape, "condition")
         return x, condition
+
+    def _are_classes(self, condition):
+        """Whether a condition holds an integer for each event, in place of a vector."""
+        is_integer = "int" in str(condition.dtype)
+        return is_integer and len(condition.shape) == 1 and len(self.condition_shape) == 1
 
     def log_prob(self, x, condition=None):
         """Log-likelihood of each event in nats: float32 tensor of shape `(batch,)`, differentiable."""
@@ -170,7 +178,7 @@ class DensityModel(keras.Model, metaclass=_WholeOnceConstructed):
         Args:
             num_samples: How many events to draw.
             condition: Array of shape `(num_samples, *condition_shape)`, or of shape
-                `condition_shape`: one for all.
+                `condition_shape`: one for all. Classes are integers: one, or `num_samples`.
             seed: Integer from 0 to 2**64 - 1; `None` for a fresh one.
             batch_size: How many events are drawn at a time; the last batch is
                 padded, so that no number of samples compiles anything anew.
@@ -187,19 +195,30 @@ class DensityModel(keras.Model, metaclass=_WholeOnceConstructed):
         arguments.integer(batch_size, "batch_size")
         seed = noise.check_seed(seed)
         condition = self._check_condition(condition, num_samples, broadcast=True)
+        draws = self._draw(num_samples, condition, (), seed, batch_size, verbose, **options)
+        return draws if return_log_prob else draws[0]
+
+    def _draw(self, num_samples, condition, given, seed, batch_size, verbose, **options):
+        """Draws batch by batch: arrays of events and of log-probabilities.
+
+        `condition` and `given` are lists of arrays with one entry for each event; they reach
+        `_sample_batch` cut into batches.
+        """
         progress = Progress(num_samples, verbose)
         events, log_probs = [], []
         # Nothing asked for still tells shape and dtype: a batch is drawn and cut to nothing.
         for first in range(0, max(num_samples, 1), batch_size):
             size = min(batch_size, num_samples - first)
-            batch = [_pad(array[first : first + batch_size], batch_size) for array in condition]
-            event, log_prob = self._sample_batch(seed, first, batch_size, batch, progress, **options)
+            batch, *batches = (
+                [_pad(array[first : first + batch_size], batch_size) for array in arrays]
+                for arrays in (condition, given)
+            )
+            event, log_prob = self._sample_batch(seed, first, batch_size, batch, *batches, progress, **options)
             events.append(event[:size])
             log_probs.append(log_prob[:size])
-        events = np.concatenate(events)
-        return (events, np.concatenate(log_probs)) if return_log_prob else events
+        return np.concatenate(events), np.concatenate(log_probs)
 
-    def _sample_batch(self, seed, first_event, batch_size, condition, progress, **options):
+    def _sample_batch(self, seed, first_event, batch_size, condition, given, progress, **options):
         """Draws the events `first_event, ...` of a seed: NumPy arrays of events and of log-probabilities."""
         raise NotImplementedError
 
@@ -244,8 +263,11 @@ class DensityModel(keras.Model, metaclass=_WholeOnceConstructed):
             )
         return x, y
 
-    def _check_events(self, x, name="x"):
+    def _check_shape_of_events(self, x, name="x"):
         _check_shape(x, self.event_shape, name)
+
+    def _check_events(self, x, name="x"):
+        self._check_shape_of_events(x, name)
         if len(x) == 0:
             raise ValueError(f"`{name}` must hold at least one event. Received: {name}.shape={x.shape}.")
 
@@ -261,7 +283,14 @@ class DensityModel(keras.Model, metaclass=_WholeOnceConstructed):
         self._check_condition_is_due(condition)
         if condition is None:
             return []
-        array = np.asarray(ops.convert_to_numpy(condition), "float32")
+        array = np.asarray(ops.convert_to_numpy(condition))
+        if array.dtype.kind in "iu" and array.ndim < 2 and len(self.condition_shape) == 1:
+            return [
+                self._one_hot(
+                    np.broadcast_to(array, num_events) if broadcast and array.ndim == 0 else array, num_events
+                )
+            ]
+        array = array.astype("float32")
         if broadcast and array.shape == self.condition_shape:
             array = np.broadcast_to(array, (num_events, *array.shape))
         if array.shape != (num_events, *self.condition_shape):
@@ -272,6 +301,22 @@ class DensityModel(keras.Model, metaclass=_WholeOnceConstructed):
         if not np.isfinite(array).all():
             raise ValueError("`condition` must be finite. Received NaN or infinite entries.")
         return [array]
+
+    def _one_hot(self, classes, num_events):
+        """Classes as the vectors that they stand for."""
+        (num_classes,) = self.condition_shape
+        if classes.shape != (num_events,):
+            raise ValueError(
+                f"`condition` must hold one class for each of {num_events} events, or vectors of {num_classes} "
+                f"real numbers. Received integers: condition.shape={classes.shape}."
+            )
+        if num_events and not (classes.min() >= 0 and classes.max() < num_classes):
+            wrong = classes[(classes < 0) | (classes >= num_classes)][0]
+            raise ValueError(
+                f"`condition` must hold classes from 0 to {num_classes - 1}, or vectors of {num_classes} numbers. "
+                f"Received class {wrong}."
+            )
+        return np.eye(num_classes, dtype="float32")[classes]
 
 
 class Progress:

@@ -42,3 +42,32 @@ def inverse_cdf(logits, u):
     cumulative = ops.cumsum(ops.softmax(logits, axis=-1), axis=-1)  # (..., levels)
     threshold = ops.expand_dims(u, -1) * cumulative[..., -1:]
     return ops.sum(ops.cast(cumulative[..., :-1] <= threshold, "int32"), axis=-1)
+
+
+def logistic_cdf(x, mean, scale):
+    """Probability that a logistic variable is at most `x`."""
+    return ops.sigmoid((x - mean) / scale)
+
+
+def logistic_quantile(u, mean, scale):
+    """The point below which a logistic variable falls with probability `u`."""
+    return mean + scale * logit(u)
+
+
+def discretized_logistic_log_prob(x, mean, scale, num_levels):
+    """Log-probability that a logistic variable, rounded and clipped to `0, ..., num_levels - 1`, is the level `x`.
+
+    Mean and scale are in levels, so that the edges of a level, half a level
+    either side of it, are exact.
+    """
+    upper = (x - mean + 0.5) / scale
+    lower = (x - mean - 0.5) / scale
+    below_upper, above_lower = ops.log_sigmoid(upper), ops.log_sigmoid(-lower)
+    # sigmoid(a) - sigmoid(b) = sigmoid(a) sigmoid(-b) (1 - exp(b - a)): no difference of two numbers close together.
+    between = below_upper + above_lower + ops.log(-ops.expm1(-1.0 / scale))
+    return ops.where(x == 0, below_upper, ops.where(x == num_levels - 1, above_lower, between))
+
+
+def concat_elu(x):
+    """`elu` of `x` and of `-x`, side by side: twice the features, none of them cut off."""
+    return ops.elu(ops.concatenate([x, -x], axis=-1))

@@ -2,8 +2,25 @@
 
 import contextlib
 import os
+import pathlib
+
+import pytest
+
+# Tests compile much and run little, so XLA shall not optimise what it compiles, and compile nothing twice.
+os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false")
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(pathlib.Path(__file__).parents[1] / ".pytest_cache" / "jax"))
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
 
 # Before anything imports TensorFlow or keras. Torch comes first: loaded after TensorFlow, the two may clash.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 with contextlib.suppress(ImportError):
     import torch  # noqa: F401
+
+
+def pytest_collection_modifyitems(items):
+    """Under `pytest -n 2 --dist loadgroup` the checks of a component share a process, and what they have compiled."""
+    for item in items:
+        component, found, _ = item.name.partition("-check_")
+        if found and item.config.pluginmanager.hasplugin("xdist"):
+            item.add_marker(pytest.mark.xdist_group(component))

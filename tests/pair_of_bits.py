@@ -24,11 +24,16 @@ class PairOfBits(Head):
         return self.outcomes.log_prob(params, 2 * x[..., 0] + x[..., 1])
 
     def sample(self, params, uniforms):
-        outcome = self.outcomes.sample(params, uniforms)
-        return ops.stack([outcome // 2, outcome % 2], axis=-1)
+        return self.bits(self.outcomes.sample(params, uniforms))
 
     def mean(self, params):
         return ops.matmul(ops.softmax(params, axis=-1), np.array([[0, 0], [0, 1], [1, 0], [1, 1]], "float32"))
 
+    def mode(self, params):
+        return self.bits(self.outcomes.mode(params))
+
     def temper(self, params, temperature):
         return params / temperature
+
+    def bits(self, outcome):
+        return ops.stack([outcome // 2, outcome % 2], axis=-1)

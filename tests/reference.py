@@ -125,6 +125,45 @@ def normal_mixture(params, x, loc=0.0, scale=1.0):
     return logsumexp(terms)
 
 
+def discretized_logistic(x, mean, scale, num_levels):
+    """Salimans et al., 2017, eq. 2, on levels scaled to [-1, 1]: the probability between the edges of a level.
+
+    In the upper half the same difference is taken between the probabilities to lie above the edges.
+    """
+    half, scaled = 1 / (num_levels - 1), 2 * x / (num_levels - 1) - 1
+    upper = math.inf if x == num_levels - 1 else (scaled + half - mean) / scale
+    lower = -math.inf if x == 0 else (scaled - half - mean) / scale
+    if lower > 0:
+        upper, lower = -lower, -upper
+    with np.errstate(over="ignore"):  # far out, 1 / inf is the right probability
+        return sigmoid(upper) - sigmoid(lower)
+
+
+def discretized_logistic_mixture(params, x, num_levels, num_components):
+    """Salimans et al., 2017, eqs. 1 to 3: one component for all channels, means shifted by the channels before.
+
+    Args:
+        params: Logits, then for each channel means, for each channel log-scales, and for each channel and each one
+            before it coefficients, yet without their tanh; of each, one for every component.
+        x: The channels of one pixel, or one grey value.
+        num_levels: Number of levels.
+        num_components: Number of components.
+    """
+    logits, *rest = np.asarray(params, "float64").reshape(-1, num_components)
+    x = np.atleast_1d(x).astype("float64")
+    n, scaled = len(x), 2 * x / (num_levels - 1) - 1
+    total = 0.0
+    for k in range(num_components):
+        probability = math.exp(categorical(logits, k))
+        coefficients = iter(rest[2 * n :])
+        for c in range(n):
+            anchor = (2 * k + 1) / num_components - 1  # the middle of the k-th part of [-1, 1]
+            mean = anchor + rest[c][k] + sum(math.tanh(next(coefficients)[k]) * scaled[earlier] for earlier in range(c))
+            probability *= discretized_logistic(x[c], mean, math.exp(rest[n + c][k]), num_levels)
+        total += probability
+    return math.log(total)
+
+
 def logsumexp(a):
     """`log sum exp`, shifted by the largest."""
     largest = max(a)

@@ -236,6 +236,60 @@ def test_a_chain_has_one_layer_that_hides_a_position_from_itself(chain, received
         AutoregressiveModel.from_layers(chain, event_shape=4)
 
 
+RGB = heads.DiscretizedLogisticMixture(256, num_channels=3)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (
+            lambda: models.PixelCNN((8, 8, 3), filters=64),
+            r"`filters` must be a multiple of `2 \* colours` = 6, such as 60 or 66. Received: filters=64",
+        ),
+        (
+            lambda: models.GatedPixelCNN((8, 8, 3), filters=64),
+            r"`filters` must be a multiple of `colours` = 3, such as 63 or 66. Received: filters=64",
+        ),
+        (lambda: models.PixelCNN((8, 8), kernel_size=4), r"`kernel_size` must be odd.*Received: kernel_size=4"),
+        (lambda: models.GatedPixelCNN((8, 8), kernel_size=2), r"`kernel_size` must be odd.*Received: kernel_size="),
+        (lambda: models.PixelCNN(64), r"`event_shape` must be that of an image, \(rows, columns\).*event_shape=64"),
+        (lambda: models.GatedPixelCNN((2, 2, 2, 2)), r"`event_shape` must be that of an image.*\(2, 2, 2, 2\)"),
+        (lambda: models.PixelCNN((8, 8), head=RGB), r"`event_shape` must be that of an image.*\(8, 8\), with Disc"),
+        (lambda: models.PixelCNN((8, 3), head=RGB), r"`event_shape` must be that of an image.*\(8, 3\), with Disc"),
+        (
+            lambda: models.PixelCNNPlusPlus((8, 8, 3), head="categorical"),
+            r"`head` must draw the 3 colours of a pixel together, as Disc.* Received: head=Categorical",
+        ),
+        (lambda: models.PixelCNNPlusPlus((8, 8), num_levels=0), r"`num_levels` must be an integer .*num_levels=0"),
+        (lambda: models.PixelCNN((8, 8), num_blocks=-1), r"`num_blocks` must be an integer of at least 0"),
+    ],
+)
+def test_a_model_of_images_is_made_of_arguments_that_fit(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+IMAGES = models.PixelCNN((4, 5), filters=4, num_blocks=0, kernel_size=3, head=heads.Categorical(4), condition_shape=3)
+
+
+@pytest.mark.parametrize(
+    ("x", "condition", "message"),
+    [
+        (np.ones((2, 5, 4)), [0, 1], r"`x` must have shape \(batch, 4, 5\). Received: x.shape=\(2, 5, 4\)"),
+        (np.full((2, 4, 5), 4), [0, 1], r"`x` must hold integers from 0 to 3.*Received x\[0, 0, 0\] = 4"),
+        (np.ones((2, 4, 5)), [0, 3], r"`condition` must hold classes from 0 to 2.*Received class 3"),
+        (np.ones((2, 4, 5)), [-1, 0], r"`condition` must hold classes from 0 to 2.*Received class -1"),
+        (np.ones((2, 4, 5)), [0, 1, 2], r"`condition` must hold one class for each of 2 events.*shape=\(3,\)"),
+        (np.ones((2, 4, 5)), np.ones((2, 4)), r"`condition` must have shape \(2, 3\)"),
+        (np.ones((2, 4, 5)), None, r"`condition` must be given if and only if"),
+    ],
+)
+def test_images_and_conditions_fit_the_model(x, condition, message):
+    condition = None if condition is None else np.asarray(condition)
+    with pytest.raises(ValueError, match=message):
+        IMAGES.score_samples(x, condition)
+
+
 # Heads and layers.
 
 
@@ -252,6 +306,34 @@ def test_a_chain_has_one_layer_that_hides_a_position_from_itself(chain, received
         (lambda: heads.NormalMixture(scale=-1.0), r"`scale` must be a finite number above 0. Received: scale=-1\.0"),
         (lambda: heads.Normal(scale=0), r"`scale` must be a finite number above 0. Received: scale=0"),
         (lambda: heads.Normal(resolution=0.0), r"`resolution` must be .*above 0. Received: resolution=0\.0"),
+        (lambda: layers.MaskedConv2D(4, 2), r"`kernel_size` must be odd.*Received: kernel_size=2"),
+        (lambda: layers.MaskedConv2D(4, (3, 4)), r"`kernel_size` must be odd.*Received: kernel_size=\(3, 4\)"),
+        (lambda: layers.MaskedConv2D(4, (3, 3, 3)), r"`kernel_size` must be an integer, or a pair.*\(3, 3, 3\)"),
+        (lambda: layers.MaskedConv2D(4, 3, "C"), r"`mask_type` must be 'A' or 'B'. Received: mask_type='C'"),
+        (lambda: layers.MaskedConv2D(4, 1, "A"), r"`kernel_size` must be more than 1 with mask type 'A'"),
+        (lambda: layers.MaskedConv2D(4, 3, groups=3), r"`filters` must be a multiple of `groups` = 3, such as 3 or 6"),
+        (
+            lambda: layers.MaskedConv2D(6, 3, groups=3).build((None, 5, 5, 4)),
+            r"`inputs.shape\[-1\]` must be a multiple of `groups` = 3, such as 3 or 6. Received: .*=4",
+        ),
+        (
+            lambda: layers.MaskedConv2D(6, 3, groups=3).build((None, 5, 5, 2, 3)),
+            r"`inputs` must have shape \(batch, rows, columns, channels\), or .*Received: .*\(None, 5, 5, 2, 3\)",
+        ),
+        (lambda: layers.ShiftedConv2D(4, (2, 2), "down"), r"`kernel_size` must have odd columns for 'down'"),
+        (lambda: layers.ShiftedConv2D(4, 2, "up"), r"`direction` must be 'down' or 'down_right'. Received: .*'up'"),
+        (
+            lambda: layers.ShiftedConv2D(4, (2, 3), "down", strides=2, strict=True),
+            r"`strides` must be 1 where `strict` is true. Received: strides=2",
+        ),
+        (
+            lambda: layers.ShiftedConv2DTranspose(4, (2, 3), "down_right", size=6),
+            r"`kernel_size` must have `strides` = 2 rows and 2 columns for 'down_right'. Received: .*\(2, 3\)",
+        ),
+        (
+            lambda: layers.ShiftedConv2DTranspose(4, (2, 3), "down", size=(7, 6)).build((None, 3, 3, 2)),
+            r"`inputs` must have \(4, 3\) rows and columns, for an output of size \(7, 6\)",
+        ),
         (lambda: layers.MaskedDense(3, np.ones((2, 4))), r"`mask` .*\(inputs, 3\). Received: mask\.shape=\(2, 4\)"),
         (lambda: layers.MaskedDense(3, np.full((2, 3), 2)), r"`mask` must hold zeros and ones .*from 2\.0 to 2\.0"),
         (lambda: layers.MaskedDense(3, np.ones((2, 3))).build((None, 4)), r"mask is for 2 inputs.*\(None, 4\)"),

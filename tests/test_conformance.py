@@ -13,11 +13,36 @@ HEADS = [
     heads.Categorical(17),
     heads.Normal(loc=3.0, scale=2.0, resolution=0.1),
     heads.NormalMixture(3, loc=3.0, scale=2.0),
+    heads.DiscretizedLogisticMixture(17, num_components=3),
+    heads.DiscretizedLogisticMixture(2),
+    heads.DiscretizedLogisticMixture(4, num_components=2, num_channels=3),
+    PairOfBits(),
 ]
 
 LAYERS = [
     layers.NADEDense(units=5, outputs=3, block=4, name="nade_dense"),
     layers.TriangularDense(units=3, name="triangular_dense"),
+]
+
+IMAGE_LAYERS = [
+    layers.MaskedConv2D(3, 5, mask_type="A", name="masked_conv2d-a"),
+    layers.MaskedConv2D(3, (3, 5), dilation_rate=2, activation="relu", name="masked_conv2d-b"),
+    layers.MaskedConv2D(3, (1, 5), mask_type="A", use_bias=False, name="masked_conv2d-row"),
+    layers.MaskedResidualBlock(2, name="masked_residual_block"),
+    layers.ShiftedConv2D(3, (2, 3), "down", name="shifted_conv2d-down"),
+    layers.ShiftedConv2D(3, (3, 3), "down", strict=True, weight_norm=False, name="shifted_conv2d-above"),
+    layers.ShiftedConv2D(3, (2, 2), "down_right", name="shifted_conv2d-down_right"),
+    layers.ShiftedConv2D(3, (2, 1), "down_right", strict=True, name="shifted_conv2d-left"),
+    layers.GatedResnet(2, (2, 3), "down", name="gated_resnet-down"),
+    layers.GatedResnet(2, (2, 2), "down_right", name="gated_resnet-down_right"),
+    layers.WeightNormDense(3, name="weight_norm_dense"),
+]
+
+COLOUR_LAYERS = [
+    layers.MaskedConv2D(6, 3, mask_type="A", groups=3, name="masked_conv2d-a-rgb"),
+    layers.MaskedConv2D(9, (1, 3), groups=3, name="masked_conv2d-b-rgb"),
+    layers.MaskedConv2D(6, 1, mask_type="A", groups=3, name="masked_conv2d-colours"),
+    layers.MaskedResidualBlock(6, groups=3, name="masked_residual_block-rgb"),
 ]
 
 NORMALS = heads.Normal(loc=3.0, scale=2.0, resolution=0.1)
@@ -71,6 +96,24 @@ MODELS = [
 ]
 
 
+RGB = heads.DiscretizedLogisticMixture(num_levels=2, num_components=2, num_channels=3)
+
+IMAGE_MODELS = [
+    models.PixelCNN((3, 4, 1), filters=8, num_blocks=1, kernel_size=5, name="pixel_cnn"),
+    models.PixelCNN((2, 2, 3), filters=12, num_blocks=1, dropout=0.2, condition_shape=2, name="pixel_cnn-rgb"),
+    models.PixelCNN((2, 2, 3), filters=4, num_blocks=0, kernel_size=3, head=RGB, name="pixel_cnn-mixture"),
+    models.GatedPixelCNN((3, 4, 1), filters=4, num_blocks=1, condition_shape=(3, 4, 2), name="gated"),
+    models.GatedPixelCNN((2, 2, 3), filters=6, num_blocks=1, dropout=0.2, condition_shape=2, name="gated-rgb"),
+    models.GatedPixelCNN(
+        (2, 3), filters=4, num_blocks=0, kernel_size=5, head=heads.Categorical(4), name="gated-levels"
+    ),
+    models.PixelCNNPlusPlus(
+        (3, 4), filters=3, num_resnets=1, num_levels=2, head="bernoulli", condition_shape=3, name="plus_plus"
+    ),
+    models.PixelCNNPlusPlus((2, 2, 3), filters=3, num_resnets=1, num_levels=1, head=RGB, name="plus_plus-rgb"),
+]
+
+
 def expected_failures(component):
     if component.name in ("made-of-one", "nade-of-one", "fvsbn-of-one"):
         return {"check_every_weight_learns": "a single value depends on no other, so weights between values are idle"}
@@ -84,6 +127,21 @@ def test_heads_conform(check):
 
 @parametrize_with_checks(LAYERS, input_shape=(6, 2))
 def test_layers_conform(check):
+    check()
+
+
+@parametrize_with_checks(IMAGE_LAYERS, input_shape=(4, 5, 2))
+def test_image_layers_conform(check):
+    check()
+
+
+@parametrize_with_checks(COLOUR_LAYERS, input_shape=(3, 4, 3, 2))
+def test_layers_of_colours_conform(check):
+    check()
+
+
+@parametrize_with_checks(IMAGE_MODELS)
+def test_image_models_conform(check):
     check()
 
 

@@ -12,14 +12,23 @@ from keras_ar.testing.checks import random_events
 
 @pytest.fixture
 def multiply_adds(monkeypatch):
-    """Counts the multiply-adds of every matrix product; loops run as Python loops, so that each turn counts."""
+    """Counts the multiply-adds of products and convolutions; loops run as Python loops, so that each turn counts."""
     counted = []
-    matmul = keras.ops.matmul
+    matmul, conv, conv_transpose = keras.ops.matmul, keras.ops.conv, keras.ops.conv_transpose
 
     def counting(a, b):
         product = matmul(a, b)
         counted.append(math.prod(size or 1 for size in product.shape) * a.shape[-1])  # building has no batch
         return product
+
+    def counting_conv(x, kernel, *args, **kwargs):
+        y = conv(x, kernel, *args, **kwargs)
+        counted.append(math.prod(size or 1 for size in y.shape) * math.prod(kernel.shape[:-1]))
+        return y
+
+    def counting_conv_transpose(x, kernel, *args, **kwargs):
+        counted.append(math.prod(size or 1 for size in x.shape) * math.prod(kernel.shape[:-1]))
+        return conv_transpose(x, kernel, *args, **kwargs)
 
     def python_loop(first, last, body, carry):
         for i in range(int(first), int(last)):
@@ -27,6 +36,8 @@ def multiply_adds(monkeypatch):
         return carry
 
     monkeypatch.setattr(keras.ops, "matmul", counting)
+    monkeypatch.setattr(keras.ops, "conv", counting_conv)
+    monkeypatch.setattr(keras.ops, "conv_transpose", counting_conv_transpose)
     monkeypatch.setattr(keras.ops, "fori_loop", python_loop)
     return counted
 
@@ -66,3 +77,24 @@ def test_a_draw_costs_about_one_pass(build, multiply_adds):
         costs[n] = cost_of_draw(model, multiply_adds) / dense_pass(model)
         assert 0.5 < costs[n] < 1.5, f"a draw of {n} values costs {costs[n]:.2f} passes"
     assert costs[48] < 1.1 * costs[24], "the cost in passes must not grow with n"
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        lambda: models.PixelCNN((8, 9), filters=8, num_blocks=2),
+        lambda: models.PixelCNN((5, 6, 3), filters=12, num_blocks=2, head=heads.Categorical(4)),
+        lambda: models.GatedPixelCNN((8, 9), filters=8, num_blocks=2, kernel_size=5),
+        lambda: models.GatedPixelCNN((5, 6, 3), filters=6, num_blocks=2, head=heads.Categorical(4)),
+        lambda: models.PixelCNNPlusPlus((8, 9), filters=4, num_resnets=1, head="bernoulli"),
+        lambda: models.PixelCNNPlusPlus((7, 5, 3), filters=4, num_resnets=1, num_levels=2),
+    ],
+    ids=["pixel_cnn", "pixel_cnn-rgb", "gated", "gated-rgb", "plus_plus", "plus_plus-rgb"],
+)
+def test_a_draw_of_an_image_costs_about_one_pass(build, multiply_adds):
+    model = build()
+    events = random_events(model, 1)[0]
+    multiply_adds.clear()
+    model(events)
+    one_pass = sum(multiply_adds)
+    assert 0.5 < cost_of_draw(model, multiply_adds) / one_pass < 1.5

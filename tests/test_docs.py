@@ -37,6 +37,7 @@ def public_names():
         keras_ar.heads,
         keras_ar.layers,
         keras_ar.models,
+        keras_ar.plots,
         importlib.import_module("keras_ar.testing"),
     ):
         for name in package.__all__:

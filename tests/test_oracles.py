@@ -181,6 +181,13 @@ def twin_of(head, params, tfd):
     if isinstance(head, heads.Normal):
         return tfd.Normal(head.loc + head.scale * params[:, 0], head.scale * ops.exp(params[:, 1]))
     logits, means, log_scales = ops.split(params, 3, axis=-1)
+    if isinstance(head, heads.DiscretizedLogisticMixture):
+        half = 0.5 * (head.num_levels - 1)
+        # A quantized variable is rounded up, so half a level less rounds to the nearest one.
+        anchors = np.linspace(-1.0, 1.0, 2 * head.num_components + 1, dtype="float32")[1::2]
+        shifted = tfd.Logistic(half * (means + anchors + 1.0) - 0.5, half * ops.exp(log_scales))
+        levels = tfd.QuantizedDistribution(shifted, low=0.0, high=head.num_levels - 1.0)
+        return tfd.MixtureSameFamily(tfd.Categorical(logits=logits), levels)
     middles = (np.arange(head.num_components, dtype="float32") + 0.5) / head.num_components
     anchors = tfd.Normal(0.0, 1.0).quantile(middles)
     return tfd.MixtureSameFamily(
@@ -191,16 +198,24 @@ def twin_of(head, params, tfd):
 
 @pytest.mark.parametrize(
     "head",
-    [heads.Bernoulli(), heads.Categorical(7), heads.Normal(3.0, 2.0), heads.NormalMixture(4, 3.0, 2.0)],
-    ids=lambda head: type(head).__name__,
+    [
+        heads.Bernoulli(),
+        heads.Categorical(7),
+        heads.Normal(3.0, 2.0),
+        heads.NormalMixture(4, 3.0, 2.0),
+        heads.DiscretizedLogisticMixture(2, 3),
+        heads.DiscretizedLogisticMixture(256, 3),
+    ],
+    ids=repr,
 )
 def test_a_head_agrees_with_tensorflow_probability(head, tfd):
     params = checks.random_params(head, 200)
     twin = twin_of(head, params, tfd)
     x = twin.sample(seed=2)
     np.testing.assert_allclose(head.log_prob(params, x), twin.log_prob(x), rtol=1e-5, atol=1e-5)
-    if isinstance(head, heads.Categorical):  # whose twin has a CDF, but no mean
-        expected_mean = ops.matmul(twin.probs_parameter(), np.arange(7, dtype="float32")[:, None])[:, 0]
+    if isinstance(head, heads.Categorical | heads.DiscretizedLogisticMixture):  # whose twins have a CDF, but no mean
+        levels = np.arange(head.num_levels, dtype="float32")[:, None]
+        expected_mean = ops.sum(levels * ops.exp(twin.log_prob(levels)), axis=0)
     else:
         expected_mean = twin.mean()
     np.testing.assert_allclose(head.mean(params), expected_mean, rtol=1e-5, atol=1e-5)

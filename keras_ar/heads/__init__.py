@@ -3,11 +3,12 @@
 from keras_ar import registry
 from keras_ar.heads.bernoulli import Bernoulli
 from keras_ar.heads.categorical import Categorical
+from keras_ar.heads.discretized_logistic_mixture import DiscretizedLogisticMixture
 from keras_ar.heads.head import Head
 from keras_ar.heads.normal import Normal
 from keras_ar.heads.normal_mixture import NormalMixture
 
-__all__ = ["Bernoulli", "Categorical", "Head", "Normal", "NormalMixture", "get"]
+__all__ = ["Bernoulli", "Categorical", "DiscretizedLogisticMixture", "Head", "Normal", "NormalMixture", "get"]
 
 
 def get(identifier, **kwargs):

@@ -14,15 +14,18 @@ import weakref
 
 import keras
 import numpy as np
-from keras import ops
+from keras import ops, tree
 
 from keras_ar import backend, noise
 from keras_ar.autoregressive import AutoregressiveModel
 from keras_ar.testing import elsewhere, statistics
 
 _MOST_EVENTS = 2**12
+_MOST_VALUES = 2**16  # of one draw from a head
 _BATCH = 512  # one size for nearly all that is compiled: compiling costs more than running
-_prepared = weakref.WeakKeyDictionary()
+_LEARNING_RATE = 0.01
+_prepared, _trainees = weakref.WeakKeyDictionary(), weakref.WeakKeyDictionary()
+_gradient_functions = weakref.WeakKeyDictionary()
 
 
 # Models.
@@ -151,18 +154,14 @@ def check_config_round_trip(model):
 
 
 def check_file_round_trip(model):
-    """A `.keras` file opens by plain `keras.saving.load_model`, with the same likelihood, draws and optimizer."""
+    """A `.keras` file opens by plain `keras.saving.load_model`, with the same likelihood and optimizer."""
     model = prepare(model)
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "model.keras")
         model.save(path)
         twin = keras.saving.load_model(path)
-    _assert_same_scores(model, twin, "opened from its file")
-    _, *condition = random_events(model, 4)
     assert twin.optimizer is not None, f"{model.name} opened from its file has lost its optimizer."
-    assert np.allclose(_draw(model, 4, condition), _draw(twin, 4, condition), atol=1e-4), (
-        f"{model.name} opened from its file draws other events."
-    )
+    _assert_same_scores(model, twin, "opened from its file")
 
 
 def check_opens_on_other_backends(model):
@@ -185,8 +184,7 @@ def check_opens_on_other_backends(model):
 def check_every_weight_learns(model):
     """Every weight has a gradient."""
     model = prepare(model)
-    events, *condition = random_events(model, 64)
-    gradients = backend.gradients(lambda: -ops.mean(model.log_prob(events, *condition)), model.trainable_variables)
+    gradients = _gradients(model)
     dead = [v.path for v, g in zip(model.trainable_variables, gradients, strict=True) if not np.any(g)]
     assert not dead, f"Weights of {model.name} without a gradient: {', '.join(dead)}."
     assert all(np.isfinite(g).all() for g in gradients), f"A gradient of {model.name} is not finite."
@@ -194,11 +192,9 @@ def check_every_weight_learns(model):
 
 def check_fit_lowers_loss(model):
     """`fit` lowers the loss that `evaluate` reports, in nats per event, with bits per dimension beside it."""
-    copy = type(model).from_config(model.get_config())
-    _, *condition = random_events(model, 256)
+    copy, _, *condition = _trainee(model)
     events = _draw(prepare(model), 256, condition)
     batch = (events, *condition) if condition else events
-    copy.compile(keras.optimizers.Adam(0.01))
     before = copy.evaluate(batch, verbose=0, return_dict=True)
     copy.fit(batch, epochs=5, verbose=0)
     after = copy.evaluate(batch, verbose=0, return_dict=True)
@@ -211,13 +207,14 @@ def check_fit_lowers_loss(model):
 
 def check_dropout_drops(model):
     """In training, `Dropout` layers are active: two steps that change nothing differ in their loss."""
-    copy = type(model).from_config(model.get_config())
+    copy, *batch = _trainee(model)
+    batch = tuple(array[:32] for array in batch)  # one step, of the size that is compiled already
+    weights, copy.optimizer.learning_rate = copy.get_weights(), 0.0
     copy.set_weights(prepare(model).get_weights())
-    copy.compile(keras.optimizers.SGD(0.0))
-    events, *condition = random_events(model, 64)
-    first, second = (
-        copy.train_on_batch((events, *condition) if condition else events, return_dict=True)["loss"] for _ in range(2)
-    )
+    batch = batch if len(batch) > 1 else batch[0]
+    first, second = (copy.fit(batch, verbose=0, shuffle=False).history["loss"] for _ in range(2))
+    copy.set_weights(weights)
+    copy.optimizer.learning_rate = _LEARNING_RATE
     assert first != second, f"Dropout in {model.name} is idle in training: does `call` take and pass on `training`?"
 
 
@@ -225,27 +222,27 @@ def check_batch_of_one(model):
     """An event scores the same alone and in a batch of any size."""
     model = prepare(model)
     events, *condition = random_events(model, 5)
+    together = _score(model, events, condition)
     log_prob = backend.compiled(model, model.log_prob)
-    together = ops.convert_to_numpy(log_prob(events, *condition))
     alone = ops.convert_to_numpy(log_prob(events[:1], *(c[:1] for c in condition)))
     assert alone.shape == (1,) and together.shape == (5,), f"`log_prob` of {model.name} must have shape (batch,)."
-    by_twos = _score(model, events, condition, batch_size=2)
-    for found in (alone, by_twos):
-        assert np.allclose(found, together[: len(found)], rtol=1e-4, atol=1e-4), (
-            f"{model.name} scores an event otherwise in another batch."
-        )
+    assert np.allclose(alone, together[:1], rtol=1e-4, atol=1e-4), (
+        f"{model.name} scores an event otherwise in another batch."
+    )
 
 
 def check_extreme_weights(model):
     """Log-likelihoods and gradients stay finite when the weights are a hundred times too large."""
     model = prepare(model)
-    copy = type(model).from_config(model.get_config())
-    copy.set_weights([100.0 * w if w.dtype.kind == "f" else w for w in model.get_weights()])
     events, *condition = random_events(model, 16)
-    assert np.isfinite(_score(copy, events, condition)).all(), f"{model.name}: a log-likelihood is not finite."
-    gradients = backend.gradients(lambda: ops.mean(copy.log_prob(events, *condition)), copy.trainable_variables)
-    assert all(np.isfinite(g).all() for g in gradients), f"{model.name}: a gradient is not finite."
-    assert np.isfinite(_draw(copy, 4, [c[:4] for c in condition])).all(), f"{model.name}: a draw is not finite."
+    weights = model.get_weights()
+    model.set_weights([100.0 * w if w.dtype.kind == "f" else w for w in weights])
+    try:
+        assert np.isfinite(_score(model, events, condition)).all(), f"{model.name}: a log-likelihood is not finite."
+        assert all(np.isfinite(g).all() for g in _gradients(model)), f"{model.name}: a gradient is not finite."
+        assert np.isfinite(_draw(model, 4, [c[:4] for c in condition])).all(), f"{model.name}: a draw is not finite."
+    finally:
+        model.set_weights(weights)
 
 
 def check_mixed_precision(model):
@@ -254,7 +251,7 @@ def check_mixed_precision(model):
     copy = type(model).from_config({**model.get_config(), "dtype": "mixed_bfloat16"})
     copy.set_weights(model.get_weights())
     events, *condition = random_events(model, 16)
-    log_prob = copy.log_prob(events, *condition)
+    log_prob = backend.compiled(copy, copy.log_prob)(events, *condition)
     assert keras.backend.standardize_dtype(log_prob.dtype) == "float32", (
         f"`log_prob` of {model.name} must be float32 under mixed_bfloat16. Received: {log_prob.dtype}."
     )
@@ -286,12 +283,10 @@ def check_refuses_bad_events(model):
 
 
 def check_head_normalised(head):
-    """Probabilities of all levels sum to one; a density integrates to what the CDF says."""
+    """Probabilities of all values sum to one; a density integrates to what the CDF says."""
     params = random_params(head, 5)
     if head.num_levels:
-        levels = ops.convert_to_tensor(np.arange(head.num_levels, dtype="int32"))
-        each = [ops.convert_to_numpy(head.log_prob(params, ops.broadcast_to(x, (5,)))) for x in levels]
-        total = np.exp(np.array(each, "float64")).sum(axis=0)
+        total = _probabilities(head, params).sum(axis=0)
         assert np.abs(total - 1).max() < 1e-5, f"The probabilities of {head} sum to {total}."
         return
     grid, between = _grid(head, params)
@@ -307,11 +302,12 @@ def check_head_normalised(head):
 def check_head_cdf(head):
     """The CDF of integer levels is the sum of their probabilities."""
     params = random_params(head, 5)
-    levels = np.repeat(np.arange(head.num_levels, dtype="int32")[:, None], 5, axis=1)
-    expected = np.exp(_over(head.log_prob, params, levels).astype("float64")).cumsum(axis=0)
-    assert np.allclose(_over(head.cdf, params, levels), expected, atol=1e-5), f"The CDF of {head} is not its sum."
-    outside = np.stack([np.full(5, -1.0), np.full(5, head.num_levels + 0.0)]).astype("float32")
-    assert np.allclose(_over(head.cdf, params, outside), [[0.0], [1.0]], atol=1e-5), (
+    levels = np.arange(-1, head.num_levels + 1, dtype="float32")
+    found = _over(head.cdf, params, np.repeat(levels[:, None], 5, axis=1))
+    assert np.allclose(found[1:-1], _probabilities(head, params).cumsum(axis=0), atol=1e-5), (
+        f"The CDF of {head} is not its sum."
+    )
+    assert np.allclose(found[[0, -1]], [[0.0], [1.0]], atol=1e-5), (
         f"The CDF of {head} must be 0 below and 1 above the support."
     )
 
@@ -319,35 +315,61 @@ def check_head_cdf(head):
 def check_head_draws_what_it_scores(head):
     """Values drawn by many uniforms come as often as the head's own log-probabilities say."""
     count = 20_000
-    params = ops.repeat(random_params(head, 1), count, axis=0)
-    uniforms = noise.uniforms(5, 0, count, 1, head.num_uniforms)[0]
-    drawn = head.sample(params, ops.convert_to_tensor(uniforms))
-    values = ops.convert_to_numpy(drawn)
+    params = random_params(head, 1)
+    repeated = np.repeat(params, count, axis=0)
+
+    def compute(params, uniforms):
+        return head.sample(params, uniforms), head.mean(params[:1])[0]
+
+    values, mean = _computed(compute, repeated, noise.uniforms(5, 0, count, 1, head.num_uniforms)[0])
     head.check(values)
     if head.num_levels:
-        levels = ops.convert_to_tensor(np.arange(head.num_levels, dtype="int32"))
-        log_prob = ops.convert_to_numpy(head.log_prob(params[: head.num_levels], levels))
-        p_value = statistics.g_test(
-            np.bincount(values, minlength=head.num_levels), np.exp(log_prob.astype("float64")) * count
-        )
+        indices = values.reshape(count, -1) @ head.num_levels ** np.arange(_size(head))[::-1]
+        expected = _probabilities(head, params)[:, 0] * count
+        p_value = statistics.g_test(np.bincount(indices, minlength=len(expected)), expected)
     else:
-        p_value = statistics.uniformity_test(ops.convert_to_numpy(head.cdf(params, drawn)))
+        p_value = statistics.uniformity_test(_computed(head.cdf, repeated, values))
     assert p_value > 1e-4, f"Draws from {head} do not follow its own probabilities: p = {p_value:.2g}."
-    mean = ops.convert_to_numpy(head.mean(params))[0]
-    error = abs(values.mean() - mean) / (values.std() / math.sqrt(count) + 1e-9)
-    assert error < 5, f"`mean` of {head} says {mean:.4g}; {count} draws have the mean {values.mean():.4g}."
+    # Of values drawn together the mean may be an approximation, but one well within their spread.
+    allowed = (0.5 if head.event_shape else 5 / math.sqrt(count)) * values.std(axis=0) + 1e-8
+    assert (np.abs(values.mean(axis=0) - mean) < allowed).all(), (
+        f"`mean` of {head} says {mean}; {count} draws have the mean {values.mean(axis=0)}."
+    )
+
+
+def check_head_shapes(head):
+    """Leading axes of the parameters are kept, draws are of the head's dtype, scores and encoded values float32."""
+    params = random_params(head, 6).reshape(2, 3, head.num_params)
+
+    def compute(params, uniforms):
+        drawn = head.sample(params, uniforms)
+        found = {"sample": drawn, "mean": head.mean(params), "mode": head.mode(params), "encode": head.encode(drawn)}
+        return {**found, "log_prob": head.log_prob(params, drawn)}
+
+    found = _computed(compute, params, noise.uniforms(3, 0, 3, 2, head.num_uniforms))
+    for name, array in found.items():
+        shape = (2, 3) if name == "log_prob" else (2, 3, *head.event_shape)
+        assert array.shape == shape, f"`{name}` of {head} must have shape {shape}. Received: {array.shape}."
+        dtype = {"sample": head.dtype, "mode": head.dtype}.get(name, "float32")
+        assert array.dtype == dtype, f"`{name}` of {head} must be {dtype}. Received: {array.dtype}."
+    if head.num_levels:
+        again = _computed(head.log_prob, params, found["sample"].astype("uint8"))
+        assert np.allclose(again, found["log_prob"], atol=1e-5), f"{head} scores the same values otherwise as uint8."
 
 
 def check_head_mode(head):
     """No level, and no draw, is much more probable than the mode."""
     params = random_params(head, 50)
-    mode = head.mode(params)
-    best = ops.convert_to_numpy(head.log_prob(params, mode))
-    for seed in range(20):
-        uniforms = ops.convert_to_tensor(noise.uniforms(seed, 0, 50, 1, head.num_uniforms)[0])
-        other = ops.convert_to_numpy(head.log_prob(params, head.sample(params, uniforms)))
-        slack = 1e-5 if head.num_levels else 0.7  # two components may overlap, and peak between their means
-        assert (other <= best + slack).all(), f"{head}: a draw is more probable than the mode."
+
+    def gap(params, uniforms):
+        draws = head.log_prob(params, head.sample(params, uniforms))
+        return draws - head.log_prob(params, head.mode(params))
+
+    # All but single integers may peak between the peaks of two components that overlap, or off the peak of each value.
+    slack = 1.0 if head.event_shape else 1e-5 if head.num_levels else 0.7
+    uniforms = noise.uniforms(0, 0, 50, 20, head.num_uniforms)
+    found = _computed(gap, np.repeat(params[None], 20, axis=0), uniforms)
+    assert found.max() <= slack, f"{head}: a draw is more probable than the mode, by {found.max():.3g} nats."
 
 
 def check_head_extremes(head):
@@ -355,34 +377,34 @@ def check_head_extremes(head):
     values = [0.0, 1.0, -1.0, 30.0, -30.0, 1e4, -1e4]
     rows = list(itertools.product(values, repeat=min(head.num_params, 3)))
     params = np.resize(np.array(rows, "float32"), (len(rows), head.num_params))
-    xs = [0, head.num_levels - 1] if head.num_levels else [0.0, 1e3, -1e3]
-    variable = keras.Variable(params)
-    for value in xs:
-        x = ops.convert_to_tensor(np.full(len(rows), value, head.dtype))
-        log_prob = ops.convert_to_numpy(head.log_prob(ops.convert_to_tensor(variable), x))
-        assert np.isfinite(log_prob).all(), (
-            f"{head}: log_prob({params[~np.isfinite(log_prob)][0]}, {value}) = not finite."
+    xs = sorted({0, head.num_levels // 2, head.num_levels - 1}) if head.num_levels else [0.0, 1e3, -1e3]
+    each = np.repeat(np.array(xs, head.dtype), len(rows))
+    xs = np.broadcast_to(each.reshape(-1, *(1 for _ in head.event_shape)), (len(each), *head.event_shape))
+    params = np.tile(params, (len(each) // len(rows), 1))
+    variable, xs = keras.Variable(params), ops.convert_to_tensor(xs)
+
+    log_prob = _computed(head.log_prob, params, xs)
+    (gradient,) = backend.gradients(lambda: ops.sum(head.log_prob(ops.convert_to_tensor(variable), xs)), [variable])
+    for what, finite in (("", np.isfinite(log_prob)), ("a gradient of ", np.isfinite(gradient).all(axis=-1))):
+        assert finite.all(), (
+            f"{head}: {what}log_prob at params = {params[~finite][0]}, x = {each[~finite][0]} is not finite."
         )
-
-        def total(x=x):
-            return ops.sum(head.log_prob(ops.convert_to_tensor(variable), x))
-
-        (gradient,) = backend.gradients(total, [variable])
-        assert np.isfinite(gradient).all(), f"{head}: a gradient of log_prob at x = {value} is not finite."
-    for u in (2.0**-24, 0.5, 1 - 2.0**-24):
-        uniforms = np.full((len(rows), head.num_uniforms), u, "float32")
-        head.check(ops.convert_to_numpy(head.sample(ops.convert_to_tensor(params), ops.convert_to_tensor(uniforms))))
+    u = np.resize(np.array([2.0**-24, 0.5, 1 - 2.0**-24], "float32"), (len(params), 1))
+    for shift in range(3):
+        head.check(_computed(head.sample, params, np.repeat(np.roll(u, shift), head.num_uniforms, axis=1)))
 
 
 def check_head_temperature(head):
-    """Temperature 1 changes nothing; a low one draws close to the mode."""
+    """Temperature 1 changes nothing; a low one draws close to the mode that it leaves."""
     params = random_params(head, 50)
-    same = head.temper(params, np.float32(1.0))
-    assert np.allclose(ops.convert_to_numpy(same), ops.convert_to_numpy(params)), f"{head}: temperature 1 changes it."
-    uniforms = ops.convert_to_tensor(noise.uniforms(0, 0, 50, 1, head.num_uniforms)[0])
-    cold = ops.convert_to_numpy(head.sample(head.temper(params, np.float32(1e-4)), uniforms)).astype("float64")
-    warm = ops.convert_to_numpy(head.sample(params, uniforms)).astype("float64")
-    mode = ops.convert_to_numpy(head.mode(params))
+
+    def compute(params, uniforms):
+        cooled = head.temper(params, np.float32(1e-4))
+        draws = head.sample(params, uniforms), head.sample(cooled, uniforms), head.mode(cooled)
+        return head.temper(params, np.float32(1.0)), *(ops.cast(x, "float32") for x in draws)
+
+    same, warm, cold, mode = _computed(compute, params, noise.uniforms(0, 0, 50, 1, head.num_uniforms)[0])
+    assert np.allclose(same, params), f"{head}: temperature 1 changes it."
     assert np.abs(cold - mode).mean() <= 0.5 * np.abs(warm - mode).mean(), f"{head}: a low temperature does not cool."
 
 
@@ -394,8 +416,9 @@ def check_head_round_trip(head):
 
 def check_head_refuses(head):
     """NaN, and values off the support, are refused with an error that says where."""
-    bad = [np.array([0.0, np.nan])] + ([np.array([0, head.num_levels]), np.array([0.5])] if head.num_levels else [])
-    for values in bad:
+    for wrong in (math.nan, *((head.num_levels, -1, 0.5) if head.num_levels else ())):
+        values = np.zeros((2, *head.event_shape))
+        values.flat[-1] = wrong
         try:
             head.check(values)
         except ValueError as error:
@@ -425,8 +448,8 @@ def check_layer_causal(layer, input_shape=(6, 2)):
     layer = _random_layer(layer, input_shape)
     x = np.random.default_rng(0).normal(size=(1, *input_shape)).astype("float32")
     jacobian = np.abs(backend.jacobian(layer, x))
-    n = math.prod(input_shape[:-1])
-    sees = jacobian.reshape(n, -1, n, input_shape[-1]).max(axis=(1, 3))
+    n = math.prod(_positions(layer, input_shape))
+    sees = jacobian.reshape(n, -1, n, math.prod(input_shape) // n).max(axis=(1, 3))
     leaks = np.argwhere(np.triu(sees > 1e-6 * max(1.0, sees.max()), 0 if getattr(layer, "strict", False) else 1))
     if len(leaks):
         first = ", ".join(f"position {i} sees position {j}" for i, j in leaks[:5])
@@ -438,16 +461,16 @@ def check_layer_step_equals_call(layer, input_shape=(6, 2)):
     layer = _random_layer(layer, input_shape)
     x = np.random.default_rng(0).normal(size=(3, *input_shape)).astype("float32")
     y = ops.convert_to_numpy(layer(x))
-    n = math.prod(input_shape[:-1])
-    inputs, expected = x.reshape(3, n, -1), y.reshape(3, n, -1)
+    positions = _positions(layer, input_shape)
+    inputs, expected = (a.reshape(3, math.prod(positions), *a.shape[1 + len(positions) :]) for a in (x, y))
     state = layer.start(3)
-    for t in range(n):
+    for t in range(inputs.shape[1]):
         found, state = layer.step(state, ops.convert_to_tensor(inputs[:, t - bool(getattr(layer, "strict", False))]), t)
         error = np.abs(ops.convert_to_numpy(found) - expected[:, t]).max()
         assert error < 1e-4, f"`step` of {layer.name} disagrees with `call` at position {t}, by {error:.3g}."
 
 
-# What the checks are made of.
+# What the checks are made of. Compiling costs more than running: whatever is compiled is shared between checks.
 
 
 def prepare(model):
@@ -461,11 +484,34 @@ def prepare(model):
     return _prepared[model]
 
 
+def _gradients(model):
+    """Gradients of the mean log-likelihood of random events, for all the weights that learn."""
+    if model not in _gradient_functions:
+        _gradient_functions[model] = backend.gradient_function(
+            lambda *events: ops.mean(model.log_prob(*events)), model.trainable_variables
+        )
+    found = _gradient_functions[model](*random_events(model, 64))
+    return [
+        np.zeros(variable.shape, "float32") if gradient is None else ops.convert_to_numpy(gradient)
+        for gradient, variable in zip(found, model.trainable_variables, strict=True)
+    ]
+
+
+def _trainee(model):
+    """A fresh copy of the model, compiled for training, with events and conditions to train on."""
+    if model not in _trainees:
+        copy = type(model).from_config(model.get_config())
+        copy.compile(keras.optimizers.Adam(_LEARNING_RATE))
+        _trainees[model] = copy
+    return (_trainees[model], *random_events(model, 256))
+
+
 def randomise(layer, seed=0):
     """Gives every weight of a layer or model random values, of about the size that trained weights have."""
     rng = np.random.default_rng(seed)
     for variable in layer.trainable_variables:
-        size = 1.0 / math.sqrt(variable.shape[0]) if len(variable.shape) > 1 and variable.shape[0] else 0.5
+        inputs = math.prod(variable.shape[:-1])
+        size = 1.0 / math.sqrt(inputs) if len(variable.shape) > 1 and inputs else 0.5
         variable.assign(rng.normal(size=variable.shape).astype("float32") * size)
 
 
@@ -490,8 +536,8 @@ def all_events(model):
 
 
 def random_params(head, count, seed=0):
-    """Random parameters of a head, as a tensor of shape `(count, num_params)`."""
-    return ops.convert_to_tensor(np.random.default_rng(seed).normal(size=(count, head.num_params)).astype("float32"))
+    """Random parameters of a head, as an array of shape `(count, num_params)`."""
+    return np.random.default_rng(seed).normal(size=(count, head.num_params)).astype("float32")
 
 
 def _num_events(model):
@@ -526,6 +572,11 @@ def _assert_same_scores(model, twin, how):
     )
 
 
+def _positions(layer, input_shape):
+    """Shape of the positions that a layer steps through: all axes but the last, or the rows of an image."""
+    return input_shape[:1] if getattr(layer, "by_row", False) else input_shape[:-1]
+
+
 def _random_layer(layer, input_shape):
     copy = type(layer).from_config(layer.get_config())
     copy(np.zeros((1, *input_shape), "float32"))
@@ -533,12 +584,16 @@ def _random_layer(layer, input_shape):
     return copy
 
 
+def _computed(function, *args):
+    """`function` of arrays, as NumPy arrays."""
+    args = tree.map_structure(ops.convert_to_tensor, args)
+    return tree.map_structure(ops.convert_to_numpy, backend.once(function, *args))
+
+
 def _grid(head, params):
-    centre = ops.convert_to_numpy(head.mean(params))
+    centre = _computed(head.mean, params)
     low, high = (
-        ops.convert_to_numpy(
-            head.sample(params, ops.convert_to_tensor(np.full((params.shape[0], head.num_uniforms), u, "float32")))
-        )
+        _computed(head.sample, params, np.full((len(params), head.num_uniforms), u, "float32"))
         for u in (2.0**-24, 1 - 2.0**-24)
     )
     reach = 2 * np.maximum(np.abs(high - centre), np.abs(low - centre))
@@ -547,10 +602,26 @@ def _grid(head, params):
 
 
 def _over(function, params, xs):
-    """`function(params, x)` for each row of `xs`, as a NumPy array of shape `xs.shape`."""
-    rows, count = xs.shape
-    repeated = ops.tile(params, (rows, 1))
-    return ops.convert_to_numpy(function(repeated, ops.convert_to_tensor(xs.reshape(-1)))).reshape(rows, count)
+    """`function(params, x)` for each of `xs`, an array of shape `(count, rows, ...)`: an array `(count, rows)`."""
+    return _computed(function, np.repeat(params[None], len(xs), axis=0), xs)
+
+
+def _probabilities(head, params):
+    """The probability of every value that an integer head can draw, in rising order: `(values, rows)`, float64."""
+    values = np.indices((head.num_levels,) * _size(head)).reshape(_size(head), -1).T  # (values, size)
+    values = np.repeat(values[:, None], len(params), axis=1).reshape(-1, len(params), *head.event_shape)
+    return np.exp(_over(head.log_prob, params, values.astype("int32")).astype("float64"))
+
+
+def _size(head):
+    return math.prod(head.event_shape)
+
+
+def _is_summable(head):
+    """Whether the values of a head can be gone through: integers, if they are not too many, or a line."""
+    if head.num_levels is None:
+        return not head.event_shape
+    return head.num_levels ** _size(head) <= _MOST_VALUES
 
 
 def _always(component):
@@ -577,9 +648,10 @@ MODEL_CHECKS = {
 }
 
 HEAD_CHECKS = {
-    check_head_normalised: _always,
-    check_head_cdf: lambda head: bool(head.num_levels),
-    check_head_draws_what_it_scores: _always,
+    check_head_normalised: _is_summable,
+    check_head_cdf: lambda head: bool(head.num_levels) and not head.event_shape and _is_summable(head),
+    check_head_draws_what_it_scores: _is_summable,
+    check_head_shapes: _always,
     check_head_mode: _always,
     check_head_extremes: _always,
     check_head_temperature: _always,

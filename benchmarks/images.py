@@ -1,0 +1,172 @@
+"""Trains a model of images within a budget of processor time, reports its likelihood, and draws pictures.
+
+KERAS_BACKEND=tensorflow python benchmarks/images.py binarized_mnist.npz --model pixel_cnn --core-minutes 40
+KERAS_BACKEND=tensorflow python benchmarks/images.py /usr/share/datasets/fashion-mnist --model gated_pixel_cnn ...
+KERAS_BACKEND=jax python benchmarks/images.py digits --model pixel_cnn --epochs 60 --patience 10
+
+The data are an npz file of packed binary images of 28×28 (`train`, `valid`, `test`), a folder with the four files of
+Fashion-MNIST (binarised at one half; the last 10,000 training images are the validation part), or scikit-learn's
+digits. The learning rate falls to zero along a cosine over the budget, which is counted in minutes of all cores
+together, so that what else runs on the machine has no part in it. `test` is scored once, in the end.
+"""
+
+import argparse
+import gzip
+import json
+import math
+import pathlib
+import time
+
+import keras
+import numpy as np
+from real_data import setting
+
+import keras_ar
+
+
+def main():
+    options = parse_options()
+    keras.utils.set_random_seed(options.seed)
+    (train, valid, test), num_levels = load(options.data)
+    model = keras_ar.models.get(
+        options.model, event_shape=train.shape[1:], head=head_of(options, num_levels), **options.set
+    )
+    if hasattr(model, "initialize_from_data"):
+        model.initialize_from_data(train[:200])
+
+    model.compile(
+        keras.optimizers.Adam(options.learning_rate, use_ema=options.ema > 0, ema_momentum=options.ema or 0.99)
+    )
+    budget = Budget(options)
+    callbacks = [budget]
+    if options.ema > 0:
+        callbacks.append(keras.callbacks.SwapEMAWeights(swap_on_epoch=True))
+    if options.patience:
+        callbacks.append(
+            keras.callbacks.EarlyStopping("val_loss", patience=options.patience, restore_best_weights=True)
+        )
+    start = time.perf_counter()
+    history = model.fit(
+        train,
+        batch_size=options.batch_size,
+        epochs=options.epochs,
+        validation_data=(valid,) if options.patience else None,
+        callbacks=callbacks,
+        verbose=2,
+    ).history
+    seconds = time.perf_counter() - start
+
+    nats = {part: -model.score_samples(x) for part, x in (("valid", valid), ("test", test))}
+    result = {
+        "data": options.data,
+        "model": options.model,
+        "parameters": model.count_params(),
+        "steps": budget.steps,
+        "epochs": budget.steps * options.batch_size / len(train),
+        "core_minutes": budget.used,
+        "seconds": seconds,
+        "train_nats": history["loss"][-1],
+        "valid_nats": nats["valid"].mean(),
+        "test_nats": nats["test"].mean(),
+        "standard_error": nats["test"].std() / math.sqrt(len(test)),
+        "bits_per_dim": nats["test"].mean() / (math.prod(test.shape[1:]) * math.log(2)),
+    }
+    print(
+        json.dumps({**result, "settings": vars(options), "backend": keras.backend.backend()}, default=str), flush=True
+    )
+    if options.save:
+        model.save(options.save)
+    if options.pictures:
+        draw(model, test, num_levels, options.pictures)
+
+
+def parse_options():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", help="an npz file, a folder, or `digits`")
+    parser.add_argument("--model", default="pixel_cnn", help="a name that `keras_ar.models.get` knows")
+    parser.add_argument(
+        "--set", nargs="+", type=setting, default={}, metavar="NAME=VALUE", help="the model's arguments"
+    )
+    parser.add_argument("--mixture", type=int, help="components of a discretized logistic mixture, as the head")
+    parser.add_argument("--core-minutes", type=float, default=math.inf)
+    parser.add_argument("--epochs", type=int, default=1000)
+    parser.add_argument("--patience", type=int, help="epochs without progress on `valid` before stopping")
+    parser.add_argument("--batch-size", type=int, default=32)
+    parser.add_argument("--learning-rate", type=float, default=1e-3)
+    parser.add_argument("--ema", type=float, default=0.0, metavar="MOMENTUM", help="average the weights, if above 0")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--save", help="a .keras file for the trained model")
+    parser.add_argument("--pictures", help="beginning of the names of pictures")
+    options = parser.parse_args()
+    options.set = dict(options.set)
+    return options
+
+
+def load(name):
+    """Train, valid and test, of shape `(n, rows, columns, 1)`, and the number of levels."""
+    if name == "digits":
+        from sklearn.datasets import load_digits
+
+        images = np.random.default_rng(0).permutation(load_digits().images.astype("uint8"))[..., None]
+        return np.split(images, [1297, 1547]), 17
+    if pathlib.Path(name).is_dir():
+        train, test = (read_idx(pathlib.Path(name) / f"{part}-images-idx3-ubyte.gz") for part in ("train", "t10k"))
+        parts = [train[:50_000], train[50_000:], test]
+        return [(part >= 128).astype("uint8")[..., None] for part in parts], 2
+    with np.load(name) as arrays:
+        parts = [np.unpackbits(arrays[part], axis=1)[:, :784] for part in ("train", "valid", "test")]
+    return [part.reshape(-1, 28, 28, 1) for part in parts], 2
+
+
+def read_idx(path):
+    """Images in the format of MNIST: four big-endian integers, then bytes."""
+    data = gzip.decompress(path.read_bytes())
+    return np.frombuffer(data, "uint8", offset=16).reshape(np.frombuffer(data, ">u4", 3, offset=4))
+
+
+def head_of(options, num_levels):
+    if options.mixture:
+        return keras_ar.heads.DiscretizedLogisticMixture(num_levels, options.mixture)
+    return "bernoulli" if num_levels == 2 else keras_ar.heads.Categorical(num_levels)
+
+
+class Budget(keras.callbacks.Callback):
+    """Stops when the processor time is spent, or the epochs, and lets the learning rate fall until then."""
+
+    def __init__(self, options):
+        super().__init__()
+        self.options, self.steps = options, 0
+
+    @property
+    def used(self):
+        """Minutes of all cores so far."""
+        return (time.process_time() - self.start) / 60
+
+    def on_train_begin(self, logs=None):
+        self.start = time.process_time()
+
+    def on_train_batch_begin(self, batch, logs=None):
+        spent = max(self.used / self.options.core_minutes, self.steps / (self.params["steps"] * self.options.epochs))
+        self.model.optimizer.learning_rate = self.options.learning_rate * 0.5 * (1 + math.cos(math.pi * min(spent, 1)))
+        self.model.stop_training |= spent >= 1
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.steps += 1
+
+
+def draw(model, test, num_levels, name):
+    """64 draws, and completions of upper halves."""
+    draws = model.sample(64, seed=0)
+    keras_ar.plots.images(draws, columns=8, num_levels=num_levels).savefig(f"{name}_draws.png")
+    known = np.zeros(test.shape[1:], bool)
+    known[: test.shape[1] // 2] = True
+    x = np.repeat(test[:8], 8, axis=0)
+    completed = model.complete(x, known, seed=0).reshape(8, 8, *test.shape[1:])
+    completed[:, 0] = test[:8]  # the first column is the truth
+    keras_ar.plots.images(completed.reshape(-1, *test.shape[1:]), columns=8, num_levels=num_levels).savefig(
+        f"{name}_completed.png"
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,119 @@
+"""What one output of a causal convolution sees: over whole images at once, row by row, and pixel by pixel."""
+
+import numpy as np
+from keras import ops
+
+from keras_ar import backend
+
+
+class Window:
+    """A rectangle of inputs that lies on or before an output's own position.
+
+    Args:
+        rows: Pair of the first and the last row that is seen, relative to the
+            output's own: `(-2, 0)` for two rows above and the own one.
+        columns: Pair of the first and the last column that is seen.
+        dilation: Spacing of the rows and columns.
+
+    Example:
+
+    >>> window = keras_ar.windows.Window(rows=(-1, 0), columns=(-1, 1))
+    >>> window.shape
+    (2, 3)
+    """
+
+    def __init__(self, rows, columns, dilation=1):
+        self.rows, self.columns, self.dilation = rows, columns, dilation
+        self.shape = (rows[1] - rows[0] + 1, columns[1] - columns[0] + 1)
+
+    def convolve(self, x, kernel, stride=1):
+        """Convolution of whole images: `(batch, rows, columns, channels)`."""
+        return self._valid(self._padded(x, axes=(1, 2)), kernel, stride)
+
+    # Row by row: what is kept are the rows above that the window still sees.
+
+    def start_rows(self, batch_size, columns, channels, dtype):
+        """Rows before the first: zeros, as in the padding."""
+        return ops.zeros((batch_size, (self.shape[0] - 1) * self.dilation, columns, channels), dtype)
+
+    def push_row(self, above, row):
+        """All rows that the window sees once `row` has come, `(batch, rows, columns, channels)`; the last is `row`."""
+        return ops.concatenate([above, ops.expand_dims(ops.cast(row, above.dtype), 1)], axis=1)
+
+    def convolve_row(self, seen, kernel, stride=1):
+        """One row of the convolution, from all rows that the window sees."""
+        return self._valid(self._padded(seen, axes=(2,)), kernel, stride)[:, 0]
+
+    def _valid(self, x, kernel, stride):
+        # Strides and dilation never come together, which TensorFlow would refuse.
+        return ops.conv(
+            x, kernel, strides=stride, padding="valid", data_format="channels_last", dilation_rate=self.dilation
+        )
+
+    def _padded(self, x, axes):
+        """Pads ahead of the first row or column, and pads or cuts behind the last."""
+        pads, cuts = [[0, 0] for _ in x.shape], [slice(None) for _ in x.shape]
+        for axis, (first, last) in ((1, self.rows), (2, self.columns)):
+            if axis in axes:
+                pads[axis] = [-first * self.dilation, max(last, 0) * self.dilation]
+                cuts[axis] = slice(None, min(last, 0) * self.dilation or None)
+        return ops.pad(x, pads)[tuple(cuts)]
+
+
+class PixelWindow:
+    """A window that moves over an image in raster order, one pixel (or one channel of it) at a time.
+
+    What it has seen lies in a ring of rows: as many as the window sees, each with
+    zeros on both sides for the padding. One pixel is one slot; the taps of the
+    window are gathered from their slots, in the layout of a matrix product.
+
+    Args:
+        window: The `Window`.
+        used: Boolean array of the shape of the window: taps that are looked at.
+        columns: Number of columns of the image.
+        groups: Into how many channels, coming one after the other, a pixel is split.
+        features: Number of features of each of them.
+    """
+
+    def __init__(self, window, used, columns, groups, features):
+        self.window, self.columns, self.groups, self.features = window, columns, groups, features
+        row, column = np.nonzero(used)
+        self.used = used
+        self._row = ((row + window.rows[0]) * window.dilation).astype("int32")
+        self._column = ((column + window.columns[0]) * window.dilation).astype("int32")
+        self._left = max(0, -int(self._column.min()))
+        self._width = self._left + columns + max(0, int(self._column.max()))
+        self._num_rows = 1 - int(self._row.min())
+
+    def arrange(self, kernel):
+        """The kernel as one matrix for each channel of a pixel: `(groups, outputs, taps * groups * features)`."""
+        g, f, outputs = self.groups, self.features, kernel.shape[-1] // self.groups
+        kernel = ops.reshape(kernel, (self.used.size, g * f, g, outputs))
+        kernel = ops.take(kernel, np.flatnonzero(self.used), axis=0)
+        return ops.reshape(ops.transpose(kernel, (2, 3, 0, 1)), (g, outputs, -1))
+
+    def start(self, batch_size, dtype):
+        """The ring before the first pixel."""
+        return ops.zeros((self._num_rows * self._width, self.groups, self.features, batch_size), dtype)
+
+    def position(self, t):
+        """Row, column and channel of step `t`."""
+        pixel = t // self.groups
+        return pixel // self.columns, pixel % self.columns, t % self.groups
+
+    def write(self, ring, x, t):
+        """Puts the features of step `t`, of shape `(batch, features)`, into the ring."""
+        row, column, group = self.position(t)
+        slot = (row % self._num_rows) * self._width + self._left + column
+        x = ops.reshape(ops.transpose(ops.cast(x, ring.dtype)), (1, 1, self.features, -1))
+        return ops.slice_update(ring, (slot, group, 0, 0), x)
+
+    def write_late(self, ring, x, t):
+        """At step `t`, puts the features of step `t - 1` into the ring; at the first there are none."""
+        return backend.when(t > 0, lambda ring: self.write(ring, x, t - 1), ring)
+
+    def read(self, ring, t):
+        """What the window sees at step `t`, tap by tap: `(taps * groups * features, batch)`."""
+        row, column, _ = self.position(t)
+        slots = ((self._row + row) % self._num_rows) * self._width + self._left + self._column + column
+        return ops.reshape(ops.take(ring, slots, axis=0), (-1, ring.shape[-1]))
