@@ -1,9 +1,11 @@
-"""MADE's training step by hand for each backend, without our models or Keras: what `fit` is measured by."""
+"""What speed is measured by: MADE's training step by hand for each backend, and convolutions as usually masked."""
 
 import importlib
 import itertools
 
+import keras
 import numpy as np
+from keras import ops
 
 from keras_ar import masks
 
@@ -105,3 +107,60 @@ def _torch(weights, connections):
         return loss
 
     return step, lambda loss: loss.item()
+
+
+class FullKernelConv2D(keras.layers.Layer):
+    """A masked convolution as it is usually written: the whole kernel, most of it multiplied by zero."""
+
+    def __init__(self, filters, kernel_size, mask_type, activation=None, **kwargs):
+        super().__init__(**kwargs)
+        self.filters, self.kernel_size, self.strict = filters, kernel_size, mask_type == "A"
+        self.activation = keras.activations.get(activation)
+
+    def build(self, shape):
+        k, middle = self.kernel_size, self.kernel_size // 2
+        self.kernel = self.add_weight((k, k, shape[-1], self.filters), "glorot_uniform", name="kernel")
+        self.bias = self.add_weight((self.filters,), "zeros", name="bias")
+        self.mask = np.ones((k, k, 1, 1), "float32")
+        self.mask[middle, middle + (not self.strict) :] = 0
+        self.mask[middle + 1 :] = 0
+
+    def call(self, x):
+        kernel = ops.multiply(self.kernel, self.mask)
+        return self.activation(ops.conv(x, kernel, padding="same", data_format="channels_last") + self.bias)
+
+    def compute_output_shape(self, shape):
+        return (*shape[:-1], self.filters)
+
+
+class FullKernelBlock(keras.layers.Layer):
+    """The residual block of PixelCNN, of such convolutions."""
+
+    def __init__(self, filters, **kwargs):
+        super().__init__(**kwargs)
+        sizes = ((filters // 2, 1, "relu"), (filters // 2, 3, "relu"), (filters, 1, None))
+        self.convolutions = [FullKernelConv2D(n, size, "B", activation) for n, size, activation in sizes]
+
+    def build(self, shape):
+        for layer in self.convolutions:
+            layer.build(shape)
+            shape = layer.compute_output_shape(shape)
+
+    def call(self, x):
+        h = ops.relu(x)
+        for layer in self.convolutions:
+            h = layer(h)
+        return x + h
+
+    def compute_output_shape(self, shape):
+        return shape
+
+
+def pixel_cnn_layers(filters, num_blocks):
+    """The layers of `PixelCNN`, with full kernels."""
+    return [
+        FullKernelConv2D(filters, 7, "A"),
+        *(FullKernelBlock(filters) for _ in range(num_blocks)),
+        keras.layers.ReLU(),
+        FullKernelConv2D(filters, 1, "B", "relu"),
+    ]

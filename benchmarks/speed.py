@@ -21,7 +21,7 @@ from keras_ar import backend, decoding, noise
 
 NAME = keras.backend.backend()
 DIMS = 784
-SECTIONS = ("draw", "train", "nade", "import")
+SECTIONS = ("draw", "train", "nade", "images", "image_training", "import")
 
 
 def main():
@@ -80,9 +80,9 @@ def time_draw(x):
     yield {"what": "NADE 784/500, 64 draws: stepwise", "seconds": stepwise, "full / this": full / stepwise}
 
 
-def seconds_of_full(model, steps=40):
+def seconds_of_full(model, steps=40, events=64):
     """Seconds of a draw by full passes, from its first steps: each costs the same."""
-    uniforms = noise.uniforms(0, 0, 64, model.num_steps, 1)[:steps]
+    uniforms = noise.uniforms(0, 0, events, model.num_steps, model.head.num_uniforms)[:steps]
     carry = decoding.compiled(model, decoding.begin, "full")(uniforms)
     advance = decoding.compiled(model, decoding.advance, "full")
     (seconds,) = best(lambda: ops.convert_to_numpy(advance(carry, 0, steps, uniforms, np.float32(1))[0]), rounds=2)
@@ -142,6 +142,40 @@ def time_nade(x):
         "seconds": this,
         "one cumulative sum / this": cumsum / this,
         "this / 39.2 million sigmoids, forward and backward": this / floor,
+    }
+
+
+def time_images(x):
+    """16 draws of 28x28 from the image models, after a short training."""
+    x = x.reshape(-1, 28, 28, 1)[:3200]
+    for make in (keras_ar.models.PixelCNN, keras_ar.models.GatedPixelCNN, keras_ar.models.PixelCNNPlusPlus):
+        model = make((28, 28, 1), head="bernoulli")
+        model.compile("adam")
+        model.fit(x, batch_size=32, epochs=1, verbose=0)
+        uniforms = noise.uniforms(0, 0, 16, model.num_steps, 1)
+        (stepwise,) = best(lambda m=model: m.sample(16, seed=0, batch_size=16), rounds=3)
+        draw = decoding.compiled(model, decoding.parallel)
+        (parallel,) = best(lambda d=draw, u=uniforms: ops.convert_to_numpy(d(u, np.float32(1))[0]), rounds=2)
+        passes = int(draw(uniforms, np.float32(1))[2])
+        full = seconds_of_full(model, steps=8, events=16)
+        what = f"{make.__name__} 28x28, {model.count_params()} weights, 16 draws"
+        yield {"what": f"{what}: stepwise", "seconds": stepwise, "full / this": full / stepwise}
+        yield {"what": f"{what}: parallel, {passes} passes", "seconds": parallel, "full / this": full / parallel}
+
+
+def time_image_training(x):
+    """A training step of PixelCNN beside the same network with full kernels, masked."""
+    x = x.reshape(-1, 28, 28, 1)[:320]
+    ours = keras_ar.models.PixelCNN((28, 28, 1), filters=64, num_blocks=5)
+    full = keras_ar.AutoregressiveModel.from_layers(hand_written.pixel_cnn_layers(64, 5), event_shape=(28, 28, 1))
+    for model in (ours, full):
+        model.compile("adam")
+    times = best(*(lambda m=m: m.fit(x, batch_size=16, epochs=1, verbose=0) for m in (ours, full)))
+    yield {
+        "what": "PixelCNN 28x28, a training step of 16",
+        "seconds": times[0] / 20,
+        "masked full kernels": times[1] / 20,
+        "this / masked full kernels": times[0] / times[1],
     }
 
 

@@ -137,7 +137,7 @@ class AutoregressiveModel(DensityModel):
         Args:
             num_samples: How many events to draw.
             condition: Array of shape `(num_samples, *condition_shape)`, or of shape
-                `condition_shape`: one for all.
+                `condition_shape`: one for all. Classes are integers: one, or `num_samples`.
             method: `"stepwise"`: by `start` and `step`, at the arithmetic of about one
                 whole pass. `"parallel"`: all positions at once, repeated until nothing
                 changes. `"full"`: a whole pass for each position. `"auto"`: stepwise
@@ -317,6 +317,9 @@ class LayeredModel(AutoregressiveModel):
                 "`layers` must have exactly one strict layer (mask type A), which hides each position from itself. "
                 f"Received {len(strict)} of them in {[layer.name for layer in self.chain]}."
             )
+        by_row = [layer.name for layer in self.chain if protocol.is_by_row(layer)]
+        if by_row:
+            raise ValueError(f"`layers` must not see a row of an image as a whole. Received such layers: {by_row}.")
         self._strict_index = strict[0]
         has_channels = self.step_size > 1 or (len(self.event_shape) > 1 and self.event_shape[-1] == 1)
         self._inner_shape = self.event_shape if has_channels else (*self.event_shape, 1)
@@ -325,7 +328,13 @@ class LayeredModel(AutoregressiveModel):
         for i, layer in enumerate(self.chain):
             if not layer.built:
                 layer.build(shape)
-            shape = layer.compute_output_shape(shape)
+            output_shape = layer.compute_output_shape(shape)
+            if len(output_shape) != len(shape) or output_shape[1:-1] != shape[1:-1]:
+                raise ValueError(
+                    f"`layers` must keep the positions as they are, {shape[1:-1]}. Received: {layer.name}, which gives "
+                    f"the shape {output_shape} for inputs of shape {shape}."
+                )
+            shape = output_shape
             if i == self._strict_index and self.condition_shape:
                 self.condition_bias = keras.layers.Dense(shape[-1], use_bias=False, dtype=layer.dtype_policy)
         self.to_params = self._make_to_params()

@@ -28,6 +28,8 @@ class Window:
 
     def convolve(self, x, kernel, stride=1):
         """Convolution of whole images: `(batch, rows, columns, channels)`."""
+        if self.rows == self.columns == (0, 0) and stride == 1:
+            return ops.matmul(x, kernel[0, 0])  # which XLA runs several times faster than a convolution of one tap
         return self._valid(self._padded(x, axes=(1, 2)), kernel, stride)
 
     # Row by row: what is kept are the rows above that the window still sees.

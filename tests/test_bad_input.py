@@ -345,6 +345,20 @@ def test_a_head_or_layer_is_made_of_arguments_that_fit(make, message):
 
 
 @pytest.mark.parametrize(
+    ("layer", "message"),
+    [
+        (layers.ShiftedConv2D(4, (2, 3), "down", name="rows"), r"must not see a row .* as a whole.*\['rows'\]"),
+        (layers.ShiftedConv2D(4, 2, "down_right", strides=2, name="coarse"), r"must keep the positions .* coarse"),
+        (layers.GatedBlock(4, name="stacks"), r"`inputs` must be the pair of vertical and horizontal features"),
+        (keras.layers.Flatten(name="flat"), r"must keep the positions .*\(4, 5\). Received: flat"),
+    ],
+)
+def test_a_chain_keeps_each_position_where_it_is(layer, message):
+    with pytest.raises(ValueError, match=message):
+        AutoregressiveModel.from_layers([layers.MaskedConv2D(4, 3, "A"), layer], event_shape=(4, 5))
+
+
+@pytest.mark.parametrize(
     ("get", "name", "near"),
     [
         (heads.get, "bernouli", "bernoulli"),

@@ -78,6 +78,12 @@ class GatedBlock(keras.layers.Layer):
         ]
 
     def build(self, inputs_shape, condition_shape=None):
+        is_pair = len(inputs_shape) == 2 and all(isinstance(shape, tuple | list) for shape in inputs_shape)
+        if is_pair != (self.mask_type == "B"):
+            expected = "the pair of vertical and horizontal features" if self.mask_type == "B" else "an image"
+            raise ValueError(
+                f"`inputs` must be {expected} with mask type {self.mask_type!r}. Received shape {inputs_shape}."
+            )
         vertical, horizontal = (inputs_shape, inputs_shape) if self.mask_type == "A" else inputs_shape
         batch, rows, columns = vertical[:3]
         if self.mask_type == "A" and self.groups > 1:

@@ -7,7 +7,9 @@ A causal layer of keras_ar or of a plugin has, besides `call`:
 - `start(batch_size) -> state`, a nest of tensors (no `None`);
 - `step(state, x, t) -> (y, state)`: the output at position `t`. A layer that is
   not strict is given its input at `t`; a strict one that at `t - 1`, and nothing
-  of use at `t = 0`.
+  of use at `t = 0`;
+- `by_row`: `True` if its positions are the rows of an image, each seen as a whole: a
+  step then takes `x` of shape `(batch, columns, features)`, and `t` counts rows.
 
 Keras' own layers that treat every position alike step by calling themselves.
 """
@@ -31,6 +33,11 @@ _POSITION_WISE = (
 def is_strict(layer):
     """Whether the layer hides a position from itself."""
     return getattr(layer, "strict", False)
+
+
+def is_by_row(layer):
+    """Whether the layer sees each row of an image as a whole."""
+    return getattr(layer, "by_row", False)
 
 
 def is_steppable(layer):

@@ -18,6 +18,7 @@ from keras import ops, tree
 
 from keras_ar import backend, noise
 from keras_ar.autoregressive import AutoregressiveModel
+from keras_ar.layers import protocol
 from keras_ar.testing import elsewhere, statistics
 
 _MOST_EVENTS = 2**12
@@ -574,7 +575,7 @@ def _assert_same_scores(model, twin, how):
 
 def _positions(layer, input_shape):
     """Shape of the positions that a layer steps through: all axes but the last, or the rows of an image."""
-    return input_shape[:1] if getattr(layer, "by_row", False) else input_shape[:-1]
+    return input_shape[:1] if protocol.is_by_row(layer) else input_shape[:-1]
 
 
 def _random_layer(layer, input_shape):
