@@ -336,7 +336,11 @@ class LayeredModel(AutoregressiveModel):
                 )
             shape = output_shape
             if i == self._strict_index and self.condition_shape:
-                self.condition_bias = keras.layers.Dense(shape[-1], use_bias=False, dtype=layer.dtype_policy)
+                # One for each feature; and for each colour, where these come one after the other.
+                self._bias_shape = (*self._inner_shape[2:-1], shape[-1])
+                self.condition_bias = keras.layers.Dense(
+                    math.prod(self._bias_shape), use_bias=False, dtype=layer.dtype_policy
+                )
         self.to_params = self._make_to_params()
 
     def _make_to_params(self):
@@ -352,8 +356,8 @@ class LayeredModel(AutoregressiveModel):
         for i, layer in enumerate(self.chain):
             h = layer(h, training=training)
             if i == self._strict_index and condition is not None:
-                bias = self._bias_from(condition)
-                h = h + ops.reshape(bias, (-1, *(1 for _ in h.shape[1:-1]), bias.shape[-1]))
+                ones = (1 for _ in h.shape[1 : -len(self._bias_shape)])
+                h = h + ops.reshape(self._bias_from(condition), (-1, *ones, *self._bias_shape))
         return ops.reshape(self.to_params(h), (-1, *self.position_shape, self.head.num_params))
 
     @property
@@ -374,7 +378,8 @@ class LayeredModel(AutoregressiveModel):
             h, layer_state = protocol.step(layer, state["layers"][i], h, t)
             states.append(layer_state)
             if i == self._strict_index and self.condition_shape:
-                h = h + state["bias"]
+                num_colours, num_features = math.prod(self._bias_shape[:-1]), self._bias_shape[-1]
+                h = h + ops.reshape(state["bias"], (-1, num_colours, num_features))[:, t % num_colours]
         return h, {"bias": state["bias"], "layers": states}
 
     def _bias_from(self, condition):

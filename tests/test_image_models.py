@@ -123,7 +123,7 @@ def test_a_transposed_layer_spreads_what_a_strided_one_gathers():
     x, y = random_inputs(1, 6, 8, 3), random_inputs(1, 3, 4, 2, seed=1)
     widen = layers.ShiftedConv2DTranspose(3, (2, 3), "down", size=(6, 8))
     spread = ops.convert_to_numpy(widen(y))
-    kernel = np.asarray(ops.convert_to_numpy(widen.direction()), "float64")  # (rows, columns, to, from)
+    kernel = np.asarray(ops.convert_to_numpy(widen.unit_kernel()), "float64")  # (rows, columns, to, from)
     total = 0.0
     for i, j, a, b in np.ndindex(3, 4, 2, 3):
         r, c = 2 * i + a, 2 * j + b - 1

@@ -29,7 +29,7 @@ class ShiftedConv2D(WeightNorm):
         direction: `"down"` or `"down_right"`.
         strides: Every how many rows and columns there is an output.
         strict: Whether to shift by one row or column.
-        weight_norm: Whether the kernel is `gain * direction / |direction|`.
+        weight_norm: Whether the kernel is `gain * kernel / |kernel|`.
 
     Call arguments:
         inputs: Tensor of shape `(batch, rows, columns, channels)`.
@@ -60,7 +60,7 @@ class ShiftedConv2D(WeightNorm):
             raise ValueError(f"`kernel_size` must have odd columns for 'down'. Received: kernel_size={kernel_size}.")
         if self.strict and self.strides > 1:
             raise ValueError(f"`strides` must be 1 where `strict` is true. Received: strides={strides}.")
-        self.direction_of_shift = direction
+        self.direction = direction
         if direction == "down":
             self.window = Window((1 - rows - strict, -strict), (-(columns // 2), columns // 2))
         else:
@@ -69,7 +69,7 @@ class ShiftedConv2D(WeightNorm):
     @property
     def by_row(self):
         """Whether a step takes a whole row."""
-        return self.direction_of_shift == "down"
+        return self.direction == "down"
 
     def build(self, input_shape):
         _, _, self._columns, self._channels = input_shape
@@ -85,11 +85,11 @@ class ShiftedConv2D(WeightNorm):
     def call(self, inputs):
         x = ops.cast(inputs, self.compute_dtype)
         if self.weight_norm:
-            return self.scaled(self.window.convolve(x, self.direction(), self.strides))
+            return self.scaled(self.window.convolve(x, self.unit_kernel(), self.strides))
         return self.window.convolve(x, self._cast(self.kernel), self.strides) + self._cast(self.bias)
 
     def start(self, batch_size):
-        kernel = self.direction() * self._cast(self.gain) if self.weight_norm else self._cast(self.kernel)
+        kernel = self.unit_kernel() * self._cast(self.gain) if self.weight_norm else self._cast(self.kernel)
         if self.by_row:
             seen = self.window.start_rows(batch_size, self._columns, self._channels, self.compute_dtype)
             # What the window will see: the rows above, and a last one that is yet to come.
@@ -128,7 +128,7 @@ class ShiftedConv2D(WeightNorm):
             **super().get_config(),
             "filters": self.filters,
             "kernel_size": self.kernel_size,
-            "direction": self.direction_of_shift,
+            "direction": self.direction,
             "strides": self.strides,
             "strict": self.strict,
             "weight_norm": self.weight_norm,

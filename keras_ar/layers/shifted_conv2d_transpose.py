@@ -54,12 +54,12 @@ class ShiftedConv2DTranspose(WeightNorm):
                 f"`kernel_size` must have `strides` = {strides} rows and {expected} for {direction!r}. "
                 f"Received: kernel_size={kernel_size}."
             )
-        self.direction_of_shift = direction
+        self.direction = direction
 
     @property
     def by_row(self):
         """Whether a step takes a whole row."""
-        return self.direction_of_shift == "down"
+        return self.direction == "down"
 
     def build(self, input_shape):
         expected = tuple(-(-n // self.strides) for n in self.size)
@@ -72,7 +72,7 @@ class ShiftedConv2DTranspose(WeightNorm):
 
     def call(self, inputs):
         x = ops.cast(inputs, self.compute_dtype)
-        return self.scaled(self._spread(x, self.direction(), self.strides))
+        return self.scaled(self._spread(x, self.unit_kernel(), self.strides))
 
     def _spread(self, x, kernel, row_stride):
         rows, columns = row_stride * x.shape[1], self.size[1]
@@ -83,7 +83,7 @@ class ShiftedConv2DTranspose(WeightNorm):
 
     def start(self, batch_size):
         gain = ops.expand_dims(self._cast(self.gain), -1)
-        return {"kernel": self.direction() * gain, "bias": self._cast(self.bias)}
+        return {"kernel": self.unit_kernel() * gain, "bias": self._cast(self.bias)}
 
     def step(self, state, x, t):
         """The output of step `t` from the coarse input that it belongs to: a row, or a pixel."""
@@ -105,7 +105,7 @@ class ShiftedConv2DTranspose(WeightNorm):
             **super().get_config(),
             "filters": self.filters,
             "kernel_size": self.kernel_size,
-            "direction": self.direction_of_shift,
+            "direction": self.direction,
             "size": self.size,
             "strides": self.strides,
         }

@@ -1,11 +1,11 @@
-"""Weight normalisation: a kernel's direction and its length are learned apart."""
+"""Weight normalisation: the direction of a kernel and its length are learned apart."""
 
 import keras
 from keras import ops
 
 
 class WeightNorm(keras.layers.Layer):
-    """Base of layers with a normalised kernel, `gain * direction / |direction|`, one gain for each output.
+    """Base of layers with a normalised kernel, `gain * kernel / |kernel|`, one gain for each output.
 
     While `initializing` is true, a call sets the gains and biases such that each of
     its outputs has mean zero and variance one over the batch at hand:
@@ -24,14 +24,14 @@ class WeightNorm(keras.layers.Layer):
         self.gain = self.add_weight((shape[outputs_axis],), "ones", name="gain")
         self.bias = self.add_weight((shape[outputs_axis],), "zeros", name="bias")
 
-    def direction(self):
+    def unit_kernel(self):
         """The kernel, with length one for each output."""
         kernel = ops.convert_to_tensor(self.kernel)
         length = ops.sqrt(ops.sum(ops.square(kernel), axis=self._reduced, keepdims=True))
         return ops.cast(kernel / ops.maximum(length, 1e-12), self.compute_dtype)
 
     def scaled(self, responses):
-        """Gain and bias, put to the responses to `direction`; their last axis is that of the outputs."""
+        """Gain and bias, put to the responses to `unit_kernel`; their last axis is that of the outputs."""
         if self.initializing:
             mean, variance = ops.moments(ops.cast(responses, "float32"), axes=list(range(len(responses.shape) - 1)))
             gain = ops.rsqrt(variance + 1e-8)

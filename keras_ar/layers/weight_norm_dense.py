@@ -9,7 +9,7 @@ from keras_ar.layers.weight_norm import WeightNorm
 
 @keras.saving.register_keras_serializable(package="keras_ar")
 class WeightNormDense(WeightNorm):
-    """Dense layer over features whose kernel is `gain * direction / |direction|`.
+    """Dense layer over features whose kernel is `gain * kernel / |kernel|`.
 
     Every position is treated alike, so a step is a call.
 
@@ -40,10 +40,10 @@ class WeightNormDense(WeightNorm):
         self.add_kernel((input_shape[-1], self.units))
 
     def call(self, inputs):
-        return self.scaled(ops.matmul(ops.cast(inputs, self.compute_dtype), self.direction()))
+        return self.scaled(ops.matmul(ops.cast(inputs, self.compute_dtype), self.unit_kernel()))
 
     def start(self, batch_size):
-        return {"kernel": self.direction() * self._cast(self.gain), "bias": self._cast(self.bias)}
+        return {"kernel": self.unit_kernel() * self._cast(self.gain), "bias": self._cast(self.bias)}
 
     def step(self, state, x, t):
         return ops.matmul(ops.cast(x, self.compute_dtype), state["kernel"]) + state["bias"], state

@@ -1,0 +1,314 @@
+"""The image layers and models compute what the papers say: against `image_reference.py`."""
+
+import image_reference
+import numpy as np
+import pytest
+from keras import ops, tree
+
+from keras_ar import backend, heads, layers, models
+from keras_ar.testing import checks
+
+
+def numpy(tensor):
+    return ops.convert_to_numpy(ops.convert_to_tensor(tensor)).astype("float64")
+
+
+def computed(function, *arrays):
+    """`function` of arrays, run once, as float64 arrays."""
+    return tree.map_structure(numpy, backend.once(function, *map(ops.convert_to_tensor, arrays)))
+
+
+def random_inputs(*shape, seed=0):
+    """Float64 numbers that float32 can tell: both sides see the same."""
+    return np.random.default_rng(seed).normal(size=shape).astype("float32").astype("float64")
+
+
+def randomised(layer, *shapes):
+    """The model with random weights, or the layer, which is built for inputs of these shapes."""
+    if shapes:
+        layer.build(*shapes)
+    checks.randomise(layer)
+    for variable in layer.trainable_variables:  # so large that no signal fades on its way through many layers
+        variable.assign(2.0 * variable)
+    return layer
+
+
+def assert_close(found, expected, atol=2e-5):
+    """Equal within rounding: float32 has 24 bits, and values are of the size of one."""
+    assert found.shape == np.shape(expected)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=atol)
+
+
+# Weights, as the reference takes them.
+
+
+def masked(layer):
+    """The whole kernel of the paper, and the bias: what the layer leaves out is NaN, which nobody may touch."""
+    stored = numpy(layer.kernel)
+    kernel = np.full((*layer.kernel_size, *stored.shape[2:]), np.nan)
+    kernel[: stored.shape[0], : stored.shape[1]] = stored
+    return kernel, numpy(layer.bias) if layer.use_bias else np.zeros(layer.filters)
+
+
+def plain(layer):
+    return numpy(layer.kernel), numpy(layer.bias)
+
+
+def pointwise(dense):
+    """A dense layer is a 1x1 convolution."""
+    return numpy(dense.kernel)[None, None], numpy(dense.bias)
+
+
+def normalised(layer, outputs_axis=-1):
+    kernel = image_reference.weight_normalised(numpy(layer.kernel), numpy(layer.gain), outputs_axis)
+    return kernel, numpy(layer.bias)
+
+
+def residual(block):
+    return masked(block.reduce), masked(block.look), masked(block.expand)
+
+
+def gated(block):
+    return {
+        "vertical": plain(block.vertical),
+        "horizontal": masked(block.horizontal),
+        "link": numpy(block.link.kernel),
+        "skip": masked(block.skip),
+        "out": masked(block.out),
+        "conditions": [numpy(dense.kernel) for dense in block.conditions if dense.built],
+    }
+
+
+def resnet(block):
+    weights = {"first": normalised(block.first), "second": normalised(block.second)}
+    if block.from_shortcut.built:
+        weights["shortcut"] = normalised(block.from_shortcut)
+    if block.from_condition.built:
+        weights["condition"] = numpy(block.from_condition.kernel)
+    return weights
+
+
+def plus_plus(model):
+    """The scales, which stand within each other, as the steps that are taken one after the other."""
+    down, up, level = [], [], model.level
+    while level:
+        down += [("resnet", resnet(u), resnet(h)) for u, h in zip(level.down_u, level.down_h, strict=True)]
+        up = [("resnet", resnet(u), resnet(h)) for u, h in zip(level.up_u, level.up_h, strict=True)] + up
+        if level.below:
+            down.append(("narrow", normalised(level.narrow_u), normalised(level.narrow_h)))
+            up = [("widen", normalised(level.widen_u, 2), normalised(level.widen_h, 2)), *up]
+        level = level.below
+    return {
+        "vertical": normalised(model.first_vertical),
+        "above": normalised(model.first_above),
+        "left": normalised(model.first_left),
+        "down": down,
+        "up": up,
+        "to_params": normalised(model.to_params),
+    }
+
+
+def assert_params(model, params_of):
+    """The parameters of all positions, of two events, are those that the equations give."""
+    events, *condition = checks.random_events(model, 2)
+    found = computed(model, events, *condition)
+    inputs = numpy(model.head.encode(events)).reshape(2, *model.event_shape[:2], -1)
+    given = [c.astype("float64") for c in condition]
+    expected = np.reshape([params_of(*one) for one in zip(inputs, *given, strict=True)], found.shape)
+    spread = expected.reshape(-1, model.head.num_params).std(axis=0)
+    assert spread.min() > 1e-2, "parameters that hardly vary would hide what is wrong"
+    assert_close(found, expected)
+
+
+# Convolutions that see what comes earlier.
+
+
+@pytest.mark.parametrize(
+    ("options", "channels"),
+    [
+        ({"filters": 3, "kernel_size": 3, "mask_type": "A"}, 2),
+        ({"filters": 3, "kernel_size": 3, "mask_type": "B"}, 2),
+        ({"filters": 2, "kernel_size": (3, 5), "mask_type": "A"}, 2),
+        ({"filters": 2, "kernel_size": (5, 1), "mask_type": "A"}, 2),
+        ({"filters": 2, "kernel_size": (1, 3), "mask_type": "A", "use_bias": False}, 2),
+        ({"filters": 2, "kernel_size": (1, 5), "mask_type": "B"}, 2),
+        ({"filters": 2, "kernel_size": 7, "mask_type": "B"}, 1),  # larger than the image
+        ({"filters": 2, "kernel_size": 3, "mask_type": "A", "dilation_rate": 2}, 2),
+        ({"filters": 2, "kernel_size": (3, 5), "mask_type": "B", "dilation_rate": 2}, 1),
+        ({"filters": 6, "kernel_size": 3, "mask_type": "A", "groups": 3}, 3),
+        ({"filters": 3, "kernel_size": (1, 3), "mask_type": "B", "groups": 3}, 6),
+        ({"filters": 6, "kernel_size": 1, "mask_type": "A", "groups": 3}, 3),
+        ({"filters": 4, "kernel_size": (3, 5), "mask_type": "A", "groups": 2, "dilation_rate": 2}, 2),
+    ],
+    ids=lambda value: "-".join(map(str, value.values())) if isinstance(value, dict) else "",
+)
+def test_a_masked_convolution_sees_what_comes_earlier(options, channels):
+    x = random_inputs(2, 4, 5, channels)
+    layer = randomised(layers.MaskedConv2D(**options), x.shape)
+    weights = (*masked(layer), layer.mask_type, layer.groups, layer.dilation_rate)
+    assert_close(computed(layer, x), [image_reference.masked_convolution(image, *weights) for image in x])
+
+
+def test_colours_on_an_axis_of_their_own_are_the_same_colours():
+    x = random_inputs(2, 3, 4, 3, 2)
+    layer = randomised(layers.MaskedConv2D(9, 3, mask_type="A", groups=3), x.shape)
+    expected = [image_reference.masked_convolution(image.reshape(3, 4, 6), *masked(layer), "A", 3) for image in x]
+    assert_close(computed(layer, x), np.reshape(expected, (2, 3, 4, 3, 3)))
+
+
+SHIFTED = [
+    ("down", (2, 3), {}),
+    ("down", (2, 3), {"strict": True}),
+    ("down", (1, 3), {"strict": True}),
+    ("down", (2, 3), {"strides": 2}),
+    ("down", (3, 5), {"strides": 3, "weight_norm": False}),
+    ("down_right", (2, 2), {}),
+    ("down_right", (2, 1), {"strict": True}),
+    ("down_right", (3, 2), {"strict": True, "weight_norm": False}),
+    ("down_right", (2, 2), {"strides": 2}),
+    ("down_right", (2, 3), {"strides": 3}),
+]
+
+
+@pytest.mark.parametrize(("direction", "kernel_size", "options"), SHIFTED, ids=str)
+def test_a_shifted_convolution_hangs_above_its_pixel(direction, kernel_size, options):
+    x = random_inputs(2, 5, 4, 2)
+    layer = randomised(layers.ShiftedConv2D(3, kernel_size, direction, **options), x.shape)
+    weights = normalised(layer) if layer.weight_norm else plain(layer)
+    expected = [
+        image_reference.shifted_convolution(image, *weights, direction, layer.strict, layer.strides) for image in x
+    ]
+    assert_close(computed(layer, x), expected)
+
+
+@pytest.mark.parametrize(
+    ("direction", "kernel_size", "stride", "size"),
+    [
+        ("down", (2, 3), 2, (5, 3)),
+        ("down", (2, 5), 2, (4, 6)),
+        ("down", (3, 1), 3, (4, 5)),
+        ("down_right", (2, 2), 2, (5, 3)),
+        ("down_right", (2, 2), 2, (4, 6)),
+        ("down_right", (3, 3), 3, (7, 4)),
+    ],
+)
+def test_a_transposed_convolution_spreads_each_input_from_its_pixel_on(direction, kernel_size, stride, size):
+    x = random_inputs(2, *(-(-n // stride) for n in size), 2)
+    layer = randomised(layers.ShiftedConv2DTranspose(3, kernel_size, direction, size=size, strides=stride), x.shape)
+    weights = (*normalised(layer, outputs_axis=2), direction, size, stride)
+    assert_close(computed(layer, x), [image_reference.transposed_convolution(image, *weights) for image in x])
+
+
+def test_a_normalised_layer_has_the_kernel_g_v_over_the_length_of_v():
+    x = random_inputs(3, 5)
+    layer = randomised(layers.WeightNormDense(4), x.shape)
+    kernel, bias = normalised(layer)
+    assert_close(computed(layer, x), x @ kernel + bias)
+
+
+# Blocks.
+
+
+@pytest.mark.parametrize(("groups", "kernel_size"), [(1, (3, 5)), (3, 3)])
+def test_a_residual_block_narrows_looks_around_widens_and_adds(groups, kernel_size):
+    x = random_inputs(2, 3, 4, 6)
+    block = randomised(layers.MaskedResidualBlock(6, kernel_size, groups=groups), x.shape)
+    assert_close(computed(block, x), [image_reference.residual_block(image, *residual(block), groups) for image in x])
+
+
+@pytest.mark.parametrize(
+    ("mask_type", "groups", "condition_shape"),
+    [("A", 1, None), ("A", 3, (4, 3, 2)), ("B", 1, (4, 3, 2)), ("B", 3, (2,))],
+    ids=str,
+)
+def test_a_gated_block_links_what_is_above_into_the_own_row(mask_type, groups, condition_shape):
+    filters = 2 * groups
+    block = layers.GatedBlock(filters, 3 if groups > 1 else 5, mask_type, groups=groups)
+    if mask_type == "A":
+        inputs = (random_inputs(2, 4, 3, groups),)
+    else:
+        apart = (groups, 2) if groups > 1 else (2,)
+        inputs = random_inputs(2, 4, 3, filters), random_inputs(2, 4, 3, *apart, seed=1)
+    given = () if condition_shape is None else (random_inputs(2, *condition_shape, seed=2),)
+    shapes = inputs[0].shape if mask_type == "A" else tuple(x.shape for x in inputs)
+    randomised(block, shapes, *(c.shape for c in given))
+
+    def call(*tensors):
+        inputs = tensors[0] if mask_type == "A" else tensors[:2]
+        return block(inputs, *tensors[len(tensors) - len(given) :])
+
+    found = computed(call, *inputs, *given)
+    for event in range(2):
+        v, h = inputs[0][event], inputs[-1][event].reshape(4, 3, -1)
+        expected = image_reference.gated_block(v, h, gated(block), mask_type, groups, *(c[event] for c in given))
+        for of_code, of_paper in zip(found, expected, strict=True):  # vertical, horizontal, skip
+            assert_close(of_code[event].reshape(4, 3, filters), of_paper)
+
+
+@pytest.mark.parametrize(("direction", "kernel_size"), [("down", (2, 3)), ("down_right", (2, 2))])
+@pytest.mark.parametrize("has_more", [False, True], ids=["alone", "shortcut-condition"])
+def test_a_gated_resnet_adds_what_two_convolutions_and_a_gate_make(direction, kernel_size, has_more):
+    inputs = [random_inputs(2, 4, 3, 3)]
+    if has_more:
+        inputs += [random_inputs(2, 4, 3, 5, seed=1), random_inputs(2, 4, seed=2)]
+    block = randomised(layers.GatedResnet(3, kernel_size, direction), *(x.shape for x in inputs))
+    expected = [
+        image_reference.gated_resnet(x, resnet(block), direction, *rest) for x, *rest in zip(*inputs, strict=True)
+    ]
+    assert_close(computed(block, *inputs), expected)
+
+
+# Models.
+
+
+@pytest.mark.parametrize(
+    ("event_shape", "options"),
+    [
+        ((5, 4), {"filters": 4, "num_blocks": 2, "kernel_size": 5, "condition_shape": (3,)}),
+        ((3, 4, 3), {"filters": 6, "num_blocks": 1, "kernel_size": 3, "head": heads.Categorical(4)}),
+        ((3, 3, 3), {"filters": 2, "num_blocks": 1, "head": heads.DiscretizedLogisticMixture(8, 1, num_channels=3)}),
+        (
+            (3, 2, 2),
+            {"filters": 4, "num_blocks": 1, "kernel_size": (3, 5), "head": "normal", "condition_shape": (2, 2)},
+        ),
+    ],
+    ids=["grey", "rgb", "whole-pixels", "two-colours"],
+)
+def test_pixel_cnn_is_that_of_the_paper(event_shape, options):
+    model = randomised(models.PixelCNN(event_shape, **options))
+    look, *blocks, _, mix = model.chain
+    to_params = masked(model.to_params) if look.groups > 1 else pointwise(model.to_params)
+    weights = masked(look), [residual(block) for block in blocks], masked(mix), to_params
+
+    def params_of(x, condition=None):
+        bias = 0.0
+        if condition is not None:  # of which the paper has none
+            bias = condition.ravel() @ numpy(model.condition_bias.kernel)
+        return image_reference.pixel_cnn(x, *weights, look.groups, bias)
+
+    assert_params(model, params_of)
+
+
+@pytest.mark.parametrize(
+    ("event_shape", "options"),
+    [
+        ((5, 4), {"filters": 3, "num_blocks": 2}),
+        ((4, 3), {"filters": 2, "num_blocks": 1, "kernel_size": 5, "condition_shape": (4, 3, 2)}),
+        ((3, 4, 3), {"filters": 6, "num_blocks": 1, "head": heads.Categorical(4), "condition_shape": (2,)}),
+    ],
+    ids=["grey", "map", "rgb-vector"],
+)
+def test_gated_pixel_cnn_is_that_of_the_paper(event_shape, options):
+    model = randomised(models.GatedPixelCNN(event_shape, **options))
+    weights = [gated(block) for block in model.blocks], masked(model.mix), masked(model.to_params)
+    assert_params(
+        model, lambda x, condition=None: image_reference.gated_pixel_cnn(x, *weights, model.colours, condition)
+    )
+
+
+def test_pixel_cnn_plus_plus_is_that_of_the_paper():
+    head = heads.DiscretizedLogisticMixture(8, num_components=2, num_channels=3)
+    options = {"filters": 3, "num_resnets": 2, "num_levels": 2, "condition_shape": (2,)}
+    model = randomised(models.PixelCNNPlusPlus((5, 3, 3), head=head, **options))  # odd: the coarse scale is 3x2
+    weights = plus_plus(model)
+    assert_params(model, lambda x, condition: image_reference.pixel_cnn_plus_plus(x, weights, condition))
