@@ -94,12 +94,12 @@ def test_a_draw_costs_about_one_pass(build, multiply_adds):
 @pytest.mark.parametrize(
     "build",
     [
-        lambda: models.PixelCNN((6, 7), filters=8, num_blocks=2),
-        lambda: models.PixelCNN((4, 5, 3), filters=12, num_blocks=2, head=heads.Categorical(4)),
-        lambda: models.GatedPixelCNN((6, 7), filters=8, num_blocks=2, kernel_size=5),
-        lambda: models.GatedPixelCNN((4, 5, 3), filters=6, num_blocks=2, head=heads.Categorical(4)),
-        lambda: models.PixelCNNPlusPlus((6, 7), filters=4, num_resnets=1, head="bernoulli"),
-        lambda: models.PixelCNNPlusPlus((5, 4, 3), filters=4, num_resnets=1, num_levels=2),
+        lambda: models.PixelCNN((4, 5), filters=8, num_blocks=2),
+        lambda: models.PixelCNN((3, 4, 3), filters=12, num_blocks=2, head=heads.Categorical(4)),
+        lambda: models.GatedPixelCNN((4, 5), filters=8, num_blocks=2, kernel_size=5),
+        lambda: models.GatedPixelCNN((3, 4, 3), filters=6, num_blocks=2, head=heads.Categorical(4)),
+        lambda: models.PixelCNNPlusPlus((4, 5), filters=4, num_resnets=1, head="bernoulli"),
+        lambda: models.PixelCNNPlusPlus((3, 4, 3), filters=4, num_resnets=1, num_levels=2),
     ],
     ids=["pixel_cnn", "pixel_cnn-rgb", "gated", "gated-rgb", "plus_plus", "plus_plus-rgb"],
 )

@@ -34,9 +34,9 @@ class PixelCNNPlusPlus(AutoregressiveModel):
 
     Example:
 
-    >>> model = keras_ar.models.PixelCNNPlusPlus(event_shape=(5, 7, 3), filters=8, num_resnets=1)
+    >>> model = keras_ar.models.PixelCNNPlusPlus(event_shape=(3, 5, 3), filters=8, num_levels=2)
     >>> model.sample(2, seed=0).shape
-    (2, 5, 7, 3)
+    (2, 3, 5, 3)
 
     Reference:
         [Salimans et al., 2017](https://arxiv.org/abs/1701.05517).
