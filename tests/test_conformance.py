@@ -108,7 +108,14 @@ IMAGE_MODELS = [
         (2, 3), filters=4, num_blocks=0, kernel_size=5, head=heads.Categorical(4), name="gated-levels"
     ),
     models.PixelCNNPlusPlus(
-        (3, 4), filters=3, num_resnets=1, num_levels=2, head="bernoulli", condition_shape=3, name="plus_plus"
+        (3, 4),
+        filters=3,
+        num_resnets=1,
+        num_levels=2,
+        head="bernoulli",
+        dropout=0.0,
+        condition_shape=3,
+        name="plus_plus",
     ),
     models.PixelCNNPlusPlus((2, 2, 3), filters=3, num_resnets=1, num_levels=1, head=RGB, name="plus_plus-rgb"),
 ]
