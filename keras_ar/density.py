@@ -284,12 +284,10 @@ class DensityModel(keras.Model, metaclass=_WholeOnceConstructed):
         if condition is None:
             return []
         array = np.asarray(ops.convert_to_numpy(condition))
-        if array.dtype.kind in "iu" and array.ndim < 2 and len(self.condition_shape) == 1:
-            return [
-                self._one_hot(
-                    np.broadcast_to(array, num_events) if broadcast and array.ndim == 0 else array, num_events
-                )
-            ]
+        if broadcast and array.ndim == 0:
+            array = np.broadcast_to(array, num_events)  # one class for all
+        if self._are_classes(array):
+            array = self._one_hot(array, num_events)
         array = array.astype("float32")
         if broadcast and array.shape == self.condition_shape:
             array = np.broadcast_to(array, (num_events, *array.shape))

@@ -1,10 +1,11 @@
-"""Everything random that is not a weight, from integer seeds and Philox's raw bits.
+"""What is random, from integer seeds and Philox's raw bits; only initial weights are Keras' own.
 
 NumPy promises the raw bits of a bit generator across its versions, but not what
 `Generator` makes of them. So a seed in a config means the same draws, orderings
 and masks for ever, on every backend.
 """
 
+import math
 import random
 
 import numpy as np
@@ -65,3 +66,15 @@ def integers(low, high, count, seed, stream):
     """`count` integers drawn uniformly from `low` to `high` inclusive; each `stream` of a seed is independent."""
     fraction = (_raw_bits(seed, _LAST_STREAM - 1 - stream, count) >> np.uint64(11)).astype("float64") * 2.0**-53
     return low + np.floor(fraction * (high - low + 1)).astype("int64")
+
+
+def randomise(layer, seed=0):
+    """Gives every weight of a layer or model random values, of about the size that trained weights have.
+
+    For looking at what an architecture can do: fresh weights may be zero, and hide it.
+    """
+    rng = np.random.default_rng(seed)
+    for variable in layer.trainable_variables:
+        inputs = math.prod(variable.shape[:-1])
+        size = 1.0 / math.sqrt(inputs) if len(variable.shape) > 1 and inputs else 0.5
+        variable.assign(rng.normal(size=variable.shape).astype("float32") * size)

@@ -170,7 +170,8 @@ def sensitivity(model, position=None, x=None, condition=None, *, random_weights=
         condition = rng.normal(size=(len(events), *model.condition_shape))
     condition = model._check_condition(condition, len(events), broadcast=True)
     if random_weights:
-        model = _with_random_weights(model, rng)
+        model = type(model).from_config(model.get_config())
+        noise.randomise(model, seed)
 
     def params_of_position(events):
         params = ops.cast(model(events, *condition), "float32")[(slice(None), *position)]  # (batch, num_params)
@@ -254,16 +255,6 @@ def _random_events(model, count, seed):
     params = np.zeros((*uniforms.shape[:2], model.head.num_params), "float32")
     steps = model.head.sample(ops.convert_to_tensor(params), ops.convert_to_tensor(uniforms))
     return ops.convert_to_numpy(model.from_steps(ops.swapaxes(steps, 0, 1)))
-
-
-def _with_random_weights(model, rng):
-    """A copy of the model whose weights have about the size that trained weights have."""
-    copy = type(model).from_config(model.get_config())
-    for variable in copy.trainable_variables:
-        inputs = math.prod(variable.shape[:-1])
-        size = 1.0 / math.sqrt(inputs) if len(variable.shape) > 1 and inputs else 0.5
-        variable.assign(size * rng.normal(size=variable.shape).astype("float32"))
-    return copy
 
 
 def _over_event(model, of_positions):

@@ -32,18 +32,18 @@ class Window:
             return ops.matmul(x, kernel[0, 0])  # which XLA runs several times faster than a convolution of one tap
         return self._valid(self._padded(x, axes=(1, 2)), kernel, stride)
 
-    # Row by row: what is kept are the rows above that the window still sees.
+    # Row by row: what is kept are the rows that the window sees.
 
     def start_rows(self, batch_size, columns, channels, dtype):
-        """Rows before the first: zeros, as in the padding."""
-        return ops.zeros((batch_size, (self.shape[0] - 1) * self.dilation, columns, channels), dtype)
+        """What is seen before the first row: zeros, as in the padding, `(batch, rows, columns, channels)`."""
+        return ops.zeros((batch_size, (self.shape[0] - 1) * self.dilation + 1, columns, channels), dtype)
 
-    def push_row(self, above, row):
-        """All rows that the window sees once `row` has come, `(batch, rows, columns, channels)`; the last is `row`."""
-        return ops.concatenate([above, ops.expand_dims(ops.cast(row, above.dtype), 1)], axis=1)
+    def push_row(self, seen, row):
+        """What is seen once `row` has come: the oldest row is forgotten."""
+        return ops.concatenate([seen[:, 1:], ops.expand_dims(ops.cast(row, seen.dtype), 1)], axis=1)
 
     def convolve_row(self, seen, kernel, stride=1):
-        """One row of the convolution, from all rows that the window sees."""
+        """One row of the convolution, from the rows that are seen."""
         return self._valid(self._padded(seen, axes=(2,)), kernel, stride)[:, 0]
 
     def _valid(self, x, kernel, stride):
@@ -84,7 +84,8 @@ class PixelWindow:
         self._row = ((row + window.rows[0]) * window.dilation).astype("int32")
         self._column = ((column + window.columns[0]) * window.dilation).astype("int32")
         self._left = max(0, -int(self._column.min()))
-        self._width = self._left + columns + max(0, int(self._column.max()))
+        # Where the image's size is left open, there is no stepping through it.
+        self._width = columns and self._left + columns + max(0, int(self._column.max()))
         self._num_rows = 1 - int(self._row.min())
 
     def arrange(self, kernel):
@@ -96,6 +97,8 @@ class PixelWindow:
 
     def start(self, batch_size, dtype):
         """The ring before the first pixel."""
+        if self.columns is None:
+            raise ValueError("The layer was built for images of any size; to step, it must be built for one size.")
         return ops.zeros((self._num_rows * self._width, self.groups, self.features, batch_size), dtype)
 
     def position(self, t):

@@ -232,3 +232,11 @@ def test_a_chain_of_masked_convolutions_draws_colours_one_after_the_other():
     checks.check_causal(model)
     assert model.steppable
     assert (model.sample(4, seed=0) == model.sample(4, seed=0, method="full")).all()
+
+
+def test_a_layer_of_images_of_any_size_computes_and_says_why_it_cannot_step():
+    layer = layers.MaskedConv2D(4, 3)
+    assert layer(keras.Input((None, None, 2))).shape == (None, None, None, 4)
+    assert layer(random_inputs(1, 5, 6, 2)).shape == (1, 5, 6, 4)
+    with pytest.raises(ValueError, match="built for images of any size"):
+        layer.start(1)

@@ -92,8 +92,6 @@ class ShiftedConv2D(WeightNorm):
         kernel = self.unit_kernel() * self._cast(self.gain) if self.weight_norm else self._cast(self.kernel)
         if self.by_row:
             seen = self.window.start_rows(batch_size, self._columns, self._channels, self.compute_dtype)
-            # What the window will see: the rows above, and a last one that is yet to come.
-            seen = ops.pad(seen, [[0, 0], [0, 1], [0, 0], [0, 0]])
         else:
             kernel = self._pixels.arrange(kernel)[0]
             seen = self._pixels.start(batch_size, self.compute_dtype)
@@ -108,7 +106,7 @@ class ShiftedConv2D(WeightNorm):
         if self.by_row:
             if self.strict:  # before the first row there is none
                 x = ops.where(t > 0, x, ops.zeros_like(x))
-            return {**state, "seen": self.window.push_row(state["seen"][:, 1:], x)}
+            return {**state, "seen": self.window.push_row(state["seen"], x)}
         write = self._pixels.write_late if self.strict else self._pixels.write
         return {**state, "seen": write(state["seen"], x, t)}
 

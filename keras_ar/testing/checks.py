@@ -19,6 +19,7 @@ from keras import ops, tree
 from keras_ar import backend, noise
 from keras_ar.autoregressive import AutoregressiveModel
 from keras_ar.layers import protocol
+from keras_ar.noise import randomise
 from keras_ar.testing import elsewhere, statistics
 
 _MOST_EVENTS = 2**12
@@ -210,11 +211,10 @@ def check_fit_lowers_loss(model):
 def check_dropout_drops(model):
     """In training, `Dropout` layers are active: two steps that change nothing differ in their loss."""
     copy, *batch = _trainee(model)
-    weights, copy.optimizer.learning_rate = copy.get_weights(), 0.0
     copy.set_weights(prepare(model).get_weights())
+    copy.optimizer.learning_rate = 0.0
     batch = batch if len(batch) > 1 else batch[0]
     first, second = (copy.fit(batch, verbose=0, shuffle=False).history["loss"] for _ in range(2))
-    copy.set_weights(weights)
     copy.optimizer.learning_rate = _LEARNING_RATE
     assert first != second, f"Dropout in {model.name} is idle in training: does `call` take and pass on `training`?"
 
@@ -503,17 +503,10 @@ def _trainee(model):
     if model not in _trainees:
         copy = type(model).from_config(model.get_config())
         copy.compile(keras.optimizers.Adam(_LEARNING_RATE))
-        _trainees[model] = copy
-    return (_trainees[model], *random_events(model, 256))
-
-
-def randomise(layer, seed=0):
-    """Gives every weight of a layer or model random values, of about the size that trained weights have."""
-    rng = np.random.default_rng(seed)
-    for variable in layer.trainable_variables:
-        inputs = math.prod(variable.shape[:-1])
-        size = 1.0 / math.sqrt(inputs) if len(variable.shape) > 1 and inputs else 0.5
-        variable.assign(rng.normal(size=variable.shape).astype("float32") * size)
+        _trainees[model] = copy, copy.get_weights()
+    copy, weights = _trainees[model]
+    copy.set_weights(weights)
+    return copy, *random_events(model, 256)
 
 
 def random_events(model, count, seed=0):
