@@ -62,23 +62,46 @@ def _torch_argument(argument):
     return argument if isinstance(argument, int) else keras.ops.convert_to_tensor(argument)
 
 
-def scan(body, carry, xs):
+def scan(body, carry, xs, recompute=False):
     """`body(carry, x) -> (carry, y)` over the first axis of the tensors in `xs`; with gradients on every backend.
 
-    On JAX the loop is compiled as one, and what `body` computes inside is
-    computed again for the gradient instead of being kept. Elsewhere the loop is
-    unrolled: TensorFlow's has no gradient under XLA.
+    The loop is compiled as one on JAX and TensorFlow, and is a Python loop on torch.
+
+    Args:
+        body: A pure function; what it carries keeps shape and dtype.
+        carry: What the first call is given, a nest of tensors.
+        xs: A nest of tensors with a first axis of one length.
+        recompute: Whether on JAX what `body` computes inside is computed again for
+            the gradient instead of being kept.
 
     Returns:
         The last carry, and the `y` stacked along a new first axis.
     """
+    length = tree.flatten(xs)[0].shape[0]
     if _NAME == "jax":
-        return jax.lax.scan(jax.checkpoint(body), carry, xs)
+        return jax.lax.scan(jax.checkpoint(body) if recompute else body, carry, xs)
+
+    def entry(i):
+        return tree.map_structure(lambda x: x[i], xs)
+
+    if _NAME == "tensorflow":
+        # Neither `ops.scan` nor TensorFlow's own has a gradient under XLA: it wants to know the length from the start.
+        carry, first = body(carry, entry(0))
+        ys = tree.map_structure(lambda y: tf.TensorArray(y.dtype, length, element_shape=y.shape).write(0, y), first)
+
+        def turn(i, carry, ys):
+            carry, y = body(carry, entry(i))
+            return i + 1, carry, tree.map_structure(lambda array, y: array.write(i, y), ys, y)
+
+        loop = (tf.constant(1), carry, ys)
+        _, carry, ys = tf.while_loop(lambda i, *_: i < length, turn, loop, maximum_iterations=length - 1)
+        return carry, tree.map_structure(lambda array: array.stack(), ys)
+
     ys = []
-    for i in range(tree.flatten(xs)[0].shape[0]):
-        carry, y = body(carry, tree.map_structure(lambda x: x[i], xs))  # noqa: B023
+    for i in range(length):
+        carry, y = body(carry, entry(i))
         ys.append(y)
-    return carry, keras.ops.stack(ys)
+    return carry, tree.map_structure(lambda *ys: keras.ops.stack(ys), *ys)
 
 
 def lookup(table, t):

@@ -71,3 +71,14 @@ def discretized_logistic_log_prob(x, mean, scale, num_levels):
 def concat_elu(x):
     """`elu` of `x` and of `-x`, side by side: twice the features, none of them cut off."""
     return ops.elu(ops.concatenate([x, -x], axis=-1))
+
+
+def lstm(gates, cell):
+    """One step of a long short-term memory: its output and its next cell.
+
+    `gates` holds the pre-activations of the output, forget and input gate and of
+    the content, side by side on the last axis.
+    """
+    o, f, i, g = ops.split(gates, 4, axis=-1)
+    cell = ops.sigmoid(f) * cell + ops.sigmoid(i) * ops.tanh(g)
+    return ops.sigmoid(o) * ops.tanh(cell), cell

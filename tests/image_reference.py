@@ -267,3 +267,105 @@ def pixel_cnn_plus_plus(x, weights, condition=None):
     assert not kept, "each of the features that are kept is taken back"
     kernel, bias = weights["to_params"]
     return elu(h) @ kernel + bias
+
+
+# PixelRNN.
+
+
+def lstm_unit(gates, cell, colours=1):
+    """Van den Oord et al., 2016a, eq. 3, for one pixel: state and cell; of each colour's gates o, f, i, then g."""
+    states, cells = [], []
+    for of_colour, before in zip(np.split(gates, colours), np.split(cell, colours), strict=True):
+        o, f, i, g = np.split(of_colour, 4)
+        cells.append(sigmoid(f) * before + sigmoid(i) * np.tanh(g))
+        states.append(sigmoid(o) * np.tanh(cells[-1]))
+    return np.concatenate(states), np.concatenate(cells)
+
+
+def row_lstm(x, weights, colours=1, condition=None):
+    """Section 3.1: the states of the row above are convolved along the row; above the first row stand learned ones.
+
+    Args:
+        x: `(rows, columns, channels)`.
+        weights: By name: "input_to_state" and "out", of convolutions; "state_to_state", a kernel `(columns, units,
+            gates)`; "initial_h", "initial_cell"; with a condition its kernel "condition". Without "out" the
+            states are what comes out.
+        colours: How many come one after the other.
+        condition: One vector for all pixels, or one for each; it adds to the gates.
+    """
+    gates = _gates(x, weights, colours, condition)
+    kernel = weights["state_to_state"]
+    rows, columns = x.shape[:2]
+    h, cell = (np.tile(weights[name], (rows + 1, columns, 1)) for name in ("initial_h", "initial_cell"))
+    for r, c in np.ndindex(rows, columns):  # row r of the image is row r + 1 of the states
+        told = gates[r, c].copy()
+        for tap in range(len(kernel)):
+            source = c + tap - len(kernel) // 2
+            if 0 <= source < columns:
+                told += h[r, source] @ kernel[tap]
+        h[r + 1, c], cell[r + 1, c] = lstm_unit(told, cell[r, c], colours)
+    return _added(x, h[1:], weights, colours)
+
+
+def diagonal_bilstm(x, weights, colours=1, condition=None):
+    """Section 3.2, without diagonals: each pixel follows from its neighbours to the side and above.
+
+    The LSTM from the right is one row late. Outside of the image stand learned states.
+
+    Args:
+        x: `(rows, columns, channels)`.
+        weights: As in `row_lstm`; "state_to_state" (side and above, `(2 * units, gates)`), "initial_h" and
+            "initial_cell" are pairs, for the LSTMs from the left and from the right.
+        colours: How many come one after the other.
+        condition: One vector for all pixels, or one for each.
+    """
+    rows, columns = x.shape[:2]
+    gates = _gates(x, weights, colours, condition).reshape(rows, columns, colours, 2, -1)
+    states = []
+    for number, (side, order) in enumerate([(-1, range(columns)), (1, reversed(range(columns)))]):
+        order, own = list(order), gates[:, :, :, number].reshape(rows, columns, -1)
+        kernel, h_outside, cell_outside = (weights[n][number] for n in ("state_to_state", "initial_h", "initial_cell"))
+        h, cell = np.zeros((rows, columns, len(h_outside))), np.zeros((rows, columns, len(h_outside)))
+        for r in range(rows):
+            for c in order:
+                above = h[r - 1, c] if r > 0 else h_outside
+                beside = 0 <= c + side < columns
+                to_side = h[r, c + side] if beside else h_outside
+                cell_before = cell[r, c + side] if beside else cell_outside
+                told = own[r, c] + np.concatenate([to_side, above]) @ kernel
+                h[r, c], cell[r, c] = lstm_unit(told, cell_before, colours)
+        states.append(h)
+    from_left, from_right = states
+    for r in range(1, rows):
+        from_left[r] += from_right[r - 1]
+    return _added(x, from_left, weights, colours)
+
+
+def _gates(x, weights, colours, condition):
+    gates = masked_convolution(x, *weights["input_to_state"], "B", colours)
+    return gates if condition is None else gates + condition @ weights["condition"]
+
+
+def _added(x, h, weights, colours):
+    """Section 3.3: the states grow to the features of the input, and are added to it."""
+    return x + masked_convolution(h, *weights["out"], "B", colours) if "out" in weights else h
+
+
+def pixel_rnn(x, look, layer, layers, mix, to_params, colours=1, condition=None):
+    """Table 1: a convolution of mask A, LSTM layers, then twice a ReLU and a 1x1 convolution of mask B.
+
+    Args:
+        x: Network inputs, `(rows, columns, channels)`.
+        look: Weights of the first convolution.
+        layer: `row_lstm` or `diagonal_bilstm`.
+        layers: Weights of each.
+        mix: Weights of the 1x1 convolution.
+        to_params: Weights of the last one.
+        colours: How many come one after the other.
+        condition: What each LSTM layer is given.
+    """
+    h = masked_convolution(x, *look, "A", colours)
+    for weights in layers:
+        h = layer(h, weights, colours, condition)
+    h = masked_convolution(relu(h), *mix, "B", colours)
+    return masked_convolution(relu(h), *to_params, "B", colours)

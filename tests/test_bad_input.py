@@ -261,6 +261,13 @@ RGB = heads.DiscretizedLogisticMixture(256, num_channels=3)
             r"`head` must draw the 3 colours of a pixel together, as Disc.* Received: head=Categorical",
         ),
         (lambda: models.PixelCNNPlusPlus((8, 8), num_levels=0), r"`num_levels` must be an integer .*num_levels=0"),
+        (lambda: models.PixelRNN((8, 8), variant="column"), r"`variant` must be 'row' or 'diagonal'.*'column'"),
+        (
+            lambda: models.PixelRNN((8, 8, 3), units=32),
+            r"`units` must be a multiple of `colours` = 3, such as 30 or 33",
+        ),
+        (lambda: models.MultiScalePixelRNN((8, 8), factor=1), r"`factor` must be an integer of at least 2"),
+        (lambda: models.MultiScalePixelRNN((1, 1, 3)), r"`event_shape` must have more than one pixel.*\(1, 1, 3\)"),
         (lambda: models.PixelCNN((8, 8), num_blocks=-1), r"`num_blocks` must be an integer of at least 0"),
     ],
 )
@@ -333,6 +340,12 @@ def test_images_and_conditions_fit_the_model(x, condition, message):
         (
             lambda: layers.ShiftedConv2DTranspose(4, (2, 3), "down", size=(7, 6)).build((None, 3, 3, 2)),
             r"`inputs` must have \(4, 3\) rows and columns, for an output of size \(7, 6\)",
+        ),
+        (lambda: layers.RowLSTM(4, kernel_size=2), r"`kernel_size` must be odd.*Received: kernel_size="),
+        (lambda: layers.RowLSTM(4, groups=3), r"`units` must be a multiple of `groups` = 3, such as 3 or 6"),
+        (
+            lambda: layers.DiagonalBiLSTM(4).build((None, 5, 5, 4)),
+            r"`inputs` must have 2 \* units = 8 channels.*Received: inputs\.shape=\(None, 5, 5, 4\)",
         ),
         (lambda: layers.MaskedDense(3, np.ones((2, 4))), r"`mask` .*\(inputs, 3\). Received: mask\.shape=\(2, 4\)"),
         (lambda: layers.MaskedDense(3, np.full((2, 3), 2)), r"`mask` must hold zeros and ones .*from 2\.0 to 2\.0"),

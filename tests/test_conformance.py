@@ -38,11 +38,20 @@ IMAGE_LAYERS = [
     layers.WeightNormDense(3, name="weight_norm_dense"),
 ]
 
+LSTM_LAYERS = [
+    layers.RowLSTM(2, name="row_lstm"),
+    layers.RowLSTM(3, kernel_size=5, residual=False, name="row_lstm-states"),
+    layers.DiagonalBiLSTM(2, name="diagonal_bilstm"),
+    layers.DiagonalBiLSTM(3, residual=False, name="diagonal_bilstm-states"),
+]
+
 COLOUR_LAYERS = [
     layers.MaskedConv2D(6, 3, mask_type="A", groups=3, name="masked_conv2d-a-rgb"),
     layers.MaskedConv2D(9, (1, 3), groups=3, name="masked_conv2d-b-rgb"),
     layers.MaskedConv2D(6, 1, mask_type="A", groups=3, name="masked_conv2d-colours"),
     layers.MaskedResidualBlock(6, groups=3, name="masked_residual_block-rgb"),
+    layers.RowLSTM(3, groups=3, name="row_lstm-rgb"),
+    layers.DiagonalBiLSTM(3, groups=3, name="diagonal_bilstm-rgb"),
 ]
 
 NORMALS = heads.Normal(loc=3.0, scale=2.0, resolution=0.1)
@@ -118,6 +127,25 @@ IMAGE_MODELS = [
         name="plus_plus",
     ),
     models.PixelCNNPlusPlus((2, 2, 3), filters=3, num_resnets=1, num_levels=1, head=RGB, name="plus_plus-rgb"),
+    models.PixelRNN((4, 3), variant="row", units=4, num_layers=2, kernel_size=3, name="row"),
+    models.PixelRNN(
+        (2, 2, 3), variant="row", units=3, num_layers=1, dropout=0.2, condition_shape=(2, 2, 2), name="row-rgb"
+    ),
+    models.PixelRNN((3, 4, 1), units=4, num_layers=2, kernel_size=3, condition_shape=3, name="diagonal"),
+    models.PixelRNN((2, 2, 3), units=3, num_layers=1, dropout=0.2, name="diagonal-rgb"),
+    models.MultiScalePixelRNN(
+        (3, 4), variant="row", units=2, num_layers=1, kernel_size=3, features=3, condition_shape=2, name="multi_scale"
+    ),
+    models.MultiScalePixelRNN(
+        (4, 1, 3),
+        units=2,
+        num_layers=1,
+        kernel_size=3,
+        features=3,
+        head=RGB,
+        condition_shape=(4, 1, 2),
+        name="multi_scale-mixture",
+    ),
 ]
 
 
@@ -139,6 +167,11 @@ def test_layers_conform(check):
 
 @parametrize_with_checks(IMAGE_LAYERS, input_shape=(4, 5, 2))
 def test_image_layers_conform(check):
+    check()
+
+
+@parametrize_with_checks(LSTM_LAYERS, input_shape=(3, 5, 4))
+def test_lstm_layers_conform(check):
     check()
 
 

@@ -18,6 +18,21 @@ MODELS = {
     "gated-9x9-mixture": lambda: models.GatedPixelCNN((9, 9, 3), filters=4, num_blocks=2, head=COLOURS),
     "plus_plus-5x7": lambda: models.PixelCNNPlusPlus((5, 7), filters=3, num_resnets=1, num_levels=2, head="bernoulli"),
     "plus_plus-9x9-rgb": lambda: models.PixelCNNPlusPlus((9, 9, 3), filters=3, num_resnets=1, head=COLOURS),
+    "row-5x5": lambda: models.PixelRNN((5, 5), variant="row", units=3, num_layers=2, kernel_size=3),
+    "row-8x8-rgb": lambda: models.PixelRNN(
+        (8, 8, 3), variant="row", units=3, num_layers=1, head=heads.Categorical(16), kernel_size=5
+    ),
+    "diagonal-5x7-rgb": lambda: models.PixelRNN(
+        (5, 7, 3), units=3, num_layers=2, head=heads.Categorical(16), kernel_size=3
+    ),
+    "diagonal-8x8": lambda: models.PixelRNN((8, 8), units=3, num_layers=1, kernel_size=3),
+    "multi_scale-5x7-rgb": lambda: models.MultiScalePixelRNN(
+        (5, 7, 3), variant="row", units=3, num_layers=1, head=heads.Categorical(16), kernel_size=3, features=2
+    ),
+    "multi_scale-8x8": lambda: models.MultiScalePixelRNN(
+        (8, 8), factor=3, units=2, num_layers=1, kernel_size=3, features=2
+    ),
+    "diagonal-8x8-mixture": lambda: models.PixelRNN((8, 8, 3), units=2, num_layers=1, head=COLOURS, kernel_size=3),
 }
 
 
@@ -71,6 +86,25 @@ def test_stacks_leave_no_blind_spot_and_masked_kernels_the_known_one():
     rows, columns = np.indices(size)
     blind = columns - centre[1] > centre[0] - rows
     assert (seen == (earlier & ~blind)).all()
+
+
+def test_a_row_lstm_sees_a_triangle_and_a_diagonal_one_the_whole_past():
+    size, (row, column) = (7, 9), (5, 4)
+    rows, columns = np.indices(size)
+    up, right = row - rows, columns - column
+
+    def seen_by(**options):
+        model = models.PixelRNN(size, units=4, num_layers=1, **options)
+        return plots.sensitivity(model, (row, column), random_weights=True) > 0
+
+    # State to state widens by one column a row on both sides; what is put in, by two to the left.
+    triangle = ((up == 0) & (abs(right + 1.5) < 1)) | ((up > 0) & (-up - 2 <= right) & (right <= up))
+    assert (seen_by(variant="row", kernel_size=3) == triangle).all()
+    earlier = np.arange(63).reshape(size) < row * 9 + column
+    assert (seen_by(kernel_size=9) == earlier).all()
+    # What comes from the right has not seen the last pixel of its row, which mask A hides: the first kernel must reach.
+    last = (up == 1) & (columns == 8)
+    assert (seen_by(kernel_size=5) == (earlier & ~last)).all()
 
 
 # Layers with strides, and stacks: stepping is calling.

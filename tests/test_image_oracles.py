@@ -88,6 +88,23 @@ def resnet(block):
     return weights
 
 
+def lstm(layer):
+    """Weights of a Row LSTM or a Diagonal BiLSTM."""
+    by_name = {name: getattr(layer, name) for name in ("state_to_state", "initial_h", "initial_cell")}
+    weights = {name: tree.map_structure(numpy, weight) for name, weight in by_name.items()}
+    if isinstance(layer, layers.RowLSTM):
+        weights["state_to_state"] = weights["state_to_state"][0]  # of one row of the kernel
+    weights["input_to_state"] = masked(layer.into)
+    if layer.residual:
+        weights["out"] = masked(layer.out)
+    if layer.from_condition.built:
+        weights["condition"] = numpy(layer.from_condition.kernel)
+    return weights
+
+
+LSTMS = {layers.RowLSTM: image_reference.row_lstm, layers.DiagonalBiLSTM: image_reference.diagonal_bilstm}
+
+
 def plus_plus(model):
     """The scales, which stand within each other, as the steps that are taken one after the other."""
     down, up, level = [], [], model.level
@@ -258,6 +275,49 @@ def test_a_gated_resnet_adds_what_two_convolutions_and_a_gate_make(direction, ke
     assert_close(computed(block, *inputs), expected)
 
 
+# LSTMs over images.
+
+
+@pytest.mark.parametrize(
+    ("groups", "residual", "size", "condition_shape"),
+    [(1, True, (4, 5), None), (1, False, (5, 3), (2,)), (3, True, (3, 4), (3, 4, 2))],
+    ids=["plain", "states", "rgb-map"],
+)
+@pytest.mark.parametrize("kind", LSTMS, ids=lambda kind: kind.__name__)
+def test_an_lstm_runs_over_the_pixels_as_the_paper_says(kind, groups, residual, size, condition_shape):
+    units = 2 * groups
+    inputs = [random_inputs(2, *size, 2 * units)]
+    if condition_shape:
+        inputs.append(random_inputs(2, *condition_shape, seed=1))
+    layer = randomised(kind(units, groups=groups, residual=residual), *(x.shape for x in inputs))
+    expected = [LSTMS[kind](x, lstm(layer), groups, *rest) for x, *rest in zip(*inputs, strict=True)]
+    assert_close(computed(layer, *inputs), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", LSTMS, ids=lambda kind: kind.__name__)
+def test_the_gradients_of_an_lstm_are_those_of_the_equations(kind):
+    """Of a random sum of all outputs, weight by weight: difference quotients of the reference."""
+    x, factors = random_inputs(1, 4, 3, 2), random_inputs(1, 4, 3, 2, seed=1)
+    layer = randomised(kind(2, residual=False), x.shape)
+    inputs = [ops.convert_to_tensor(array, "float32") for array in (x, factors)]
+    found = backend.gradients(lambda: ops.sum(layer(inputs[0]) * inputs[1]), layer.trainable_variables)
+    for gradient, variable in zip(found, layer.trainable_variables, strict=True):
+        value = numpy(variable)
+        expected = np.zeros_like(value)
+        for index in np.ndindex(value.shape):
+            places, sums = [], []
+            for step in (1e-3, -1e-3):
+                moved = value.copy()
+                moved[index] += step
+                variable.assign(moved)
+                places.append(numpy(variable)[index])  # rounded to float32
+                sums.append((LSTMS[kind](x[0], lstm(layer)) * factors[0]).sum())
+            expected[index] = (sums[0] - sums[1]) / (places[0] - places[1])
+        variable.assign(value)
+        assert np.abs(expected).max() > 1e-2, f"{variable.path} should matter"
+        assert_close(gradient, expected, atol=1e-5)
+
+
 # Models.
 
 
@@ -312,3 +372,46 @@ def test_pixel_cnn_plus_plus_is_that_of_the_paper():
     model = randomised(models.PixelCNNPlusPlus((5, 3, 3), head=head, **options))  # odd: the coarse scale is 3x2
     weights = plus_plus(model)
     assert_params(model, lambda x, condition: image_reference.pixel_cnn_plus_plus(x, weights, condition))
+
+
+@pytest.mark.parametrize("variant", ["row", "diagonal"])
+@pytest.mark.parametrize(
+    ("event_shape", "options"),
+    [
+        ((5, 4), {"units": 2, "num_layers": 2, "kernel_size": 3}),
+        ((3, 4, 3), {"units": 3, "num_layers": 1, "head": heads.Categorical(4), "condition_shape": (2,)}),
+    ],
+    ids=["grey", "rgb-vector"],
+)
+def test_pixel_rnn_is_that_of_the_paper(variant, event_shape, options):
+    model = randomised(models.PixelRNN(event_shape, variant=variant, **options))
+    assert_params(model, lambda x, condition=None: pixel_rnn(model, x, condition))
+
+
+def pixel_rnn(model, x, condition=None):
+    layer, of_lstms = LSTMS[type(model.lstms[0])], [lstm(layer) for layer in model.lstms]
+    weights = masked(model.look), layer, of_lstms, masked(model.mix), masked(model.to_params)
+    return image_reference.pixel_rnn(x, *weights, model.colours, condition)
+
+
+@pytest.mark.parametrize(
+    ("event_shape", "options"),
+    [((5, 4), {"variant": "row"}), ((4, 3, 2), {"factor": 3, "head": heads.Categorical(4), "condition_shape": (2,)})],
+    ids=["row", "two-colours"],
+)
+def test_multi_scale_pixel_rnn_is_two_of_them(event_shape, options):
+    """The small image as it is; the others by a PixelRNN that is told the small image, which Keras enlarges."""
+    options = {"units": 2, "num_layers": 1, "kernel_size": 3, "features": 2, **options}
+    model = randomised(models.MultiScalePixelRNN(event_shape, **options))
+    rows, columns, factor = model.rows, model.columns, model.factor
+
+    def params_of(x, condition=None):
+        small = x[::factor, ::factor]
+        told = numpy(model.smooth(model.enlarge(ops.convert_to_tensor(small[None], "float32"))[:, :rows, :columns]))[0]
+        if condition is not None:
+            told = np.concatenate([told, np.tile(condition, (rows, columns, 1))], axis=-1)
+        params = pixel_rnn(model.large, x, told)
+        params[::factor, ::factor] = pixel_rnn(model.small, small, condition)
+        return params
+
+    assert_params(model, params_of)

@@ -51,22 +51,26 @@ def test_a_room_imports_from_lower_floors_only(path):
         assert FLOOR[parts[1]] < FLOOR[room] or same_ground_floor, f"{room} must not import {name}"
 
 
-@pytest.mark.parametrize("kind", ["heads", "models"])
-def test_components_do_not_import_each_other(kind):
-    for path in (ROOT / kind).glob("*.py"):
-        others = {name.split(".")[2] for name in imports_of(path) if name.startswith(f"keras_ar.{kind}.")}
-        assert path.stem == "__init__" or others <= {"head"}, f"{path.name} imports {others}"
-
-
-def test_a_layer_is_made_of_simpler_ones():
-    """A block imports its parts, by their files; no part imports a block."""
-    files = {path.stem: path for path in (ROOT / "layers").glob("*.py") if path.stem != "__init__"}
-    parts = {
-        name: {found.split(".")[2] for found in imports_of(path) if found.startswith("keras_ar.layers.")}
+def imports_within(kind):
+    """Which components of a kind each of them imports."""
+    files = {path.stem: path for path in (ROOT / kind).glob("*.py") if path.stem != "__init__"}
+    return {
+        name: {found.split(".")[2] for found in imports_of(path) if found.startswith(f"keras_ar.{kind}.")}
         for name, path in files.items()
     }
+
+
+def test_heads_do_not_import_each_other():
+    for name, others in imports_within("heads").items():
+        assert others <= {"head"}, f"{name} imports {others}"
+
+
+@pytest.mark.parametrize("kind", ["layers", "models"])
+def test_a_component_is_made_of_simpler_ones(kind):
+    """A block imports its parts, by their files, and a model made of models does; no part imports the whole."""
+    parts = imports_within(kind)
     order = graphlib.TopologicalSorter(parts).static_order()  # raises where there is a circle
-    assert set(order) == set(files)
+    assert set(order) == set(parts)
 
 
 def test_only_backend_py_knows_which_backend_runs():

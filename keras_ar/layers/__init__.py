@@ -1,24 +1,28 @@
 """Causal layers: an output sees only what comes earlier."""
 
 from keras_ar import registry
+from keras_ar.layers.diagonal_bilstm import DiagonalBiLSTM
 from keras_ar.layers.gated_block import GatedBlock
 from keras_ar.layers.gated_resnet import GatedResnet
 from keras_ar.layers.masked_conv2d import MaskedConv2D
 from keras_ar.layers.masked_dense import MaskedDense
 from keras_ar.layers.masked_residual_block import MaskedResidualBlock
 from keras_ar.layers.nade_dense import NADEDense
+from keras_ar.layers.row_lstm import RowLSTM
 from keras_ar.layers.shifted_conv2d import ShiftedConv2D
 from keras_ar.layers.shifted_conv2d_transpose import ShiftedConv2DTranspose
 from keras_ar.layers.triangular_dense import TriangularDense
 from keras_ar.layers.weight_norm_dense import WeightNormDense
 
 __all__ = [
+    "DiagonalBiLSTM",
     "GatedBlock",
     "GatedResnet",
     "MaskedConv2D",
     "MaskedDense",
     "MaskedResidualBlock",
     "NADEDense",
+    "RowLSTM",
     "ShiftedConv2D",
     "ShiftedConv2DTranspose",
     "TriangularDense",

@@ -91,7 +91,7 @@ class MaskedConv2D(keras.layers.Layer):
         return self.mask_type == "A"
 
     def build(self, input_shape):
-        channels = self._merged_shape(input_shape)[-1]
+        channels = self.merged_shape(input_shape)[-1]
         arguments.multiple(channels, "inputs.shape[-1]", self.groups, "groups")
         self.mask = self._make_mask(channels)
         self._pixels = PixelWindow(
@@ -115,7 +115,7 @@ class MaskedConv2D(keras.layers.Layer):
         x = ops.cast(inputs, self.compute_dtype)
         has_groups_apart = len(x.shape) == 5
         if has_groups_apart:
-            x = ops.reshape(x, (-1, *self._merged_shape(x.shape)[1:]))
+            x = ops.reshape(x, (-1, *self.merged_shape(x.shape)[1:]))
         y = self.window.convolve(x, self._masked_kernel())
         if self.use_bias:
             y = y + self.bias
@@ -153,7 +153,7 @@ class MaskedConv2D(keras.layers.Layer):
     def _sees_itself_alone(self):
         return self.groups == 1 and self.window.shape == (1, 1) and not self.strict
 
-    def _merged_shape(self, shape):
+    def merged_shape(self, shape):
         if len(shape) == 4:
             return tuple(shape)
         if len(shape) == 5 and shape[3] == self.groups:
@@ -164,7 +164,7 @@ class MaskedConv2D(keras.layers.Layer):
         )
 
     def compute_output_shape(self, input_shape):
-        self._merged_shape(input_shape)
+        self.merged_shape(input_shape)
         if len(input_shape) == 4:
             return (*input_shape[:3], self.filters)
         return (*input_shape[:4], self.filters // self.groups)

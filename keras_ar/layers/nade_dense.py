@@ -98,7 +98,7 @@ class NADEDense(keras.layers.Layer):
         x = in_blocks(ops.swapaxes(inputs, 0, 1), size, -1, f)
         rows = in_blocks(ops.reshape(self.kernel, (n, f, h)), size * f, h)
         output_kernel = in_blocks(ops.reshape(self.output_kernel, (n, self.outputs, h)), size, self.outputs, h)
-        _, outputs = backend.scan(block, activation, (x, rows, output_kernel))
+        _, outputs = backend.scan(block, activation, (x, rows, output_kernel), recompute=True)
         outputs = ops.reshape(ops.swapaxes(outputs, 0, 1), (-1, num_blocks * size, self.outputs))
         return outputs[:, :n] + self.output_bias
 

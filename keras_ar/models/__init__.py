@@ -4,11 +4,23 @@ from keras_ar import registry
 from keras_ar.models.fvsbn import FVSBN
 from keras_ar.models.gated_pixel_cnn import GatedPixelCNN
 from keras_ar.models.made import MADE
+from keras_ar.models.multi_scale_pixel_rnn import MultiScalePixelRNN
 from keras_ar.models.nade import NADE
 from keras_ar.models.pixel_cnn import PixelCNN
 from keras_ar.models.pixel_cnn_plus_plus import PixelCNNPlusPlus
+from keras_ar.models.pixel_rnn import PixelRNN
 
-__all__ = ["FVSBN", "MADE", "NADE", "GatedPixelCNN", "PixelCNN", "PixelCNNPlusPlus", "get"]
+__all__ = [
+    "FVSBN",
+    "MADE",
+    "NADE",
+    "GatedPixelCNN",
+    "MultiScalePixelRNN",
+    "PixelCNN",
+    "PixelCNNPlusPlus",
+    "PixelRNN",
+    "get",
+]
 
 
 def get(identifier, **kwargs):

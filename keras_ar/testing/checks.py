@@ -79,16 +79,25 @@ def check_step_equals_call(model):
     events, *condition = random_events(model, 3)
     expected = ops.convert_to_numpy(model.to_steps(model(events, *condition), values_in=False))
     steps = ops.convert_to_numpy(model.to_steps(events))
-    start = backend.compiled(model, lambda events, *condition: model.start(events.shape[0], *condition))
-    step = backend.compiled(model, model.step)
-    state = start(events, *condition)
+    previous = np.roll(steps, 1, axis=1)  # at step 0 the last value, which means nothing there
+    buffer = np.zeros(expected.shape, expected.dtype)
+
+    def all_steps(previous, buffer, *condition):
+        def body(t, loop):
+            found, state = loop
+            params, state = model.step(state, t, previous[:, t])
+            assert params.shape == found[:, 0].shape, (
+                f"`step` of {model.name} must return parameters of shape {tuple(found[:, 0].shape)}. "
+                f"Received: {tuple(params.shape)}."
+            )
+            params = ops.expand_dims(ops.cast(params, found.dtype), 1)
+            return ops.slice_update(found, (0, t, 0), params), state
+
+        return ops.fori_loop(0, model.num_steps, body, (buffer, model.start(previous.shape[0], *condition)))[0]
+
+    found = ops.convert_to_numpy(backend.compiled(model, all_steps)(previous, buffer, *condition))
     for t in range(model.num_steps):
-        params, state = step(state, t, steps[:, t - 1])  # at step 0 the last value, which means nothing there
-        found = ops.convert_to_numpy(params)
-        assert found.shape == expected[:, t].shape, (
-            f"`step` of {model.name} must return parameters of shape {expected[:, t].shape}. Received: {found.shape}."
-        )
-        error = np.abs(found - expected[:, t]).max()
+        error = np.abs(found[:, t] - expected[:, t]).max()
         assert error < 1e-4 * max(1.0, np.abs(expected[:, t]).max()), (
             f"`step` of {model.name} disagrees with `call` at step {t}, by {error:.3g}."
         )
