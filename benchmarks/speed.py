@@ -21,7 +21,7 @@ from keras_ar import backend, decoding, noise
 
 NAME = keras.backend.backend()
 DIMS = 784
-SECTIONS = ("draw", "train", "nade", "images", "image_training", "import")
+SECTIONS = ("draw", "train", "nade", "images", "image_training", "pixel_rnn", "import")
 
 
 def main():
@@ -177,6 +177,54 @@ def time_image_training(x):
         "masked full kernels": times[1] / 20,
         "this / masked full kernels": times[0] / times[1],
     }
+
+
+def time_pixel_rnn(x):
+    """PixelRNN beside Keras' LSTM over as many steps, how a step grows with the image, and draws."""
+    x = x.reshape(-1, 28, 28, 1)[:160]
+    for variant, steps, parallel in (("row", 28, 16 * 28), ("diagonal", 55, 2 * 16 * 28)):
+        model = keras_ar.models.PixelRNN((28, 28, 1), variant=variant, num_layers=1, units=32)
+        model.compile("adam")
+        sequence = keras.Input((steps, 64))
+        outputs = keras.layers.Dense(1)(keras.layers.LSTM(32, return_sequences=True)(sequence))
+        plain = keras.Model(sequence, outputs)
+        plain.compile("adam", "mse")
+        noisy = np.random.default_rng(0).normal(size=(10 * parallel, steps, 64)).astype("float32")
+        start = time.perf_counter()
+        model.fit(x, batch_size=16, verbose=0)
+        compiling = time.perf_counter() - start
+        times = best(
+            lambda m=model: m.fit(x, batch_size=16, verbose=0),
+            lambda m=plain, z=noisy, b=parallel: m.fit(z, z[..., :1], batch_size=b, verbose=0),
+        )
+        yield {
+            "what": f"PixelRNN {variant} 28x28, 32 units, a training step of 16",
+            "seconds": times[0] / 10,
+            f"this / keras.layers.LSTM over {parallel} sequences of {steps}": times[0] / times[1],
+            "seconds of the first epoch of 10 steps, compiling and all": compiling,
+        }
+    for variant in ("row", "diagonal"):
+        yield {"what": f"PixelRNN {variant}, 8 units, a gradient for one image", **seconds_by_size(variant)}
+    for variant in ("row", "diagonal"):
+        model = keras_ar.models.PixelRNN((28, 28, 1), variant=variant, num_layers=1, units=32)
+        (stepwise,) = best(lambda m=model: m.sample(16, seed=0, batch_size=16), rounds=3)
+        full = seconds_of_full(model, steps=8, events=16)
+        yield {
+            "what": f"PixelRNN {variant} 28x28, 32 units, 16 draws: stepwise",
+            "seconds": stepwise,
+            "full / this": full / stepwise,
+        }
+
+
+def seconds_by_size(variant):
+    """Seconds of a gradient by the length of an image's side."""
+    found = {}
+    for size in (8, 16, 32, 64):
+        model = keras_ar.models.PixelRNN((size, size), variant=variant, num_layers=1, units=8)
+        image = np.zeros((1, size, size), "float32")
+        gradient = backend.gradient_function(lambda x, m=model: -ops.mean(m.log_prob(x)), model.trainable_variables)
+        found[f"{size}x{size}"] = float(best(lambda g=gradient, x=image: ops.convert_to_numpy(g(x)[-1]))[0])
+    return found
 
 
 def time_import(x):

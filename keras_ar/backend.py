@@ -77,29 +77,29 @@ def scan(body, carry, xs, recompute=False):
     Returns:
         The last carry, and the `y` stacked along a new first axis.
     """
-    length = tree.flatten(xs)[0].shape[0]
     if _NAME == "jax":
         return jax.lax.scan(jax.checkpoint(body) if recompute else body, carry, xs)
 
-    def entry(i):
-        return tree.map_structure(lambda x: x[i], xs)
-
+    length = tree.flatten(xs)[0].shape[0]
     if _NAME == "tensorflow":
         # Neither `ops.scan` nor TensorFlow's own has a gradient under XLA: it wants to know the length from the start.
-        carry, first = body(carry, entry(0))
+        # The gradient of `x[i]` in a loop is as large as `x` in each turn; that of an array's entry is not.
+        arrays = tree.map_structure(lambda x: tf.TensorArray(x.dtype, length).unstack(x), xs)
+        carry, first = body(carry, tree.map_structure(lambda x: x[0], xs))
         ys = tree.map_structure(lambda y: tf.TensorArray(y.dtype, length, element_shape=y.shape).write(0, y), first)
 
         def turn(i, carry, ys):
-            carry, y = body(carry, entry(i))
+            carry, y = body(carry, tree.map_structure(lambda array: array.read(i), arrays))
             return i + 1, carry, tree.map_structure(lambda array, y: array.write(i, y), ys, y)
 
         loop = (tf.constant(1), carry, ys)
         _, carry, ys = tf.while_loop(lambda i, *_: i < length, turn, loop, maximum_iterations=length - 1)
         return carry, tree.map_structure(lambda array: array.stack(), ys)
 
+    entries = tree.map_structure(lambda x: x.unbind(0), xs)
     ys = []
     for i in range(length):
-        carry, y = body(carry, entry(i))
+        carry, y = body(carry, tree.map_structure_up_to(xs, lambda entry: entry[i], entries))  # noqa: B023
         ys.append(y)
     return carry, tree.map_structure(lambda *ys: keras.ops.stack(ys), *ys)
 

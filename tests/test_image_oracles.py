@@ -93,7 +93,7 @@ def lstm(layer):
     by_name = {name: getattr(layer, name) for name in ("state_to_state", "initial_h", "initial_cell")}
     weights = {name: tree.map_structure(numpy, weight) for name, weight in by_name.items()}
     if isinstance(layer, layers.RowLSTM):
-        weights["state_to_state"] = weights["state_to_state"][0]  # of one row of the kernel
+        weights["state_to_state"] = weights["state_to_state"].reshape(layer.kernel_size, layer.units, -1)
     weights["input_to_state"] = masked(layer.into)
     if layer.residual:
         weights["out"] = masked(layer.out)

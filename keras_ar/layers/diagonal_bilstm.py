@@ -1,5 +1,7 @@
 """The Diagonal BiLSTM of PixelRNN: two LSTMs that run over the diagonals of an image."""
 
+import math
+
 import keras
 import numpy as np
 from keras import ops
@@ -160,17 +162,19 @@ class DiagonalBiLSTM(ImageLSTM):
 def _skew(x):
     """Moves row `r` to the right by `r`: `(2, batch, rows, columns, ...) -> (diagonals, 2, batch, rows, ...)`."""
     (sides, _, rows, columns), features = x.shape[:4], x.shape[4:]
-    x = ops.reshape(x, (-1, rows, columns, *features))
-    x = ops.pad(x, [[0, 0], [0, 0], [0, rows], *([0, 0] for _ in features)])
-    x = ops.reshape(x, (-1, rows * (columns + rows), *features))[:, : rows * (columns + rows - 1)]
-    x = ops.reshape(x, (sides, -1, rows, columns + rows - 1, *features))
-    return ops.moveaxis(x, 3, 0)
+    length, diagonals = math.prod(features), rows + columns - 1
+    x = ops.reshape(x, (-1, rows, columns, length))
+    x = ops.pad(x, [[0, 0], [0, 0], [0, rows], [0, 0]])
+    x = ops.reshape(x, (-1, rows * (diagonals + 1), length))[:, : rows * diagonals]
+    x = ops.transpose(ops.reshape(x, (-1, rows, diagonals, length)), (2, 0, 1, 3))
+    return ops.reshape(x, (diagonals, sides, -1, rows, *features))
 
 
 def _unskew(x, columns):
     """Undoes `_skew`."""
-    diagonals, sides, _, rows, *features = x.shape
-    x = ops.reshape(ops.moveaxis(x, 0, 3), (-1, rows * diagonals, *features))
-    x = ops.pad(x, [[0, 0], [0, rows], *([0, 0] for _ in features)])
-    x = ops.reshape(x, (sides, -1, rows, diagonals + 1, *features))
-    return x[:, :, :, :columns]
+    (diagonals, sides, _, rows), features = x.shape[:4], x.shape[4:]
+    length = math.prod(features)
+    x = ops.transpose(ops.reshape(x, (diagonals, -1, rows, length)), (1, 2, 0, 3))
+    x = ops.pad(ops.reshape(x, (-1, rows * diagonals, length)), [[0, 0], [0, rows], [0, 0]])
+    x = ops.reshape(x, (-1, rows, diagonals + 1, length))[:, :, :columns]
+    return ops.reshape(x, (sides, -1, rows, columns, *features))

@@ -6,7 +6,6 @@ from keras import ops
 from keras_ar import arguments, backend
 from keras_ar.layers.image_lstm import ImageLSTM
 from keras_ar.numerics import lstm
-from keras_ar.windows import Window
 
 
 @keras.saving.register_keras_serializable(package="keras_ar")
@@ -48,10 +47,9 @@ class RowLSTM(ImageLSTM):
     def __init__(self, units, kernel_size=3, groups=1, residual=True, dropout=0.0, **kwargs):
         self.kernel_size = arguments.integer(kernel_size, "kernel_size")
         super().__init__(units, kernel_size=kernel_size, groups=groups, residual=residual, dropout=dropout, **kwargs)
-        self.window = Window((0, 0), (-(kernel_size // 2), kernel_size // 2))
 
     def build_recurrence(self):
-        shape = (*self.window.shape, self.units, 4 * self.units)
+        shape = (self.kernel_size * self.units, 4 * self.units)  # of all taps, from left to right
         self.state_to_state = self.add_weight(shape, "glorot_uniform", name="state_to_state")
         self.initial_h = self.add_weight((self.units,), "zeros", name="initial_h")
         self.initial_cell = self.add_weight((self.units,), "zeros", name="initial_cell")
@@ -75,9 +73,11 @@ class RowLSTM(ImageLSTM):
         return tuple(self.initial(state, batch_size, self._columns) for state in (self.initial_h, self.initial_cell))
 
     def _from_above(self, h, kernel):
-        """What a row of states adds to the gates of the next row."""
-        row = ops.reshape(h, (-1, 1, self._columns, self.units))
-        gates = self.window.convolve(row, kernel)
+        """What a row of states adds to the gates of the next row: a convolution, as one product of all taps."""
+        row, aside = ops.reshape(h, (-1, self._columns, self.units)), self.kernel_size // 2
+        row = ops.pad(row, [[0, 0], [aside, aside], [0, 0]])
+        taps = [row[:, tap : tap + self._columns] for tap in range(self.kernel_size)]
+        gates = ops.matmul(ops.concatenate(taps, axis=-1), kernel)
         return ops.reshape(gates, (-1, self._columns, self.groups, 4 * self.units // self.groups))
 
     # At the first pixel of a row, the row above is complete and tells what it has to tell to all of them.
