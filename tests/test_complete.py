@@ -44,8 +44,11 @@ def test_colours_of_a_pixel_are_known_together_and_conditions_count():
     rest = ops.convert_to_numpy(PIXELS.conditional_log_prob(completed, condition))
     expected = rest[:, ~known[..., 0]].sum(axis=1)
     np.testing.assert_allclose(log_prob, expected, atol=1e-4)
-    again = PIXELS.complete(known_alone, known, condition, seed=1, method="parallel", batch_size=2)
+    again, log_prob = PIXELS.complete(
+        known_alone, known, condition, seed=1, method="parallel", batch_size=2, return_log_prob=True
+    )
     assert (again == completed).all()
+    np.testing.assert_allclose(log_prob, expected, atol=1e-4)
 
 
 def test_missing_parts_are_drawn_from_their_distribution_given_the_rest():
