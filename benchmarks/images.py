@@ -155,11 +155,11 @@ class Budget(keras.callbacks.Callback):
 
 
 def draw(model, test, num_levels, name):
-    """64 draws, and completions of upper halves."""
+    """64 draws, and completions of what comes first in the ordering: of upper halves, if it goes by rows."""
     draws = model.sample(64, seed=0)
     keras_ar.plots.images(draws, columns=8, num_levels=num_levels).savefig(f"{name}_draws.png")
     known = np.zeros(test.shape[1:], bool)
-    known[: test.shape[1] // 2] = True
+    known.flat[model.ordering[: model.num_steps // 2]] = True
     x = np.repeat(test[:8], 8, axis=0)
     completed = model.complete(x, known, seed=0).reshape(8, 8, *test.shape[1:])
     completed[:, 0] = test[:8]  # the first column is the truth
