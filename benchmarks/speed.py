@@ -21,6 +21,7 @@ from keras_ar import backend, decoding, noise
 
 NAME = keras.backend.backend()
 DIMS = 784
+SHAPING = {"temperature": np.float32(1)}
 SECTIONS = ("draw", "train", "nade", "images", "image_training", "pixel_rnn", "import")
 
 
@@ -67,7 +68,7 @@ def time_draw(x):
     stepwise, parallel = best(*(lambda m=m: made.sample(64, seed=0, method=m) for m in ("stepwise", "parallel")))
     (full,) = best(lambda: made.sample(64, seed=0, method="full"), rounds=2)
     uniforms = noise.uniforms(0, 0, 64, DIMS, 1)
-    passes = int(decoding.compiled(made, decoding.parallel)(uniforms, np.float32(1))[2])
+    passes = int(decoding.compiled(made, decoding.parallel)(uniforms, SHAPING)[2])
     yield {"what": "MADE 784-500-500-784, 64 draws: stepwise", "seconds": stepwise, "full / this": full / stepwise}
     yield {
         "what": f"MADE 784-500-500-784, 64 draws: parallel, {passes} passes",
@@ -85,7 +86,7 @@ def seconds_of_full(model, steps=40, events=64):
     uniforms = noise.uniforms(0, 0, events, model.num_steps, model.head.num_uniforms)[:steps]
     carry = decoding.compiled(model, decoding.begin, "full")(uniforms)
     advance = decoding.compiled(model, decoding.advance, "full")
-    (seconds,) = best(lambda: ops.convert_to_numpy(advance(carry, 0, steps, uniforms, np.float32(1))[0]), rounds=2)
+    (seconds,) = best(lambda: ops.convert_to_numpy(advance(carry, 0, steps, uniforms, SHAPING)[0]), rounds=2)
     return seconds * model.num_steps / steps
 
 
@@ -155,8 +156,8 @@ def time_images(x):
         uniforms = noise.uniforms(0, 0, 16, model.num_steps, 1)
         (stepwise,) = best(lambda m=model: m.sample(16, seed=0, batch_size=16), rounds=3)
         draw = decoding.compiled(model, decoding.parallel)
-        (parallel,) = best(lambda d=draw, u=uniforms: ops.convert_to_numpy(d(u, np.float32(1))[0]), rounds=2)
-        passes = int(draw(uniforms, np.float32(1))[2])
+        (parallel,) = best(lambda d=draw, u=uniforms: ops.convert_to_numpy(d(u, SHAPING)[0]), rounds=2)
+        passes = int(draw(uniforms, SHAPING)[2])
         full = seconds_of_full(model, steps=8, events=16)
         what = f"{name} 28x28, {filters} filters, {model.count_params()} weights, 16 draws"
         yield {"what": f"{what}: stepwise", "seconds": stepwise, "full / this": full / stepwise}

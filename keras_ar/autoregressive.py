@@ -119,12 +119,14 @@ class AutoregressiveModel(DensityModel):
         return self.head.log_prob(ops.cast(params, "float32"), x)
 
     def _log_prob(self, outputs, x):
-        steps = ops.reshape(self._conditional_log_prob(outputs, x), (-1, self.num_steps))
-        return ops.sum(steps, axis=1)
+        steps = self._conditional_log_prob(outputs, x)
+        return ops.sum(steps, axis=tuple(range(1, len(steps.shape))))
 
     # Draws.
 
-    def sample(self, num_samples=1, condition=None, *, method="auto", temperature=1.0, **kwargs):
+    def sample(
+        self, num_samples=1, condition=None, *, method="auto", temperature=1.0, top_k=None, top_p=None, **kwargs
+    ):
         """Draws events.
 
         Event 7 of a seed is the same event whatever the method, the batch size and
@@ -144,6 +146,9 @@ class AutoregressiveModel(DensityModel):
                 where the model can, else parallel.
             temperature: Draws each step from the distribution proportional to
                 `p ** (1 / temperature)`.
+            top_k: Integer: draws from so many most probable levels only.
+            top_p: Number from 0 to 1: draws from the fewest most probable levels that
+                have at least this probability together.
             **kwargs: `seed`, `batch_size`, `return_log_prob` and `verbose`, as in
                 `DensityModel.sample`.
 
@@ -152,11 +157,26 @@ class AutoregressiveModel(DensityModel):
             pair of it and the log-probabilities that the events were drawn with
             (at another temperature than 1 these are not `score_samples`).
         """
-        method = self._check_method(method, temperature)
-        return super().sample(num_samples, condition, method=method, temperature=temperature, **kwargs)
+        options = {"method": self._check_method(method), "shaping": self._check_shaping(temperature, top_k, top_p)}
+        return super().sample(num_samples, condition, **options, **kwargs)
 
-    def _check_method(self, method, temperature):
-        arguments.number(temperature, "temperature", above=0)
+    def _check_shaping(self, temperature, top_k, top_p):
+        """From what to draw, as `decoding` takes it."""
+        shaping = {"temperature": np.float32(arguments.number(temperature, "temperature", above=0))}
+        for name, limit in (("top_k", top_k), ("top_p", top_p)):
+            if limit is not None and not hasattr(self.head, "truncate"):
+                raise ValueError(
+                    f"`{name}` is for heads that can cut off levels, such as Categorical. Received {self.head}."
+                )
+        if top_k is not None:
+            shaping["top_k"] = np.int32(arguments.integer(top_k, "top_k"))
+        if top_p is not None:
+            if arguments.number(top_p, "top_p", above=0) > 1:
+                raise ValueError(f"`top_p` must be at most 1. Received: top_p={top_p}.")
+            shaping["top_p"] = np.float32(top_p)
+        return shaping
+
+    def _check_method(self, method):
         if method == "auto":
             method = "stepwise" if self.steppable else "parallel"
         if method not in ("stepwise", "parallel", "full"):
@@ -177,6 +197,8 @@ class AutoregressiveModel(DensityModel):
         verbose=0,
         method="auto",
         temperature=1.0,
+        top_k=None,
+        top_p=None,
     ):
         """Draws what is missing of events, given what is known of them.
 
@@ -194,6 +216,8 @@ class AutoregressiveModel(DensityModel):
             verbose: 1 for a progress bar.
             method: As in `sample`.
             temperature: As in `sample`.
+            top_k: As in `sample`.
+            top_p: As in `sample`.
 
         Returns:
             Array of the shape of `x`, or the pair of it and the float32 array of
@@ -205,7 +229,7 @@ class AutoregressiveModel(DensityModel):
         >>> model.complete(np.array([[1, 0, 0, 0]]), known=[True, True, False, False], seed=0)[0, :2].tolist()
         [1, 0]
         """
-        method = self._check_method(method, temperature)
+        method, shaping = self._check_method(method), self._check_shaping(temperature, top_k, top_p)
         arguments.integer(batch_size, "batch_size")
         seed, x, known = noise.check_seed(seed), np.asarray(x), np.asarray(known)
         num_given = self._count_given(known)
@@ -214,7 +238,7 @@ class AutoregressiveModel(DensityModel):
         self._check_events(x)
         condition = self._check_condition(condition, len(x), broadcast=True)
         steps = x.reshape(len(x), self.num_steps, *self.head.event_shape)[:, self.ordering].astype(self.head.dtype)
-        options = {"method": method, "temperature": temperature, "num_given": num_given}
+        options = {"method": method, "shaping": shaping, "num_given": num_given}
         draws = self._draw(len(x), condition, [steps], seed, batch_size, verbose, **options)
         return draws if return_log_prob else draws[0]
 
@@ -242,30 +266,36 @@ class AutoregressiveModel(DensityModel):
         return f"x{[int(i) for i in np.unravel_index(self.ordering[step], self.position_shape)]}"
 
     def _sample_batch(
-        self, seed, first_event, batch_size, condition, given, progress, *, method, temperature, num_given=0
+        self, seed, first_event, batch_size, condition, given, progress, *, method, shaping, num_given=0, num_steps=None
     ):
+        num_steps = num_steps or self.num_steps
         given = [(np.swapaxes(steps, 0, 1), num_given) for steps in given]
-        uniforms = noise.uniforms(seed, first_event, batch_size, self.num_steps, self.head.num_uniforms)
-        temperature = np.float32(temperature)
+        uniforms = noise.uniforms(seed, first_event, batch_size, num_steps, self.head.num_uniforms)
         if method == "parallel":
             draw = decoding.compiled(self, decoding.parallel)
-            values, log_prob, _ = draw(uniforms, temperature, condition, *given)
+            values, log_prob, _ = draw(uniforms, shaping, condition, *given)
             progress.add(batch_size)
         else:
-            carry = decoding.compiled(self, decoding.begin, method)(uniforms, *condition)
-            advance = decoding.compiled(self, decoding.advance, method)
-            # The loop is cut into pieces of one length only to show how far it is.
-            piece = math.ceil(self.num_steps / 20) if progress.shown else self.num_steps
-            values = []
-            for first in range(0, self.num_steps, piece):
-                last = min(first + piece, self.num_steps)
+            values, begun, carry = self._begin(method, uniforms, condition, given)
+            advance = decoding.compiled(self, decoding.advance, method, num_steps)
+            piece = self._length_of_pieces(num_steps, progress)
+            for first in range(begun, num_steps, piece):
+                last = min(first + piece, num_steps)
                 rows = np.resize(uniforms[first:last], (piece, *uniforms.shape[1:]))
-                drawn, carry = advance(carry, first, last, rows, temperature, *given)
+                drawn, carry = advance(carry, first, last, rows, shaping, *given)
                 values.append(drawn[: last - first])
-                progress.add(batch_size * (last - first) / self.num_steps)
+                progress.add(batch_size * (last - first) / num_steps)
             values, log_prob = ops.concatenate(values), carry["log_prob"]
         events = self.from_steps(ops.swapaxes(values, 0, 1))
         return ops.convert_to_numpy(events), ops.convert_to_numpy(log_prob)
+
+    def _begin(self, method, uniforms, condition, given):
+        """What is known of the values already, the first step that is not, and what the drawing carries there."""
+        return [], 0, decoding.compiled(self, decoding.begin, method, len(uniforms))(uniforms, *condition)
+
+    def _length_of_pieces(self, num_steps, progress):
+        """The loop is cut into pieces of one length only to show how far it is."""
+        return math.ceil(num_steps / 20) if progress.shown else num_steps
 
     # Checking and saving.
 

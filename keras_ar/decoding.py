@@ -10,6 +10,8 @@ Three ways, one answer:
 
 All are pure functions of tensors. Values are in step layout, shape
 `(steps, batch, *head.event_shape)`; noise has shape `(steps, batch, num_uniforms)`.
+`shaping` says from what is drawn: `{"temperature": 1.0}`, with `top_k` or `top_p` where only
+the most probable levels count.
 """
 
 from keras import ops
@@ -20,7 +22,7 @@ from keras_ar import backend
 class Stepwise:
     """Steps by the model's own `start` and `step`."""
 
-    def __init__(self, model):
+    def __init__(self, model, num_steps):
         self.start = model.start
         self.step = model.step
 
@@ -28,17 +30,17 @@ class Stepwise:
 class Full:
     """Steps by a whole pass over the model for each position."""
 
-    def __init__(self, model):
-        self.model = model
+    def __init__(self, model, num_steps):
+        self.model, self.num_steps = model, num_steps
 
     def start(self, batch_size, condition=None):
         model = self.model
-        values = ops.zeros((batch_size, model.num_steps, *model.head.event_shape), model.head.dtype)
+        values = ops.zeros((batch_size, self.num_steps, *model.head.event_shape), model.head.dtype)
         return {"values": values, "condition": () if condition is None else (condition,)}
 
     def step(self, state, t, previous):
         model = self.model
-        steps = ops.reshape(ops.arange(model.num_steps), (-1, *(1 for _ in model.head.event_shape)))
+        steps = ops.reshape(ops.arange(self.num_steps), (-1, *(1 for _ in model.head.event_shape)))
         values = ops.where(steps == t - 1, ops.expand_dims(previous, 1), state["values"])
         params = model.to_steps(model(model.from_steps(values), *state["condition"]), values_in=False)
         return params[:, t], {**state, "values": values}
@@ -54,7 +56,7 @@ def begin(model, stepper, noise, *condition):
     }
 
 
-def advance(model, stepper, carry, first, last, noise, temperature, given=None):
+def advance(model, stepper, carry, first, last, noise, shaping, given=None):
     """Draws the steps `first, ..., last - 1`; `noise` begins with that of step `first`, and may be longer.
 
     `given` is a pair of the values of all steps, in step layout, and of how many of them count: those
@@ -68,7 +70,7 @@ def advance(model, stepper, carry, first, last, noise, temperature, given=None):
     def body(t, loop):
         values, carry = loop
         params, state = stepper.step(carry["state"], t, carry["previous"])
-        params = head.temper(ops.cast(params, "float32"), temperature)
+        params = shaped(head, params, shaping)
         value = ops.cast(head.sample(params, noise[t - first]), head.dtype)
         log_prob = carry["log_prob"] + head.log_prob(params, value)
         if given is not None:
@@ -82,7 +84,7 @@ def advance(model, stepper, carry, first, last, noise, temperature, given=None):
     return ops.fori_loop(first, last, body, (values, carry))
 
 
-def parallel(model, noise, temperature, condition=(), given=None):
+def parallel(model, noise, shaping, condition=(), given=None):
     """Draws all steps at once, by fixed-point iteration; `given` as in `advance`.
 
     Returns:
@@ -93,12 +95,12 @@ def parallel(model, noise, temperature, condition=(), given=None):
 
     def redraw(values):
         params = model.to_steps(model(model.from_steps(values), *condition), values_in=False)
-        params = head.temper(ops.cast(params, "float32"), temperature)
+        params = shaped(head, params, shaping)
         drawn = ops.cast(head.sample(params, noise), head.dtype)
         log_prob = head.log_prob(params, drawn)
         if given is not None:
             known, count = ops.swapaxes(given[0], 0, 1), given[1]
-            is_known = ops.arange(model.num_steps) < count
+            is_known = ops.arange(noise.shape[1]) < count
             drawn = ops.where(ops.reshape(is_known, (-1, *(1 for _ in head.event_shape))), known, drawn)
             log_prob = ops.where(is_known, 0.0, log_prob)
         return drawn, ops.sum(log_prob, axis=1)
@@ -125,11 +127,19 @@ def parallel(model, noise, temperature, condition=(), given=None):
     return ops.swapaxes(values, 0, 1), log_prob, passes
 
 
-def compiled(model, function, *settings):
-    """One of the functions above, for this model, compiled once for each of its `settings` and argument shapes."""
-    key = (function.__name__, *settings)
+def shaped(head, params, shaping):
+    """Parameters of what is drawn from: tempered, and cut to the most probable levels."""
+    params = head.temper(ops.cast(params, "float32"), shaping["temperature"])
+    limits = {name: limit for name, limit in shaping.items() if name != "temperature"}
+    return head.truncate(params, **limits) if limits else params
+
+
+def compiled(model, function, method=None, num_steps=None):
+    """One of the functions above, for this model, compiled once for each way of stepping and all argument shapes."""
+    num_steps = num_steps or model.num_steps
+    key = (function.__name__, method, num_steps if method == "full" else None)
     if key not in model.compiled_functions:
         steppers = {"stepwise": Stepwise, "full": Full}
-        bound = [steppers[name](model) for name in settings]
+        bound = [steppers[method](model, num_steps)] if method else []
         model.compiled_functions[key] = backend.compiled(model, lambda *args: function(model, *bound, *args))
     return model.compiled_functions[key]

@@ -72,6 +72,16 @@ class DensityModel(keras.Model, metaclass=_WholeOnceConstructed):
         self._reduce_nats = NegativeLogLikelihood()
         self._bits_per_dim = keras.metrics.Mean(name="bits_per_dim")
 
+    @property
+    def data_shape(self):
+        """Shape that an event of the data must have, `None` where it may have any length."""
+        return self.event_shape
+
+    @property
+    def condition_data_shape(self):
+        """Shape that the condition of an event must have, `None` where it may have any length."""
+        return self.condition_shape
+
     # Pieces of a graph: tensors in, tensors out.
 
     def __call__(self, x, condition=None, **kwargs):
@@ -88,12 +98,12 @@ class DensityModel(keras.Model, metaclass=_WholeOnceConstructed):
         if condition is None and isinstance(x, tuple | list):
             x, condition = _pair(x)
         self._check_condition_is_due(condition)
-        _check_shape(x, self.event_shape, "x")
+        _check_shape(x, self.data_shape, "x")
         if condition is None:
             return (x,)
         if self._are_classes(condition):
             condition = ops.one_hot(ops.cast(condition, "int32"), *self.condition_shape)
-        _check_shape(condition, self.condition_shape, "condition")
+        _check_shape(condition, self.condition_data_shape, "condition")
         return x, condition
 
     def _are_classes(self, condition):
@@ -115,7 +125,7 @@ class DensityModel(keras.Model, metaclass=_WholeOnceConstructed):
         """Nats per event, and whatever regularizers add."""
         events = x[0] if isinstance(x, tuple | list) else x
         nats = -self._log_prob(y_pred, events)
-        self._bits_per_dim.update_state(self._to_bits_per_dim(nats), sample_weight)
+        self._bits_per_dim.update_state(self._to_bits_per_dim(nats, events), sample_weight)
         loss = self._reduce_nats(nats, nats, sample_weight=sample_weight)
         for extra in self.losses:
             loss = loss + self._aggregate_additional_loss(extra)
@@ -133,8 +143,9 @@ class DensityModel(keras.Model, metaclass=_WholeOnceConstructed):
         x, y = self._prepare_data(x, y, sample_weight)
         return super().evaluate(x, y, *args, sample_weight=sample_weight, **kwargs)
 
-    def _to_bits_per_dim(self, nats):
-        return nats / (self.num_dims * math.log(2.0)) - math.log2(self.resolution)
+    def _to_bits_per_dim(self, nats, events):
+        num_dims = ops.cast(ops.prod(ops.shape(events)[1:]), "float32")
+        return nats / (num_dims * math.log(2.0)) - math.log2(self.resolution)
 
     # Drivers: NumPy in, NumPy out.
 
@@ -264,7 +275,7 @@ class DensityModel(keras.Model, metaclass=_WholeOnceConstructed):
         return x, y
 
     def _check_shape_of_events(self, x, name="x"):
-        _check_shape(x, self.event_shape, name)
+        _check_shape(x, self.data_shape, name)
 
     def _check_events(self, x, name="x"):
         self._check_shape_of_events(x, name)
@@ -289,11 +300,11 @@ class DensityModel(keras.Model, metaclass=_WholeOnceConstructed):
         if self._are_classes(array):
             array = self._one_hot(array, num_events)
         array = array.astype("float32")
-        if broadcast and array.shape == self.condition_shape:
+        if broadcast and _fits(array.shape, self.condition_data_shape):
             array = np.broadcast_to(array, (num_events, *array.shape))
-        if array.shape != (num_events, *self.condition_shape):
+        if not _fits(array.shape, (num_events, *self.condition_data_shape)):
             raise ValueError(
-                f"`condition` must have shape {(num_events, *self.condition_shape)}: one for each event. "
+                f"`condition` must have shape {_told((num_events, *self.condition_data_shape))}: one for each event. "
                 f"Received: condition.shape={array.shape}."
             )
         if not np.isfinite(array).all():
@@ -341,10 +352,18 @@ def _pair(x):
 
 def _check_shape(x, shape, name):
     found = tuple(x.shape)
-    if len(found) != len(shape) + 1 or any(a is not None and a != b for a, b in zip(found[1:], shape, strict=True)):
-        raise ValueError(
-            f"`{name}` must have shape (batch, {', '.join(map(str, shape))}). Received: {name}.shape={found}."
-        )
+    if not _fits(found[1:], shape) or not found:
+        raise ValueError(f"`{name}` must have shape {_told(('batch', *shape))}. Received: {name}.shape={found}.")
+
+
+def _fits(found, shape):
+    """Whether a shape is the one wanted, where `None` on either side may be any length."""
+    return len(found) == len(shape) and all(None in (a, b) or a == b for a, b in zip(found, shape, strict=True))
+
+
+def _told(shape):
+    """A shape as errors name it."""
+    return f"({', '.join('any length' if n is None else str(n) for n in shape)}{',' if len(shape) == 1 else ''})"
 
 
 def _pad(array, length):

@@ -23,11 +23,14 @@ def check_seed(seed):
     return int(seed)
 
 
-def _raw_bits(seed, stream, count):
-    return np.random.Philox(key=np.array([seed, stream], dtype="uint64")).random_raw(count)
+def _raw_bits(seed, stream, count, first=0):
+    # Philox makes four numbers at each value of its counter.
+    counter = np.array([first // 4, 0, 0, 0], dtype="uint64")
+    bits = np.random.Philox(key=np.array([seed, stream], dtype="uint64"), counter=counter)
+    return bits.random_raw(first % 4 + count)[first % 4 :]
 
 
-def uniforms(seed, first_event, num_events, num_steps, num_uniforms):
+def uniforms(seed, first_event, num_events, num_steps, num_uniforms, first_step=0):
     """The noise that draws events `first_event, first_event + 1, ...` of a seed.
 
     Each event has a stream of its own, so it is the same event whatever the
@@ -39,6 +42,7 @@ def uniforms(seed, first_event, num_events, num_steps, num_uniforms):
         num_events: How many events.
         num_steps: Steps in an event.
         num_uniforms: Uniforms that a step consumes.
+        first_step: Index of the first step; an event may go on for ever.
 
     Returns:
         float32 array of shape `(num_steps, num_events, num_uniforms)`, strictly
@@ -50,8 +54,12 @@ def uniforms(seed, first_event, num_events, num_steps, num_uniforms):
     >>> later = keras_ar.noise.uniforms(seed=0, first_event=2, num_events=1, num_steps=5, num_uniforms=1)
     >>> bool((noise[:, 2:] == later).all())
     True
+    >>> rest = keras_ar.noise.uniforms(0, 0, num_events=3, num_steps=2, num_uniforms=1, first_step=3)
+    >>> bool((noise[3:] == rest).all())
+    True
     """
-    bits = [_raw_bits(seed, first_event + i, num_steps * num_uniforms) for i in range(num_events)]
+    count, first = num_steps * num_uniforms, first_step * num_uniforms
+    bits = [_raw_bits(seed, first_event + i, count, first) for i in range(num_events)]
     bits = np.reshape(bits, (num_events, num_steps, num_uniforms)).astype("uint64", copy=False)
     centred = ((bits >> np.uint64(41)).astype("float64") + 0.5) * 2.0**-23
     return np.ascontiguousarray(centred.transpose(1, 0, 2), dtype="float32")

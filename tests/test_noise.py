@@ -19,7 +19,7 @@ def test_uniforms_lie_strictly_between_zero_and_one_on_a_grid_that_float32_holds
 
 @pytest.mark.parametrize("bits", [0, 2**64 - 1])
 def test_not_even_the_outermost_bits_make_a_zero_or_a_one(bits, monkeypatch):
-    monkeypatch.setattr(noise, "_raw_bits", lambda seed, stream, count: np.full(count, bits, "uint64"))
+    monkeypatch.setattr(noise, "_raw_bits", lambda seed, stream, count, first=0: np.full(count, bits, "uint64"))
     expected = 2.0**-24 if bits == 0 else 1 - 2.0**-24
     assert noise.uniforms(0, 0, 1, 1, 1).item() == expected
 
@@ -84,3 +84,9 @@ def test_a_fresh_seed_follows_the_seed_of_keras():
     first, second = noise.check_seed(None), noise.check_seed(None)
     keras.utils.set_random_seed(0)
     assert first == noise.check_seed(None) != second
+
+
+def test_an_event_goes_on_where_it_was_left():
+    whole = noise.uniforms(5, 2, 3, 23, 2)
+    parts = [noise.uniforms(5, 2, 3, last - first, 2, first_step=first) for first, last in ((0, 1), (1, 10), (10, 23))]
+    np.testing.assert_array_equal(np.concatenate(parts), whole)

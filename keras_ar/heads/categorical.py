@@ -7,6 +7,8 @@ from keras_ar import arguments
 from keras_ar.heads.head import Head
 from keras_ar.numerics import inverse_cdf
 
+_NEVER = -1e30  # a logit whose probability is zero
+
 
 @keras.saving.register_keras_serializable(package="keras_ar")
 class Categorical(Head):
@@ -58,6 +60,24 @@ class Categorical(Head):
     def temper(self, params, temperature):
         """Divides the logits by the temperature."""
         return params / temperature
+
+    def truncate(self, params, top_k=None, top_p=None):
+        """Parameters with the most probable levels only, and with levels as probable as the last of them.
+
+        `top_k` is how many; `top_p` the probability that they have together, at least.
+        """
+        params = ops.convert_to_tensor(params)
+        ranked = ops.flip(ops.sort(params, axis=-1), axis=-1)  # from the most probable on
+        if top_k is not None:
+            last = ops.minimum(top_k, self.num_levels) - 1
+            params = ops.where(params >= ops.take(ranked, last, axis=-1)[..., None], params, _NEVER)
+            ranked = ops.where(ops.arange(self.num_levels) <= last, ranked, _NEVER)
+        if top_p is not None:
+            probabilities = ops.softmax(ranked, axis=-1)
+            before = ops.cumsum(probabilities, axis=-1) - probabilities  # of all the levels that are more probable
+            least = ops.min(ops.where(before < top_p, ranked, ops.max(ranked)), axis=-1, keepdims=True)
+            params = ops.where(params >= least, params, _NEVER)
+        return params
 
     def get_config(self):
         """Arguments of the constructor."""
