@@ -232,26 +232,27 @@ class AutoregressiveModel(DensityModel):
         method, shaping = self._check_method(method), self._check_shaping(temperature, top_k, top_p)
         arguments.integer(batch_size, "batch_size")
         seed, x, known = noise.check_seed(seed), np.asarray(x), np.asarray(known)
-        num_given = self._count_given(known)
         self._check_shape_of_events(x)
+        num_given = self._count_given(known, x.shape[1:])
         x = np.where(known, x, 0)
         self._check_events(x)
         condition = self._check_condition(condition, len(x), broadcast=True)
-        steps = x.reshape(len(x), self.num_steps, *self.head.event_shape)[:, self.ordering].astype(self.head.dtype)
-        options = {"method": method, "shaping": shaping, "num_given": num_given}
+        steps = ops.convert_to_numpy(self.to_steps(ops.convert_to_tensor(x))).astype(self.head.dtype)
+        options = {"method": method, "shaping": shaping, "num_given": num_given, "num_steps": steps.shape[1]}
         draws = self._draw(len(x), condition, [steps], seed, batch_size, verbose, **options)
         return draws if return_log_prob else draws[0]
 
-    def _count_given(self, known):
+    def _count_given(self, known, shape):
         """How many steps are known, of which there must be no other."""
-        if known.shape != self.event_shape or known.dtype != bool:
+        if known.shape != shape or known.dtype != bool:
             raise ValueError(
-                f"`known` must be a boolean array of shape {self.event_shape}. "
+                f"`known` must be a boolean array of shape {shape}. "
                 f"Received: known.shape={known.shape}, known.dtype={known.dtype}."
             )
-        steps = known.reshape(self.num_steps, self.step_size)[self.ordering]
+        steps = ops.convert_to_numpy(self.to_steps(ops.convert_to_tensor(known[None])))[0]
+        steps = steps.reshape(len(steps), self.step_size)
         whole = steps.all(axis=1)
-        num_given = self.num_steps if whole.all() else int(np.argmin(whole))
+        num_given = len(steps) if whole.all() else int(np.argmin(whole))
         if steps[num_given:].any():
             gap, beyond = (
                 self._place(step) for step in (num_given, num_given + int(np.argmax(steps[num_given:].any(axis=1))))

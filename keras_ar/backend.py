@@ -104,6 +104,19 @@ def scan(body, carry, xs, recompute=False):
     return carry, tree.map_structure(lambda *ys: keras.ops.stack(ys), *ys)
 
 
+def causal_convolution(x, kernel, dilation):
+    """Convolution over time, `(batch, length, channels)`, whose last tap lies on the output's own time.
+
+    In the faster of two forms: torch on a CPU is faster with one product of all taps.
+    """
+    num_taps, length = kernel.shape[0], x.shape[1]
+    padded = keras.ops.pad(x, [[0, 0], [(num_taps - 1) * dilation, 0], [0, 0]])
+    if _NAME == "torch" and x.device.type == "cpu":
+        taps = [padded[:, tap * dilation : tap * dilation + length] for tap in range(num_taps)]
+        return torch.matmul(torch.cat(taps, -1), kernel.reshape(-1, kernel.shape[-1]))
+    return keras.ops.conv(padded, kernel, padding="valid", data_format="channels_last", dilation_rate=dilation)
+
+
 def lookup(table, t):
     """Entry `t` of a NumPy array of integers, as an index into a loop: a Python integer where `t` is one."""
     if isinstance(t, int):

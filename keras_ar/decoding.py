@@ -56,6 +56,15 @@ def begin(model, stepper, noise, *condition):
     }
 
 
+def resume(model, prompt, *condition):
+    """What the drawing of a batch carries behind a prompt, of shape `(batch, steps, ...)`; see `SequenceModel`."""
+    return {
+        "state": model.prime(prompt, *condition),
+        "previous": prompt[:, -1],
+        "log_prob": ops.zeros((prompt.shape[0],), "float32"),
+    }
+
+
 def advance(model, stepper, carry, first, last, noise, shaping, given=None):
     """Draws the steps `first, ..., last - 1`; `noise` begins with that of step `first`, and may be longer.
 

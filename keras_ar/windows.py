@@ -1,4 +1,4 @@
-"""What one output of a causal convolution sees: over whole images at once, row by row, and pixel by pixel."""
+"""What one output of a causal convolution sees: over whole events at once, row by row, pixel by pixel, in time."""
 
 import numpy as np
 from keras import ops
@@ -122,3 +122,56 @@ class PixelWindow:
         row, column, _ = self.position(t)
         slots = ((self._row + row) % self._num_rows) * self._width + self._left + self._column + column
         return ops.reshape(ops.take(ring, slots, axis=0), (-1, ring.shape[-1]))
+
+
+class TimeWindow:
+    """What several causal convolutions over time see of the past, of one frame each at a time.
+
+    The past inputs of each convolution lie in a ring of its own, as long as it
+    reaches back; all rings lie in one array, so that a step is one gather and one
+    scatter, however many convolutions there are.
+
+    Args:
+        kernel_size: Number of taps of each convolution.
+        dilations: Spacing of the taps, one for each convolution.
+
+    Example:
+
+    >>> window = keras_ar.windows.TimeWindow(kernel_size=2, dilations=(1, 2, 4))
+    >>> window.start(batch_size=5, features=3, dtype="float32").shape == (7, 5, 3)
+    True
+    """
+
+    def __init__(self, kernel_size, dilations):
+        self.num_past = kernel_size - 1  # taps that look back
+        self._delays = np.outer(dilations, np.arange(self.num_past, 0, -1)).astype("int32")  # from the earliest tap on
+        self._lengths = self.num_past * np.asarray(dilations, "int32")
+        self._offsets = (np.cumsum(self._lengths) - self._lengths).astype("int32")
+
+    def start(self, batch_size, features, dtype):
+        """The rings before the first frame: zeros, as in the padding."""
+        return ops.zeros((int(self._lengths.sum()), batch_size, features), dtype)
+
+    def read(self, rings, t):
+        """What each convolution sees of the past at step `t`: `(convolutions, past taps, batch, features)`."""
+        slots = self._offsets[:, None] + (t - self._delays) % self._lengths[:, None]
+        return ops.take(rings, slots, axis=0)
+
+    def write(self, rings, frames, t):
+        """Puts the inputs of step `t`, of shape `(convolutions, batch, features)`, in place of what is seen no more."""
+        slots = self._offsets + t % self._lengths
+        return ops.scatter_update(rings, ops.expand_dims(slots, -1), ops.cast(frames, rings.dtype))
+
+    def filled(self, inputs):
+        """The rings after the steps `0, ..., length - 1`, from the inputs of all of them.
+
+        `inputs` has a tensor of shape `(batch, length, features)` for each convolution.
+        """
+        rings = []
+        for x, length in zip(inputs, self._lengths, strict=True):
+            last = x.shape[1] - 1
+            steps = last - (last - np.arange(length)) % length  # the last one that went into each slot
+            x = ops.take(x, np.maximum(steps, 0), axis=1)
+            x = ops.where((steps >= 0)[None, :, None], x, ops.zeros_like(x))
+            rings.append(ops.swapaxes(x, 0, 1))
+        return ops.concatenate(rings)

@@ -22,6 +22,9 @@ HEADS = [
 LAYERS = [
     layers.NADEDense(units=5, outputs=3, block=4, name="nade_dense"),
     layers.TriangularDense(units=3, name="triangular_dense"),
+    layers.CausalConv1D(3, 2, dilation_rate=3, activation="relu", name="causal_conv1d"),
+    layers.CausalConv1D(3, 3, dilation_rate=2, strict=True, name="causal_conv1d-strict"),
+    layers.CausalConv1D(2, 1, use_bias=False, name="causal_conv1d-one-tap"),
 ]
 
 IMAGE_LAYERS = [
@@ -149,6 +152,31 @@ IMAGE_MODELS = [
 ]
 
 
+SEQUENCE_MODELS = [
+    models.WaveNet(12, filters=3, dilations=(1, 3, 2), dropout=0.1, name="wavenet"),
+    models.WaveNet(
+        6,
+        filters=3,
+        kernel_size=3,
+        dilations=(1, 2),
+        head=heads.Categorical(4),
+        condition_shape=3,
+        name="wavenet-class",
+    ),
+    models.WaveNet(4, filters=3, dilations=(2, 1), head=heads.NormalMixture(2), name="wavenet-mixture"),
+    models.WaveNet(
+        (4, 3),
+        filters=3,
+        skip_filters=2,
+        dilations=(1, 2),
+        head=RGB,
+        condition_shape=(2, 2),
+        upsampling=(2,),
+        name="wavenet-rows",
+    ),
+]
+
+
 def expected_failures(component):
     if component.name in ("made-of-one", "nade-of-one", "fvsbn-of-one"):
         return {"check_every_weight_learns": "a single value depends on no other, so weights between values are idle"}
@@ -182,6 +210,11 @@ def test_layers_of_colours_conform(check):
 
 @parametrize_with_checks(IMAGE_MODELS)
 def test_image_models_conform(check):
+    check()
+
+
+@parametrize_with_checks(SEQUENCE_MODELS)
+def test_sequence_models_conform(check):
     check()
 
 

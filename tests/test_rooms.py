@@ -17,6 +17,7 @@ FLOORS = [
     {"decoding"},
     {"density"},
     {"autoregressive"},
+    {"sequence"},
     {"models"},
     {"testing", "datasets", "callbacks", "plots"},
     {"cli", "__main__"},

@@ -1,6 +1,7 @@
 """Causal layers: an output sees only what comes earlier."""
 
 from keras_ar import registry
+from keras_ar.layers.causal_conv1d import CausalConv1D
 from keras_ar.layers.diagonal_bilstm import DiagonalBiLSTM
 from keras_ar.layers.gated_block import GatedBlock
 from keras_ar.layers.gated_resnet import GatedResnet
@@ -12,9 +13,11 @@ from keras_ar.layers.row_lstm import RowLSTM
 from keras_ar.layers.shifted_conv2d import ShiftedConv2D
 from keras_ar.layers.shifted_conv2d_transpose import ShiftedConv2DTranspose
 from keras_ar.layers.triangular_dense import TriangularDense
+from keras_ar.layers.wavenet_block import WaveNetBlock
 from keras_ar.layers.weight_norm_dense import WeightNormDense
 
 __all__ = [
+    "CausalConv1D",
     "DiagonalBiLSTM",
     "GatedBlock",
     "GatedResnet",
@@ -26,6 +29,7 @@ __all__ = [
     "ShiftedConv2D",
     "ShiftedConv2DTranspose",
     "TriangularDense",
+    "WaveNetBlock",
     "WeightNormDense",
     "get",
 ]

@@ -9,6 +9,7 @@ from keras_ar.models.nade import NADE
 from keras_ar.models.pixel_cnn import PixelCNN
 from keras_ar.models.pixel_cnn_plus_plus import PixelCNNPlusPlus
 from keras_ar.models.pixel_rnn import PixelRNN
+from keras_ar.models.wavenet import WaveNet
 
 __all__ = [
     "FVSBN",
@@ -19,6 +20,7 @@ __all__ = [
     "PixelCNN",
     "PixelCNNPlusPlus",
     "PixelRNN",
+    "WaveNet",
     "get",
 ]
 
