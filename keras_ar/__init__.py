@@ -1,6 +1,6 @@
 """Autoregressive deep generative models with exact likelihoods, for Keras 3."""
 
-from keras_ar import heads, layers, masks, models, noise, orderings, plots, registry
+from keras_ar import heads, layers, masks, models, noise, orderings, plots, registry, sound, text
 from keras_ar.autoregressive import AutoregressiveModel
 from keras_ar.density import DensityModel
 from keras_ar.saving import load_model
@@ -19,6 +19,8 @@ __all__ = [
     "orderings",
     "plots",
     "registry",
+    "sound",
+    "text",
 ]
 
 registry.refresh()  # reads metadata only

@@ -25,6 +25,8 @@ LAYERS = [
     layers.CausalConv1D(3, 2, dilation_rate=3, activation="relu", name="causal_conv1d"),
     layers.CausalConv1D(3, 3, dilation_rate=2, strict=True, name="causal_conv1d-strict"),
     layers.CausalConv1D(2, 1, use_bias=False, name="causal_conv1d-one-tap"),
+    layers.CausalLSTM(3, name="causal_lstm"),
+    layers.CausalGRU(3, name="causal_gru"),
 ]
 
 IMAGE_LAYERS = [
@@ -153,6 +155,10 @@ IMAGE_MODELS = [
 
 
 SEQUENCE_MODELS = [
+    models.CharRNN(6, vocabulary="abcd", embedding=3, units=4, num_layers=2, dropout=0.1, name="char_rnn"),
+    models.CharRNN(8, vocabulary="01", embedding=2, units=3, num_layers=1, cell="gru", condition_shape=2, name="gru"),
+    models.WindowMLP(10, window=4, hidden_units=(6, 5), condition_shape=3, name="window_mlp"),
+    models.WindowMLP((4, 2), window=2, hidden_units=5, head=PairOfBits(), activation="tanh", name="window_mlp-pairs"),
     models.WaveNet(12, filters=3, dilations=(1, 3, 2), dropout=0.1, name="wavenet"),
     models.WaveNet(
         6,

@@ -12,7 +12,19 @@ ROOT = pathlib.Path(keras_ar.__file__).parent
 
 # From the ground up: a room may import from lower floors only (and, for a package, from its own files).
 FLOORS = [
-    {"arguments", "registry", "backend", "numerics", "masks", "orderings", "noise", "saving", "windows"},
+    {
+        "arguments",
+        "registry",
+        "backend",
+        "numerics",
+        "masks",
+        "orderings",
+        "noise",
+        "saving",
+        "sound",
+        "text",
+        "windows",
+    },
     {"layers", "heads"},
     {"decoding"},
     {"density"},

@@ -1,16 +1,20 @@
 """Sequences go on: of any length, behind a prompt, in a stream."""
 
+import keras
 import numpy as np
 import pytest
 from keras import ops, tree
 
-from keras_ar import backend, heads, models, plots
+from keras_ar import backend, heads, models, plots, text
 from keras_ar.testing import checks
 
 LEVELS = heads.Categorical(5)
 PAIRS = heads.DiscretizedLogisticMixture(4, num_components=2, num_channels=2)
 
 MODELS = {
+    "char_rnn": lambda: models.CharRNN(9, vocabulary="abcde", embedding=3, units=4, condition_shape=2),
+    "gru": lambda: models.CharRNN(9, vocabulary="abcde", embedding=3, units=4, num_layers=1, cell="gru"),
+    "window_mlp": lambda: models.WindowMLP(9, window=5, hidden_units=(6, 4), head=LEVELS, condition_shape=2),
     "wavenet": lambda: models.WaveNet((12,), filters=4, dilations=(1, 4, 2), head=LEVELS),
     "wavenet-pairs": lambda: models.WaveNet((6, 2), filters=3, kernel_size=3, dilations=(3, 1), head=PAIRS),
     "wavenet-class": lambda: models.WaveNet((8,), filters=4, dilations=(2, 1), head=LEVELS, condition_shape=3),
@@ -123,6 +127,7 @@ def test_training_takes_sequences_of_another_length(model):
 
 WAVES = models.WaveNet((8,), filters=2, dilations=(1, 2), head=LEVELS)
 ROWS = MODELS["wavenet-rows"]()
+TEXT = models.CharRNN(8, vocabulary="ab", embedding=2, units=2)
 
 
 @pytest.mark.parametrize(
@@ -142,6 +147,24 @@ ROWS = MODELS["wavenet-rows"]()
         ),
         (lambda: ROWS.score_samples(np.zeros((2, 12)), np.zeros((2, 2, 2))), "`condition` must have a row for every 4"),
         (lambda: ROWS.sample(2, np.zeros((2, 3, 1))), r"`condition` must have shape \(2, any length, 2\)"),
+        (lambda: models.CharRNN(8, vocabulary="a"), "`characters` must be a string of at least two characters"),
+        (lambda: models.CharRNN(8, vocabulary="aba"), "`characters` must be .*all different. Received: 'aba'"),
+        (
+            lambda: models.CharRNN(8, vocabulary="ab", cell="rnn"),
+            "`cell` must be 'lstm' or 'gru'. Received: cell='rnn'",
+        ),
+        (
+            lambda: models.CharRNN(8, vocabulary="ab", condition_shape=(2, 3)),
+            r"`condition_shape` must be \(features,\)",
+        ),
+        (
+            lambda: TEXT.write(8, prompt="abc"),
+            "`text` must be written in the 2 characters.*Received 'c', at position 2",
+        ),
+        (lambda: TEXT.write(3, prompt="abba"), "`prompt` must have 1 to 3 steps.*Received 4"),
+        (lambda: TEXT.vocabulary.windows("abba", 5), "`length` must be from 1 to 4"),
+        (lambda: models.WindowMLP(8, window=0), "`window` must be an integer of at least 1"),
+        (lambda: models.WindowMLP(8, condition_shape=(2, 3)), r"`condition_shape` must be \(features,\)"),
         (lambda: models.WaveNet((8, 8)), r"`event_shape` must be that of a sequence"),
         (lambda: models.WaveNet(9, condition_shape=(2, 3)), r"`event_shape\[0\]` must be a multiple of .* = 2"),
         (lambda: models.WaveNet(8, condition_shape=(2, 3, 1)), r"`condition_shape` must be \(features,\), or"),
@@ -166,3 +189,17 @@ def test_the_receptive_field_is_told_and_true():
     assert any("Receptive field: 17 steps" in line for line in lines)
     seen = plots.sensitivity(model, 30, random_weights=True) > 0
     assert np.flatnonzero(seen).tolist() == list(range(30 - 17, 30))
+
+
+def test_a_text_is_written_and_its_vocabulary_lasts(tmp_path):
+    model = models.CharRNN(8, vocabulary=text.Vocabulary.of("hello world"), embedding=3, units=4)
+    checks.randomise(model)
+    model.save(tmp_path / "writer.keras")
+    twin = keras.saving.load_model(tmp_path / "writer.keras")
+    assert twin.vocabulary == model.vocabulary
+    written = twin.write(20, prompt="hello", seed=0, temperature=0.5)
+    assert written == model.write(20, prompt="hello", seed=0, temperature=0.5)
+    assert written.startswith("hello")
+    assert len(written) == 20
+    several = model.write(9, num_samples=3, seed=1)
+    assert [len(one) for one in several] == [9, 9, 9]

@@ -2,6 +2,8 @@
 
 from keras_ar import registry
 from keras_ar.layers.causal_conv1d import CausalConv1D
+from keras_ar.layers.causal_gru import CausalGRU
+from keras_ar.layers.causal_lstm import CausalLSTM
 from keras_ar.layers.diagonal_bilstm import DiagonalBiLSTM
 from keras_ar.layers.gated_block import GatedBlock
 from keras_ar.layers.gated_resnet import GatedResnet
@@ -18,6 +20,8 @@ from keras_ar.layers.weight_norm_dense import WeightNormDense
 
 __all__ = [
     "CausalConv1D",
+    "CausalGRU",
+    "CausalLSTM",
     "DiagonalBiLSTM",
     "GatedBlock",
     "GatedResnet",

@@ -80,12 +80,13 @@ class CausalConv1D(keras.layers.Layer):
         self.bias = self.add_weight((self.filters,), self.bias_initializer, name="bias") if self.use_bias else None
 
     def call(self, inputs):
-        x = ops.cast(inputs, self.compute_dtype)
-        if self.strict:
-            x = ops.pad(x[:, :-1], [[0, 0], [1, 0], [0, 0]])
+        x = self._shifted(ops.cast(inputs, self.compute_dtype))
         kernel = ops.cast(ops.convert_to_tensor(self.kernel), self.compute_dtype)
         y = backend.causal_convolution(x, kernel, self.dilation_rate)
         return self.activation(y + self.bias if self.use_bias else y)
+
+    def _shifted(self, x):
+        return ops.pad(x[:, :-1], [[0, 0], [1, 0], [0, 0]]) if self.strict else x
 
     # One time at a time: the taps of the past from a ring, beside the input that has just come.
 
@@ -104,6 +105,14 @@ class CausalConv1D(keras.layers.Layer):
             taps = ops.unstack(self.window.read(state["past"], t)[0], self.window.num_past)
             state = {**state, "past": self.window.write(state["past"], ops.expand_dims(x, 0), t)}
         return self.look(state, [*taps, x]), state
+
+    def prime(self, inputs):
+        """State behind all the steps of `inputs`, of shape `(batch, length, channels)`."""
+        x = ops.cast(inputs, self.compute_dtype)
+        state = self.start(x.shape[0])
+        if self.kernel_size > 1:
+            state["past"] = self.window.filled([self._shifted(x)])
+        return state
 
     def matrix(self):
         """Kernel and bias, as `look` takes them."""

@@ -1,6 +1,7 @@
 """Models: one file each, read from top to bottom."""
 
 from keras_ar import registry
+from keras_ar.models.char_rnn import CharRNN
 from keras_ar.models.fvsbn import FVSBN
 from keras_ar.models.gated_pixel_cnn import GatedPixelCNN
 from keras_ar.models.made import MADE
@@ -10,17 +11,20 @@ from keras_ar.models.pixel_cnn import PixelCNN
 from keras_ar.models.pixel_cnn_plus_plus import PixelCNNPlusPlus
 from keras_ar.models.pixel_rnn import PixelRNN
 from keras_ar.models.wavenet import WaveNet
+from keras_ar.models.window_mlp import WindowMLP
 
 __all__ = [
     "FVSBN",
     "MADE",
     "NADE",
+    "CharRNN",
     "GatedPixelCNN",
     "MultiScalePixelRNN",
     "PixelCNN",
     "PixelCNNPlusPlus",
     "PixelRNN",
     "WaveNet",
+    "WindowMLP",
     "get",
 ]
 

@@ -172,12 +172,8 @@ class WaveNet(SequenceModel):
         return ops.split(ops.matmul(condition, state["told_by"]), len(self.blocks), axis=-1)
 
     def prime(self, prompt, condition=None):
-        # The last step of the prompt has been drawn, but no convolution has seen it yet.
         encoded, inputs, _ = self._pass(prompt, condition)
-        look = self.look.start(prompt.shape[0])
-        shifted = ops.pad(encoded[:, :-1], [[0, 0], [1, 0], [0, 0]])
-        look["past"] = self.look.window.filled([ops.cast(shifted, self.compute_dtype)])
-        return {**self._constants(condition), "look": look, "past": self.window.filled(inputs)}
+        return {**self._constants(condition), "look": self.look.prime(encoded), "past": self.window.filled(inputs)}
 
     def get_config(self):
         return {

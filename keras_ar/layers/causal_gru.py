@@ -1,0 +1,32 @@
+"""Keras' GRU, which can step."""
+
+import keras
+
+from keras_ar.layers.causal_rnn import CausalRNN
+
+
+@keras.saving.register_keras_serializable(package="keras_ar")
+class CausalGRU(CausalRNN):
+    """A layer of gated recurrent units: `keras.layers.GRU`, a step of which is one of its cell.
+
+    Args:
+        units: Number of units.
+
+    Call arguments:
+        inputs: Tensor of shape `(batch, length, channels)`.
+
+    Returns:
+        Tensor of shape `(batch, length, units)`.
+
+    Example:
+
+    >>> layer = keras_ar.layers.CausalGRU(units=4)
+    >>> layer(np.ones((1, 6, 3))).shape[1:] == (6, 4)
+    True
+
+    Reference:
+        [Cho et al., 2014](https://arxiv.org/abs/1406.1078).
+    """
+
+    def make(self, units, **kwargs):
+        return keras.layers.GRU(units, **kwargs)

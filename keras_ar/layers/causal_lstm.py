@@ -1,0 +1,32 @@
+"""Keras' LSTM, which can step."""
+
+import keras
+
+from keras_ar.layers.causal_rnn import CausalRNN
+
+
+@keras.saving.register_keras_serializable(package="keras_ar")
+class CausalLSTM(CausalRNN):
+    """A layer of long short-term memory: `keras.layers.LSTM`, a step of which is one of its cell.
+
+    Args:
+        units: Number of units.
+
+    Call arguments:
+        inputs: Tensor of shape `(batch, length, channels)`.
+
+    Returns:
+        Tensor of shape `(batch, length, units)`.
+
+    Example:
+
+    >>> layer = keras_ar.layers.CausalLSTM(units=4)
+    >>> layer(np.ones((1, 6, 3))).shape[1:] == (6, 4)
+    True
+
+    Reference:
+        [Hochreiter & Schmidhuber, 1997](https://doi.org/10.1162/neco.1997.9.8.1735).
+    """
+
+    def make(self, units, **kwargs):
+        return keras.layers.LSTM(units, **kwargs)
