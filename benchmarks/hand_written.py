@@ -1,4 +1,4 @@
-"""What speed is measured by: MADE's training step by hand for each backend, and convolutions as usually masked."""
+"""What speed is measured by: training steps by hand for each backend, and convolutions as they are usually masked."""
 
 import importlib
 import itertools
@@ -23,25 +23,85 @@ def made_step(backend, num_inputs, hidden_units):
     for mask in connections:
         limit = np.sqrt(6 / sum(mask.shape))
         weights += [rng.uniform(-limit, limit, mask.shape).astype("float32"), np.zeros(mask.shape[1], "float32")]
-    return {"jax": _jax, "tensorflow": _tensorflow, "torch": _torch}[backend](weights, connections)
+
+    def nats(library, weights, x):
+        h = x = library.real(x)
+        for i, mask in enumerate(connections):
+            h = library.matmul(h, weights[2 * i] * library.constant(mask)) + weights[2 * i + 1]
+            h = library.relu(h) if i < len(connections) - 1 else h
+        return library.nats_of_bits(h, x)
+
+    return training_step(backend, weights, nats)
 
 
-def _jax(weights, connections):
+def wavenet_step(backend, form, filters, dilations, num_levels):
+    """The same for WaveNet of kernels of 2 taps, whose convolutions have the form "convolution" or "products"."""
+    rng = np.random.default_rng(0)
+
+    def kernel(*shape):
+        limit = np.sqrt(6 / (np.prod(shape[:-1]) + np.prod(shape) / shape[-2]))
+        return [rng.uniform(-limit, limit, shape).astype("float32"), np.zeros(shape[-1], "float32")]
+
+    weights = kernel(2, 1, filters)
+    for _ in dilations:
+        weights += kernel(2, filters, 2 * filters) + kernel(filters, 2 * filters)
+    weights += kernel(filters, filters) + kernel(filters, num_levels)
+
+    def nats(library, weights, x):
+        weights = iter(weights)
+        convolve = getattr(library, form)
+
+        def affine(h):
+            return library.matmul(h, next(weights)) + next(weights)
+
+        levels = library.integer(x)
+        h = library.real(x)[..., None] * (2.0 / (num_levels - 1)) - 1.0
+        h = convolve(library.later(h, 1), next(weights), 1) + next(weights)
+        total = 0.0
+        for dilation in dilations:
+            gates = convolve(h, next(weights), dilation) + next(weights)
+            out = affine(library.tanh(gates[..., :filters]) * library.sigmoid(gates[..., filters:]))
+            h, total = h + out[..., :filters], total + out[..., filters:]
+        return library.nats_of_levels(affine(library.relu(affine(library.relu(total)))), levels)
+
+    return training_step(backend, weights, nats)
+
+
+def training_step(backend, weights, nats):
+    """One Adam step on a batch, `step(x) -> loss`, and a function that waits for the loss."""
+    return {"jax": _jax, "tensorflow": _tensorflow, "torch": _torch}[backend](weights, nats)
+
+
+def _jax(weights, nats):
     jax = importlib.import_module("jax")
     jnp = jax.numpy
 
-    def nats(weights, x):
-        h = x
-        for i, mask in enumerate(connections):
-            h = h @ (weights[2 * i] * mask) + weights[2 * i + 1]
-            h = jax.nn.relu(h) if i < len(connections) - 1 else h
-        return -jax.nn.log_sigmoid((2 * x - 1) * h).sum(axis=1).mean()
+    class Library:
+        matmul, relu, tanh, sigmoid, constant = jnp.matmul, jax.nn.relu, jnp.tanh, jax.nn.sigmoid, jnp.asarray
+        real, integer = (staticmethod(lambda x, t=t: x.astype(t)) for t in ("float32", "int32"))
+
+        def nats_of_bits(h, x):
+            return -jax.nn.log_sigmoid((2 * x - 1) * h).sum(axis=1).mean()
+
+        def nats_of_levels(h, x):
+            chosen = jnp.take_along_axis(h, x[..., None], axis=-1)[..., 0]
+            return (jax.nn.logsumexp(h, axis=-1) - chosen).sum(axis=1).mean()
+
+        def later(h, count):
+            return jnp.pad(h[:, : h.shape[1] - count], ((0, 0), (count, 0), (0, 0)))
+
+        def products(h, kernel, dilation):
+            return jnp.concatenate([Library.later(h, dilation), h], -1) @ kernel.reshape(-1, kernel.shape[-1])
+
+        def convolution(h, kernel, dilation):
+            return jax.lax.conv_general_dilated(
+                h, kernel, (1,), [(dilation, 0)], rhs_dilation=(dilation,), dimension_numbers=("NWC", "WIO", "NWC")
+            )
 
     @jax.jit
     def update(state, x):
         weights, m, v, t = state
-        x = x.astype(jnp.float32)
-        loss, gradients = jax.value_and_grad(nats)(weights, x)
+        loss, gradients = jax.value_and_grad(lambda weights: nats(Library, weights, x))(weights)
         t = t + 1
         rate = LEARNING_RATE * jnp.sqrt(1 - BETA_2**t) / (1 - BETA_1**t)
         m = [BETA_1 * a + (1 - BETA_1) * g for a, g in zip(m, gradients, strict=True)]
@@ -61,21 +121,38 @@ def _jax(weights, connections):
     return step, jax.block_until_ready
 
 
-def _tensorflow(weights, connections):
+def _tensorflow(weights, nats):
     tf = importlib.import_module("tensorflow")
+
+    class Library:
+        matmul, relu, tanh, sigmoid, constant = tf.matmul, tf.nn.relu, tf.tanh, tf.sigmoid, tf.constant
+        real, integer = (staticmethod(lambda x, t=t: tf.cast(x, t)) for t in ("float32", "int32"))
+
+        def nats_of_bits(h, x):
+            return tf.reduce_mean(tf.reduce_sum(tf.nn.sigmoid_cross_entropy_with_logits(x, h), axis=1))
+
+        def nats_of_levels(h, x):
+            nats = tf.nn.sparse_softmax_cross_entropy_with_logits(x, h)
+            return tf.reduce_mean(tf.reduce_sum(nats, axis=1))
+
+        def later(h, count):
+            return tf.pad(h[:, : h.shape[1] - count], ((0, 0), (count, 0), (0, 0)))
+
+        def products(h, kernel, dilation):
+            return tf.concat([Library.later(h, dilation), h], -1) @ tf.reshape(kernel, (-1, kernel.shape[-1]))
+
+        def convolution(h, kernel, dilation):
+            padded = tf.pad(h, ((0, 0), (dilation, 0), (0, 0)))
+            return tf.nn.conv1d(padded, kernel, 1, "VALID", dilations=dilation)
+
     weights = [tf.Variable(w) for w in weights]
     m, v = ([tf.Variable(tf.zeros_like(w)) for w in weights] for _ in range(2))
     t = tf.Variable(0.0)
 
     @tf.function
     def step(x):
-        x = tf.cast(x, tf.float32)
         with tf.GradientTape() as tape:
-            h = x
-            for i, mask in enumerate(connections):
-                h = h @ (weights[2 * i] * mask) + weights[2 * i + 1]
-                h = tf.nn.relu(h) if i < len(connections) - 1 else h
-            loss = tf.reduce_mean(tf.reduce_sum(tf.nn.sigmoid_cross_entropy_with_logits(x, h), axis=1))
+            loss = nats(Library, weights, x)
         gradients = tape.gradient(loss, weights)
         t.assign_add(1.0)
         rate = LEARNING_RATE * tf.sqrt(1 - BETA_2**t) / (1 - BETA_1**t)
@@ -88,19 +165,35 @@ def _tensorflow(weights, connections):
     return step, lambda loss: loss.numpy()
 
 
-def _torch(weights, connections):
+def _torch(weights, nats):
     torch = importlib.import_module("torch")
+    functional = torch.nn.functional
+
+    class Library:
+        matmul, relu, tanh, sigmoid, constant = torch.matmul, torch.relu, torch.tanh, torch.sigmoid, torch.tensor
+        real, integer = (staticmethod(lambda x, t=t: torch.as_tensor(x).to(t)) for t in (torch.float32, torch.int64))
+
+        def nats_of_bits(h, x):
+            return functional.binary_cross_entropy_with_logits(h, x, reduction="none").sum(dim=1).mean()
+
+        def nats_of_levels(h, x):
+            return functional.cross_entropy(h.transpose(1, 2), x, reduction="none").sum(dim=1).mean()
+
+        def later(h, count):
+            return functional.pad(h[:, : h.shape[1] - count], (0, 0, count, 0))
+
+        def products(h, kernel, dilation):
+            return torch.cat([Library.later(h, dilation), h], -1) @ kernel.reshape(-1, kernel.shape[-1])
+
+        def convolution(h, kernel, dilation):
+            padded = functional.pad(h.transpose(1, 2), (dilation, 0))
+            return functional.conv1d(padded, kernel.permute(2, 1, 0), dilation=dilation).transpose(1, 2)
+
     weights = [torch.tensor(w, requires_grad=True) for w in weights]
-    connections = [torch.tensor(mask) for mask in connections]
     optimizer = torch.optim.Adam(weights, LEARNING_RATE, (BETA_1, BETA_2), EPSILON)
 
     def step(x):
-        x = torch.as_tensor(x).float()
-        h = x
-        for i, mask in enumerate(connections):
-            h = h @ (weights[2 * i] * mask) + weights[2 * i + 1]
-            h = torch.relu(h) if i < len(connections) - 1 else h
-        loss = torch.nn.functional.binary_cross_entropy_with_logits(h, x, reduction="none").sum(dim=1).mean()
+        loss = nats(Library, weights, x)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

@@ -22,7 +22,7 @@ from keras_ar import backend, decoding, noise
 NAME = keras.backend.backend()
 DIMS = 784
 SHAPING = {"temperature": np.float32(1)}
-SECTIONS = ("draw", "train", "nade", "images", "image_training", "pixel_rnn", "import")
+SECTIONS = ("draw", "train", "nade", "images", "image_training", "pixel_rnn", "wavenet", "import")
 
 
 def main():
@@ -226,6 +226,56 @@ def seconds_by_size(variant):
         gradient = backend.gradient_function(lambda x, m=model: -ops.mean(m.log_prob(x)), model.trainable_variables)
         found[f"{size}x{size}"] = float(best(lambda g=gradient, x=image: ops.convert_to_numpy(g(x)[-1]))[0])
     return found
+
+
+def time_wavenet(x):
+    """WaveNet of 30 blocks: draws, what a step costs early and late, and a training step beside the one by hand."""
+    model = keras_ar.models.WaveNet(8192, filters=64, head=keras_ar.heads.Categorical(256))
+    product = np.random.default_rng(0).normal(size=(2, 1024, 1024)).astype("float32")
+    multiply = backend.compiled(model, ops.matmul)
+    (seconds,) = best(lambda: ops.convert_to_numpy(multiply(*product)), rounds=10)
+    yield {"what": "product of two matrices of 1024x1024, GFLOP/s", "this": 2 * 1024**3 / seconds / 1e9}
+
+    def steps(first, count, sequences=1):
+        def draw():
+            start = {"seed": 0, "position": first, "carry": None}
+            next(model.stream(sequences, chunk=count, state=start))
+
+        return draw
+
+    early, late = best(steps(100, 1000), steps(100_000, 1000))
+    what = "WaveNet, 30 blocks of 64 channels"
+    yield {"what": f"{what}: seconds of a step", "at step 100": early / 1000, "at step 100,000": late / 1000}
+    events = np.zeros((1, model.receptive_field + 1), "uint8")
+    score = backend.compiled(model, model.log_prob)
+    (whole,) = best(lambda: ops.convert_to_numpy(score(events)))
+    yield {"what": f"{what}: a pass over the receptive field", "seconds": whole, "this / a step": whole / early * 1000}
+    for sequences in (1, 16):
+        (seconds,) = best(steps(0, 2000, sequences), rounds=3)
+        yield {
+            "what": f"{what}: 2,000 steps of {sequences}",
+            "seconds": seconds,
+            "times real time at 16 kHz": seconds * 8,
+        }
+
+    clips = np.random.default_rng(0).integers(0, 256, (8, 8192)).astype("uint8")
+    model.compile("adam")
+    by_hand = {
+        form: hand_written.wavenet_step(NAME, form, 64, model.dilations, 256) for form in ("convolution", "products")
+    }
+    times = best(
+        lambda: model.fit(clips, batch_size=2, shuffle=False, verbose=0),
+        *(
+            lambda step=step, wait=wait: wait([step(clips[i : i + 2]) for i in range(0, 8, 2)][-1])
+            for step, wait in by_hand.values()
+        ),
+        rounds=3,
+    )
+    yield {
+        "what": f"{what}: a training step of 2 clips of 8,192",
+        "seconds": times[0] / 4,
+        **{f"this / by hand, as {form}": times[0] / time for form, time in zip(by_hand, times[1:], strict=True)},
+    }
 
 
 def time_import(x):

@@ -1,4 +1,4 @@
-"""Pictures: images in a grid, what a position sees, and masks; each a matplotlib `Figure`, for `figure.savefig`.
+"""Pictures: images in a grid, what a position sees, masks, sound; each a matplotlib `Figure`, for `figure.savefig`.
 
 matplotlib is an extra, `keras-ar[plots]`, and loaded with the first picture. Nothing goes through pyplot: no window
 opens, and its backend and settings stay what they are.
@@ -12,7 +12,7 @@ from keras import ops
 from keras_ar import arguments, backend, noise
 from keras_ar.autoregressive import AutoregressiveModel
 
-__all__ = ["images", "masks", "receptive_field", "sensitivity"]
+__all__ = ["images", "masks", "receptive_field", "sensitivity", "spectrogram", "waveform"]
 
 _DPI = 128  # a power of two: a whole number of dots, in inches, is again the same number of dots
 _SEEN = {"cmap": "Blues", "vmin": -0.1, "vmax": 1.2}  # of masks: 0 is pale and 1 dark
@@ -407,3 +407,91 @@ def _draw_kernels(axis, kernels):
         axis.set_xticks(columns * places, names)
         axis.set_yticks(rows * places, names)
         axis.tick_params(length=0)
+
+
+# Sound.
+
+
+def waveform(samples, rate, *, title=None):
+    """Samples over time, a panel for each sequence, all on one scale.
+
+    Args:
+        samples: Array of shape `(samples,)` or `(sequences, samples)`, from -1 to 1.
+        rate: Samples in a second.
+        title: Title of the figure.
+
+    Returns:
+        A `matplotlib.figure.Figure`.
+
+    Example:
+
+    >>> figure = keras_ar.plots.waveform(np.sin(np.arange(800) / 5), rate=8000)
+    """
+    sequences = _check_sound(samples, rate)
+    figure, axes = _panels_of_sound(len(sequences), title)
+    seconds = np.arange(sequences.shape[1]) / rate
+    largest = max(np.abs(sequences).max(), 1e-6)
+    for axis, sequence in zip(axes, sequences, strict=True):
+        axis.plot(seconds, sequence, linewidth=0.6)
+        axis.set(xlim=(0, sequences.shape[1] / rate), ylim=(-1.05 * largest, 1.05 * largest), ylabel="sample")
+        axis.axhline(0.0, color="0.7", linewidth=0.5, zorder=0)
+    axes[-1].set_xlabel("time in seconds")
+    return figure
+
+
+def spectrogram(samples, rate, *, window=0.025, title=None):
+    """How loud each frequency is over time, in decibels below the loudest, a panel for each sequence.
+
+    Args:
+        samples: Array of shape `(samples,)` or `(sequences, samples)`.
+        rate: Samples in a second.
+        window: Length of the windows that are transformed, in seconds; they overlap by three quarters.
+        title: Title of the figure.
+
+    Returns:
+        A `matplotlib.figure.Figure`.
+
+    Example:
+
+    >>> figure = keras_ar.plots.spectrogram(np.sin(np.arange(800) / 5), rate=8000)
+    """
+    sequences = _check_sound(samples, rate)
+    length = max(4, round(arguments.number(window, "window", above=0) * rate))
+    if length > sequences.shape[1]:
+        raise ValueError(
+            f"`samples` must be at least as long as a `window`, {length} samples. "
+            f"Received: samples.shape={np.shape(samples)}."
+        )
+    frames = np.lib.stride_tricks.sliding_window_view(sequences, length, axis=1)[:, :: length // 4]
+    power = np.abs(np.fft.rfft(frames * np.hanning(length), axis=-1)) ** 2  # (sequences, windows, frequencies)
+    loudest = power.max() or 1.0
+    decibels = 10 * np.log10(np.maximum(power / loudest, 1e-8))
+    figure, axes = _panels_of_sound(len(sequences), title)
+    end = (length + (frames.shape[1] - 1) * (length // 4)) / rate
+    for axis, picture in zip(axes, decibels, strict=True):
+        drawn = axis.imshow(
+            picture.T, origin="lower", aspect="auto", extent=(0, end, 0, rate / 2000), vmin=-80, vmax=0, cmap="magma"
+        )
+        axis.set_ylabel("frequency in kHz")
+    axes[-1].set_xlabel("time in seconds")
+    figure.colorbar(drawn, ax=list(axes), label="decibels below the loudest")
+    return figure
+
+
+def _check_sound(samples, rate):
+    arguments.number(rate, "rate", above=0)
+    samples = np.asarray(samples, "float64")
+    if samples.ndim not in (1, 2) or samples.size == 0 or not np.isfinite(samples).all():
+        raise ValueError(
+            f"`samples` must be a finite array of shape (samples,) or (sequences, samples). "
+            f"Received: samples.shape={samples.shape}."
+        )
+    return np.atleast_2d(samples)
+
+
+def _panels_of_sound(count, title):
+    figure = _matplotlib().figure.Figure((9, 1.2 + 1.8 * count), dpi=_DPI, layout="constrained")
+    axes = figure.subplots(count, 1, sharex=True, squeeze=False)[:, 0]
+    if title:
+        figure.suptitle(title)
+    return figure, axes

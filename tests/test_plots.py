@@ -361,3 +361,47 @@ def test_the_module_itself_does_without_matplotlib(monkeypatch):
 def test_pyplot_hears_nothing_of_a_figure():
     plots.images(np.zeros((1, 2, 2)))
     assert pyplot.get_fignums() == []
+
+
+# Sound.
+
+
+def test_a_waveform_goes_through_its_samples():
+    samples = np.sin(np.arange(400) / 20) * np.array([[1.0], [0.5]])
+    figure = plots.waveform(samples, rate=100, title="tones")
+    assert len(figure.axes) == 2
+    for axis, sequence in zip(figure.axes, samples, strict=True):
+        seconds, values = axis.lines[0].get_data()
+        np.testing.assert_allclose(seconds, np.arange(400) / 100)
+        np.testing.assert_allclose(values, sequence)
+    render(figure)
+
+
+def test_a_spectrogram_is_loudest_where_the_tone_is():
+    rate = 8000
+    tones = [np.sin(2 * np.pi * hertz * np.arange(rate) / rate) for hertz in (1000, 3000)]
+    figure = plots.spectrogram(np.array(tones), rate=rate)
+    render(figure)
+    for axis, kilohertz in zip(figure.axes, (1.0, 3.0), strict=False):  # the third is the scale
+        picture = axis.images[0].get_array()
+        _, _, lowest, highest = axis.images[0].get_extent()
+        loudest = lowest + (np.argmax(picture.mean(axis=1)) + 0.5) / picture.shape[0] * (highest - lowest)
+        assert abs(loudest - kilohertz) < 0.05
+        assert picture.max() <= 0.0
+
+
+@pytest.mark.parametrize(
+    ("draw", "message"),
+    [
+        (lambda: plots.waveform(np.zeros((1, 2, 3)), 8000), r"`samples` must be a finite array.*\(1, 2, 3\)"),
+        (lambda: plots.waveform([np.nan], 8000), "`samples` must be a finite array"),
+        (lambda: plots.waveform([0.0], 0), "`rate` must be a finite number above 0"),
+        (
+            lambda: plots.spectrogram(np.zeros(10), 8000),
+            "`samples` must be at least as long as a `window`, 200 samples",
+        ),
+    ],
+)
+def test_sound_that_cannot_be_drawn_is_refused(draw, message):
+    with pytest.raises(ValueError, match=message):
+        draw()
