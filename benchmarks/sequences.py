@@ -1,0 +1,136 @@
+"""Trains a WaveNet on speech, or a CharRNN on text, within a budget of processor time, and reports bits per step.
+
+KERAS_BACKEND=tensorflow python benchmarks/sequences.py speech train_a.wav train_b.wav test.wav --core-minutes 30
+KERAS_BACKEND=jax python benchmarks/sequences.py text tinyshakespeare.txt --core-minutes 30
+
+Of speech the last file is the test part. Samples are companded to 256 levels; beside the model's bits stand those by
+the frequencies of the levels, and of pairs of them (with one count added to each). Of a text the last tenth is the test
+part, scored in ten pieces. The learning rate falls to zero along a cosine over the budget, which is counted in minutes
+of all cores together.
+"""
+
+import argparse
+import json
+import math
+import pathlib
+
+import keras
+import numpy as np
+from images import Budget
+from real_data import setting
+
+import keras_ar
+
+
+def main():
+    options = parse_options()
+    keras.utils.set_random_seed(options.seed)
+    model, train, test, baselines = (speech if options.kind == "speech" else text)(options)
+    model.compile(keras.optimizers.Adam(options.learning_rate, use_ema=True, ema_momentum=options.ema, clipnorm=1.0))
+    budget = Budget(options)
+    callbacks = [budget, keras.callbacks.SwapEMAWeights(swap_on_epoch=True)]
+    history = model.fit(train, epochs=options.epochs, callbacks=callbacks, verbose=2).history
+    bits = -model.score_samples(test, batch_size=len(test)).sum() / test.size / math.log(2)
+    result = {
+        "parameters": model.count_params(),
+        "steps": budget.steps,
+        "core_minutes": budget.used,
+        "train_bits": history["bits_per_dim"][-1],
+        "test_bits": float(bits),
+        **baselines,
+        "settings": vars(options),
+        "backend": keras.backend.backend(),
+    }
+    print(json.dumps(result, default=str), flush=True)
+    if options.save:
+        model.save(options.save)
+    draw(model, options)
+
+
+def parse_options():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("kind", choices=("speech", "text"))
+    parser.add_argument("files", nargs="+")
+    parser.add_argument(
+        "--set", nargs="+", type=setting, default={}, metavar="NAME=VALUE", help="arguments of the model"
+    )
+    parser.add_argument("--length", type=int, default=128, help="of the sequences that are trained on")
+    parser.add_argument("--batch-size", type=int, default=32)
+    parser.add_argument("--core-minutes", type=float, default=math.inf)
+    parser.add_argument("--epochs", type=int, default=1000)
+    parser.add_argument("--learning-rate", type=float, default=2e-3)
+    parser.add_argument("--ema", type=float, default=0.998, metavar="MOMENTUM")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--save", help="a .keras file for the trained model")
+    parser.add_argument("--sound", type=int, default=32_000, metavar="SAMPLES", help="how much is drawn")
+    parser.add_argument("--draw", help="beginning of the names of what is drawn")
+    options = parser.parse_args()
+    options.set = dict(options.set)
+    return options
+
+
+def speech(options):
+    *train, test = (keras_ar.sound.mu_law(keras_ar.sound.read_wav(path, rate=16_000)[0]) for path in options.files)
+    model = keras_ar.models.WaveNet(options.length, head=keras_ar.heads.Categorical(256), **options.set)
+    return model, Crops(train, options), test[None], frequencies(train, test)
+
+
+def frequencies(train, test):
+    """Bits per sample by the frequencies of the levels, and by those of a level behind another."""
+    single, pairs = np.ones(256), np.ones((256, 256))
+    for clip in train:
+        np.add.at(single, clip, 1)
+        np.add.at(pairs, (clip[:-1], clip[1:]), 1)
+    single, pairs = single / single.sum(), pairs / pairs.sum(axis=1, keepdims=True)
+    first = -math.log2(single[test[0]])
+    return {
+        "unigram_bits": -np.log2(single[test]).mean(),
+        "markov_bits": (first - np.log2(pairs[test[:-1], test[1:]]).sum()) / len(test),
+    }
+
+
+def text(options):
+    whole = pathlib.Path(options.files[0]).read_text(encoding="utf-8")
+    vocabulary = keras_ar.text.Vocabulary.of(whole)
+    integers = vocabulary.encode(whole)
+    split = len(integers) * 9 // 10
+    model = keras_ar.models.CharRNN(options.length, vocabulary=vocabulary, **options.set)
+    test = integers[split:]
+    return model, Crops([integers[:split]], options), test[: len(test) // 10 * 10].reshape(10, -1), {}
+
+
+class Crops(keras.utils.PyDataset):
+    """Batches of random cuts; an epoch has as many values as there are."""
+
+    def __init__(self, clips, options):
+        super().__init__()
+        self.clips, self.length, self.batch_size = clips, options.length, options.batch_size
+        self.rng = np.random.default_rng(options.seed)
+
+    def __len__(self):
+        return max(1, sum(map(len, self.clips)) // (self.length * self.batch_size))
+
+    def __getitem__(self, index):
+        lengths = np.array([len(clip) for clip in self.clips])
+        chosen = self.rng.choice(len(lengths), self.batch_size, p=lengths / lengths.sum())
+        starts = [self.rng.integers(0, lengths[i] - self.length + 1) for i in chosen]
+        cuts = [self.clips[i][start : start + self.length] for i, start in zip(chosen, starts, strict=True)]
+        return (np.stack(cuts),)
+
+
+def draw(model, options):
+    """500 characters, or two seconds of sound and their pictures."""
+    if options.kind == "text":
+        print(model.write(500, prompt="\n", seed=0, temperature=0.8))
+        return
+    levels = model.sample(2, length=options.sound, seed=0)
+    samples = keras_ar.sound.inverse_mu_law(levels)
+    if options.draw:
+        for i, sound in enumerate(samples):
+            keras_ar.sound.write_wav(f"{options.draw}_{i}.wav", sound, 16_000)
+        keras_ar.plots.waveform(samples, 16_000).savefig(f"{options.draw}_waveform.png")
+        keras_ar.plots.spectrogram(samples, 16_000).savefig(f"{options.draw}_spectrogram.png")
+
+
+if __name__ == "__main__":
+    main()
