@@ -20,7 +20,7 @@ def mu_law(x, num_levels=256):
     Example:
 
     >>> keras_ar.sound.mu_law([-1.0, 0.0, 0.01, 1.0]).tolist()
-    [0, 128, 156, 255]
+    [0, 128, 157, 255]
     """
     mu = arguments.integer(num_levels, "num_levels", least=2) - 1
     x = np.asarray(x, "float64")
@@ -40,7 +40,7 @@ def inverse_mu_law(levels, num_levels=256):
 
     Example:
 
-    >>> [round(float(x), 3) for x in keras_ar.sound.inverse_mu_law([0, 128, 156, 255])]
+    >>> [round(float(x), 3) for x in keras_ar.sound.inverse_mu_law([0, 128, 157, 255])]
     [-1.0, 0.0, 0.01, 1.0]
     """
     mu = arguments.integer(num_levels, "num_levels", least=2) - 1

@@ -141,16 +141,6 @@ IMAGE_MODELS = [
     models.MultiScalePixelRNN(
         (3, 4), variant="row", units=2, num_layers=1, kernel_size=3, features=3, condition_shape=2, name="multi_scale"
     ),
-    models.MultiScalePixelRNN(
-        (4, 1, 3),
-        units=2,
-        num_layers=1,
-        kernel_size=3,
-        features=3,
-        head=RGB,
-        condition_shape=(4, 1, 2),
-        name="multi_scale-mixture",
-    ),
 ]
 
 

@@ -111,7 +111,9 @@ def test_a_stream_goes_on_behind_a_prompt(model):
     assert (found == whole[:, 9:27]).all()
 
 
-def test_training_takes_sequences_of_another_length(model):
+@pytest.mark.parametrize("name", ["char_rnn", "wavenet-rows"])
+def test_training_takes_sequences_of_another_length(name):
+    model = MODELS[name]()
     given = conditions(model, 8)
     x = model.sample(8, length=16, seed=1, **given)
     model.compile("adam")

@@ -148,7 +148,7 @@ class MultiScalePixelRNN(AutoregressiveModel):
     def step(self, state, t, previous):
         drawn_before = backend.lookup(np.roll(self.ordering, 1), t)
         start = (0, drawn_before, *(0 for _ in self.head.event_shape))
-        values = ops.slice_update(state["values"], start, ops.expand_dims(previous, 1))
+        values = ops.slice_update(state["values"], start, ops.cast(ops.expand_dims(previous, 1), self.head.dtype))
         state = {**state, "values": values}
         state = backend.when(t == self._num_small, self._begin_large, state)
         state = backend.when(t < self._num_small, lambda state: self._step_small(state, t, previous), state)

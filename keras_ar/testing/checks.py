@@ -512,6 +512,7 @@ def _trainee(model):
     if model not in _trainees:
         copy = type(model).from_config(model.get_config())
         copy.compile(keras.optimizers.Adam(_LEARNING_RATE))
+        copy.optimizer.build(copy.trainable_variables)  # else TensorFlow traces the training step twice
         _trainees[model] = copy, copy.get_weights()
     copy, weights = _trainees[model]
     copy.set_weights(weights)
