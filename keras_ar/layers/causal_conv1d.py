@@ -100,11 +100,10 @@ class CausalConv1D(keras.layers.Layer):
         x = ops.cast(x, self.compute_dtype)
         if self.strict:  # before the first time there is nothing
             x = ops.where(t > 0, x, ops.zeros_like(x))
-        taps = []
-        if self.kernel_size > 1:
-            taps = ops.unstack(self.window.read(state["past"], t)[0], self.window.num_past)
-            state = {**state, "past": self.window.write(state["past"], ops.expand_dims(x, 0), t)}
-        return self.look(state, [*taps, x]), state
+        if self.kernel_size == 1:
+            return self.look(state, x), state
+        seen = ops.concatenate([self.window.read(state["past"], t)[0], x], axis=-1)
+        return self.look(state, seen), {**state, "past": self.window.write(state["past"], ops.expand_dims(x, 0), t)}
 
     def prime(self, inputs):
         """State behind all the steps of `inputs`, of shape `(batch, length, channels)`."""
@@ -122,9 +121,9 @@ class CausalConv1D(keras.layers.Layer):
             weights["bias"] = ops.cast(ops.convert_to_tensor(self.bias), self.compute_dtype)
         return weights
 
-    def look(self, weights, taps):
-        """The output at one time, from what each tap sees, of shape `(batch, channels)`, the earliest first."""
-        y = ops.matmul(ops.concatenate(taps, axis=-1) if len(taps) > 1 else taps[0], weights["kernel"])
+    def look(self, weights, seen):
+        """The output at one time, from what the taps see, `(batch, taps * channels)`, the earliest first."""
+        y = ops.matmul(seen, weights["kernel"])
         return self.activation(y + weights["bias"] if self.use_bias else y)
 
     def compute_output_shape(self, input_shape):

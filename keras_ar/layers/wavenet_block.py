@@ -76,7 +76,7 @@ class WaveNetBlock(keras.layers.Layer):
     # One time at a time.
 
     def start(self, batch_size, condition=None):
-        state = {"weights": self.matrices(), "convolution": self.convolution.start(batch_size)}
+        state = {"convolution": self.convolution.start(batch_size)}
         if condition is not None:
             state["told"] = self.from_condition(condition)
         return state
@@ -85,22 +85,28 @@ class WaveNetBlock(keras.layers.Layer):
         gates, convolution = self.convolution.step(state["convolution"], x, t)
         if "told" in state:
             gates = gates + (state["told"] if len(state["told"].shape) == 2 else state["told"][:, t])
-        return self._finish(state["weights"], x, gates), {**state, "convolution": convolution}
+        return self._split(ops.cast(x, self.compute_dtype), self.out(_gated(gates))), {
+            **state,
+            "convolution": convolution,
+        }
+
+    # The same in pieces, for a model that carries what all of its blocks have seen.
 
     def matrices(self):
-        """The weights, as `look` takes them."""
-        weights = {f"out_{weight.name}": weight for weight in (self.out.kernel, self.out.bias)}
-        weights = {name: ops.cast(ops.convert_to_tensor(w), self.compute_dtype) for name, w in weights.items()}
-        return {**self.convolution.matrix(), **weights}
+        """The weights: of the convolution, of what goes on, and of what goes to the head."""
+        kernel, bias = (ops.cast(ops.convert_to_tensor(w), self.compute_dtype) for w in self.out.weights)
+        on = {"kernel": kernel[:, : self.filters], "bias": bias[: self.filters]}
+        skip = {"kernel": kernel[:, self.filters :], "bias": bias[self.filters :]}
+        return {"convolution": self.convolution.matrix(), "on": on, "skip": skip}
 
-    def look(self, weights, taps, told=None):
-        """Both outputs at one time, from the taps of the convolution and what the condition adds to the gates."""
-        gates = self.convolution.look(weights, taps)
-        return self._finish(weights, taps[-1], gates if told is None else gates + told)
+    def look(self, weights, past, x, told=None):
+        """What the gates let through at one time, and the next block's input.
 
-    def _finish(self, weights, x, gates):
-        out = ops.matmul(_gated(gates), weights["out_kernel"]) + weights["out_bias"]
-        return self._split(ops.cast(x, self.compute_dtype), out)
+        `past` holds what the taps of the past see, side by side, `told` what the condition adds.
+        """
+        gates = self.convolution.look(weights["convolution"], ops.concatenate([past, x], axis=-1))
+        gated = _gated(gates if told is None else gates + told)
+        return gated, x + (ops.matmul(gated, weights["on"]["kernel"]) + weights["on"]["bias"])
 
     def compute_output_shape(self, inputs_shape, condition_shape=None):
         return tuple(inputs_shape), (*inputs_shape[:-1], self.skip_filters)

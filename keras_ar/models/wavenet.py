@@ -136,11 +136,16 @@ class WaveNet(SequenceModel):
 
     def _constants(self, condition):
         """What does not change from step to step."""
-        dense = (self.mix, self.to_params)
+        blocks = [block.matrices() for block in self.blocks]
+        skips = [block.pop("skip") for block in blocks]
         state = {
-            "blocks": [block.matrices() for block in self.blocks],
-            "dense": [[ops.cast(ops.convert_to_tensor(w), self.compute_dtype) for w in d.weights] for d in dense],
+            "blocks": blocks,
+            # What goes to the head from all blocks is one product.
+            "skip": [ops.concatenate([s["kernel"] for s in skips]), sum(s["bias"] for s in skips)],
         }
+        for dense in (self.mix, self.to_params):
+            weights = [ops.convert_to_tensor(weight) for weight in (dense.kernel, dense.bias)]
+            state[dense.name] = [ops.cast(weight, self.compute_dtype) for weight in weights]
         if condition is not None:
             if self.steps_per_row:
                 condition = self._for_each_step(condition)
@@ -151,18 +156,16 @@ class WaveNet(SequenceModel):
 
     def step(self, state, t, previous):
         x, look = self.look.step(state["look"], self.encode_previous(previous), t)  # (batch, filters)
-        past = self.window.read(state["past"], t)
-        told = self._told(state, t)
-        inputs, total = [], 0.0
-        for i, (block, weights) in enumerate(zip(self.blocks, state["blocks"], strict=True)):
+        past = ops.unstack(self.window.read(state["past"], t), len(self.blocks))
+        inputs, outputs = [], []
+        for block, weights, seen, told in zip(self.blocks, state["blocks"], past, self._told(state, t), strict=True):
             inputs.append(x)
-            taps = [*ops.unstack(past[i], self.window.num_past), x]
-            x, skip = block.look(weights, taps, told[i])
-            total = total + skip
+            gated, x = block.look(weights, seen, x, told)
+            outputs.append(gated)
         past = self.window.write(state["past"], ops.stack(inputs), t)
-        (mix, mix_bias), (to_params, params_bias) = state["dense"]
-        h = ops.relu(ops.matmul(ops.relu(total), mix) + mix_bias)
-        return ops.matmul(h, to_params) + params_bias, {**state, "look": look, "past": past}
+        total = _affine(ops.concatenate(outputs, axis=-1), *state["skip"])
+        mixed = ops.relu(_affine(ops.relu(total), *state["mix"]))
+        return _affine(mixed, *state["to_params"]), {**state, "look": look, "past": past}
 
     def _told(self, state, t):
         """What the condition adds to the gates of each block at step `t`."""
@@ -185,3 +188,7 @@ class WaveNet(SequenceModel):
             "upsampling": self.upsampling,
             "dropout": self.dropout,
         }
+
+
+def _affine(x, kernel, bias):
+    return ops.matmul(x, kernel) + bias
