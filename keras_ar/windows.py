@@ -155,13 +155,15 @@ class TimeWindow:
     def read(self, rings, t):
         """What each convolution sees of the past at step `t`: `(convolutions, batch, past taps * features)`."""
         ages = ops.mod(ops.subtract(t, self._delays), self._lengths[:, None])
-        taps = ops.take(rings, ops.add(ages, self._offsets[:, None]), axis=0)
+        # Not by `ops.add`: on TensorFlow it takes a column for a bias of the last axis, if that is as long.
+        slots = ages + ops.convert_to_tensor(self._offsets[:, None])
+        taps = ops.take(rings, slots, axis=0)
         _, _, batch_size, features = taps.shape
         return ops.reshape(ops.swapaxes(taps, 1, 2), (-1, batch_size, self.num_past * features))
 
     def write(self, rings, frames, t):
         """Puts the inputs of step `t`, of shape `(convolutions, batch, features)`, in place of what is seen no more."""
-        slots = ops.add(ops.mod(t, self._lengths), self._offsets)
+        slots = ops.mod(t, self._lengths) + ops.convert_to_tensor(self._offsets)
         return ops.scatter_update(rings, ops.expand_dims(slots, -1), ops.cast(frames, rings.dtype))
 
     def filled(self, inputs):
