@@ -62,8 +62,7 @@ class ImageLSTM(keras.layers.Layer):
         if condition is not None:
             gates = gates + self._bias_from(condition)
         h = self.dropout(self.recur(gates), training=training)
-        layout = x.shape[1:-1] if self.residual else (*x.shape[1:3], *x.shape[3:-1])
-        h = ops.reshape(h, (-1, *layout, self.units // (self.groups if len(x.shape) == 5 else 1)))
+        h = ops.reshape(h, (-1, *x.shape[1:-1], self.units // (self.groups if len(x.shape) == 5 else 1)))
         return x + self.out(h) if self.residual else h
 
     def _apart(self, x):
