@@ -21,9 +21,9 @@ class SequenceModel(AutoregressiveModel):
     - `prime(prompt, condition=None) -> state`: the state behind the steps that have
       drawn `prompt`, of shape `(batch, steps, ...)`, by one pass over all of it.
 
-    A condition is a vector (or a class), or it has a row of features for every so
-    many steps: `condition_shape=(rows, features)`, where the length is a multiple of
-    the rows. Then a sequence may be as long as its condition lasts.
+    A condition is a vector (or a class). Where the subclass says `takes_rows = True`, it may have a
+    row of features for every so many steps: `condition_shape=(rows, features)`, where the length is a
+    multiple of the rows. Then a sequence may be as long as its condition lasts.
 
     Args:
         event_shape: `(length,)`, or `(length, ...)` with what the head draws together.
@@ -40,6 +40,8 @@ class SequenceModel(AutoregressiveModel):
     (2,)
     """
 
+    takes_rows = False
+
     def __init__(self, event_shape, *, head="bernoulli", condition_shape=None, **kwargs):
         super().__init__(event_shape, head=head, condition_shape=condition_shape, **kwargs)
         if len(self.position_shape) != 1:
@@ -48,10 +50,10 @@ class SequenceModel(AutoregressiveModel):
                 f"Received: event_shape={event_shape!r}, with {self.head}."
             )
         self.steps_per_row = None  # of the condition, if it has rows
-        if self.condition_shape and len(self.condition_shape) > 2:
+        if self.condition_shape and len(self.condition_shape) > 1 + self.takes_rows:
+            rows = ", or (rows, features) with a row for every so many steps" if self.takes_rows else ""
             raise ValueError(
-                "`condition_shape` must be (features,), or (rows, features) with a row for every so many steps. "
-                f"Received: condition_shape={condition_shape!r}."
+                f"`condition_shape` must be (features,){rows}. Received: condition_shape={condition_shape!r}."
             )
         if self.condition_shape and len(self.condition_shape) == 2:
             rows, _ = self.condition_shape

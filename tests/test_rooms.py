@@ -29,7 +29,7 @@ FLOORS = [
     {"decoding"},
     {"density"},
     {"autoregressive"},
-    {"sequence"},
+    {"image", "sequence"},
     {"models"},
     {"testing", "datasets", "callbacks", "plots"},
     {"cli", "__main__"},

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from keras import ops, tree
 
-from keras_ar import backend, heads, models, plots, text
+from keras_ar import backend, heads, layers, models, plots, text
 from keras_ar.testing import checks
 
 LEVELS = heads.Categorical(5)
@@ -123,6 +123,23 @@ def test_training_takes_sequences_of_another_length(name):
     np.testing.assert_allclose(found["loss"], nats, rtol=1e-4)
     np.testing.assert_allclose(found["bits_per_dim"], nats / (np.log(2) * x[0].size), rtol=1e-4)
     assert np.isfinite(history["loss"]).all()
+
+
+@pytest.mark.parametrize("condition_shape", [None, (2,), (11, 2)], ids=str)
+def test_a_wavenet_block_steps_as_it_computes(condition_shape):
+    block = layers.WaveNetBlock(3, kernel_size=3, dilation_rate=2, skip_filters=4)
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(2, 11, 3)).astype("float32")
+    given = [] if condition_shape is None else [rng.normal(size=(2, *condition_shape)).astype("float32")]
+    given = list(map(ops.convert_to_tensor, given))
+    block(x, *given)  # builds it
+    checks.randomise(block)
+    expected = [ops.convert_to_numpy(y) for y in block(x, *given)]
+    state = block.start(2, *given)
+    for t in range(11):
+        *found, state = block.step(state, ops.convert_to_tensor(x[:, t]), t)
+        for one, whole in zip(found, expected, strict=True):
+            np.testing.assert_allclose(ops.convert_to_numpy(one), whole[:, t], atol=1e-5)
 
 
 # Bad input.

@@ -82,13 +82,12 @@ class WaveNetBlock(keras.layers.Layer):
         return state
 
     def step(self, state, x, t):
+        """The next block's input, what goes to the head, and the next state."""
         gates, convolution = self.convolution.step(state["convolution"], x, t)
         if "told" in state:
             gates = gates + (state["told"] if len(state["told"].shape) == 2 else state["told"][:, t])
-        return self._split(ops.cast(x, self.compute_dtype), self.out(_gated(gates))), {
-            **state,
-            "convolution": convolution,
-        }
+        following, skip = self._split(ops.cast(x, self.compute_dtype), self.out(_gated(gates)))
+        return following, skip, {**state, "convolution": convolution}
 
     # The same in pieces, for a model that carries what all of its blocks have seen.
 

@@ -53,8 +53,6 @@ class CharRNN(SequenceModel):
         self.vocabulary = vocabulary if isinstance(vocabulary, Vocabulary) else Vocabulary(vocabulary)
         head = heads.Categorical(len(self.vocabulary))
         super().__init__(event_shape, head=head, condition_shape=condition_shape, **kwargs)
-        if self.steps_per_row:
-            raise ValueError(f"`condition_shape` must be (features,). Received: condition_shape={condition_shape!r}.")
         if cell not in _CELLS:
             raise ValueError(f"`cell` must be 'lstm' or 'gru'. Received: cell={cell!r}.")
         self.embedding = arguments.integer(embedding, "embedding")

@@ -1,17 +1,15 @@
 """Gated PixelCNN: two stacks of gated convolutions without a blind spot. https://arxiv.org/abs/1606.05328"""
 
-import math
-
 import keras
 from keras import ops
 
 from keras_ar import arguments, backend
-from keras_ar.autoregressive import AutoregressiveModel
+from keras_ar.image import ImageModel
 from keras_ar.layers import GatedBlock, MaskedConv2D
 
 
 @keras.saving.register_keras_serializable(package="keras_ar")
-class GatedPixelCNN(AutoregressiveModel):
+class GatedPixelCNN(ImageModel):
     """Gated convolutions in two stacks, so that a pixel may see all that is above it and to its left.
 
     The vertical stack carries what was seen in the rows above; a draw advances it
@@ -54,13 +52,11 @@ class GatedPixelCNN(AutoregressiveModel):
         **kwargs,
     ):
         super().__init__(event_shape, head=head, condition_shape=condition_shape, **kwargs)
-        self.rows, self.columns, self.colours = arguments.image_shape(self.event_shape, self.head)
         self.filters = arguments.integer(filters, "filters")
         self.num_blocks = arguments.integer(num_blocks, "num_blocks", least=0)
         self.kernel_size = kernel_size
         self.dropout = arguments.number(dropout, "dropout")
         arguments.multiple(filters, "filters", self.colours, "colours")
-        self._has_map = condition_shape is not None and self.condition_shape[:-1] == (self.rows, self.columns)
 
         each = {"groups": self.colours, "dtype": self.dtype_policy}
         self.blocks = [
@@ -71,9 +67,8 @@ class GatedPixelCNN(AutoregressiveModel):
         self.to_params = MaskedConv2D(self.colours * self.head.num_params, 1, name="to_params", **each)
 
     def call(self, x, condition=None, training=None):
-        condition = self._shaped(condition)
-        inputs = ops.reshape(self.head.encode(x), (-1, self.rows, self.columns, self.colours * self.step_size))
-        v, h, total = self.blocks[0](inputs, condition, training=training)
+        condition = self.shaped(condition)
+        v, h, total = self.blocks[0](self.encode_image(x), condition, training=training)
         for block in self.blocks[1:]:
             v, h, skip = block((v, h), condition, training=training)
             total = total + skip
@@ -83,7 +78,7 @@ class GatedPixelCNN(AutoregressiveModel):
     # One pixel, or one colour of it, at a time; at the first of a row the vertical stack moves on to that row.
 
     def start(self, batch_size, condition=None):
-        condition = self._shaped(condition)
+        condition = self.shaped(condition)
         return {
             "above": ops.zeros((batch_size, self.columns * self.colours, self.step_size), self.compute_dtype),
             "blocks": [block.start(batch_size, condition) for block in self.blocks],
@@ -114,11 +109,6 @@ class GatedPixelCNN(AutoregressiveModel):
             v, state = block.begin_row(state, v, r)
             begun.append(state)
         return begun
-
-    def _shaped(self, condition):
-        if condition is None or self._has_map:
-            return condition
-        return ops.reshape(condition, (-1, math.prod(self.condition_shape)))
 
     def get_config(self):
         return {

@@ -7,12 +7,12 @@ import numpy as np
 from keras import ops
 
 from keras_ar import arguments, backend, heads
-from keras_ar.autoregressive import AutoregressiveModel
+from keras_ar.image import ImageModel
 from keras_ar.models.pixel_rnn import PixelRNN
 
 
 @keras.saving.register_keras_serializable(package="keras_ar")
-class MultiScalePixelRNN(AutoregressiveModel):
+class MultiScalePixelRNN(ImageModel):
     """A PixelRNN of a few pixels of the image, and one of the whole image that is told them beforehand.
 
     Every `factor`-th pixel of every `factor`-th row makes the small image, which
@@ -71,14 +71,15 @@ class MultiScalePixelRNN(AutoregressiveModel):
         is_known = ((row % factor == 0) & (column % factor == 0)).ravel()
         ordering = np.concatenate([np.flatnonzero(is_known), np.flatnonzero(~is_known)])
         super().__init__(event_shape, head=head, ordering=ordering, condition_shape=condition_shape, **kwargs)
-        self.rows, self.columns, self.colours = rows, columns, colours
         self.factor = factor
         self.features = arguments.integer(features, "features")
         self._num_small = int(is_known.sum())
+        self._drawn_before = np.roll(self.ordering, 1)
         # A known pixel stands alone in raster order: ahead of another one, or last of all.
-        self._is_behind_known = np.arange(self.num_steps) % colours == 0
-        self._is_behind_known[:colours] = False
-        self._is_behind_known[colours:] &= is_known[:-colours]
+        is_behind_known = np.arange(self.num_steps) % colours == 0
+        is_behind_known[:colours] = False
+        is_behind_known[colours:] &= is_known[:-colours]
+        self._passes_by = is_behind_known[self.ordering]
 
         self.settings = {
             "variant": variant,
@@ -89,10 +90,7 @@ class MultiScalePixelRNN(AutoregressiveModel):
         }
         each = {**self.settings, "head": head, "dtype": self.dtype_policy}
         small_size = (math.ceil(rows / factor), math.ceil(columns / factor))
-        small_condition = self.condition_shape
-        self._has_map = small_condition is not None and small_condition[:-1] == (rows, columns)
-        if self._has_map:
-            small_condition = (*small_size, small_condition[-1])
+        small_condition = (*small_size, self.condition_shape[-1]) if self.has_map else self.condition_shape
         self.small = PixelRNN(
             (*small_size, *self.event_shape[2:]), condition_shape=small_condition, name="small", **each
         )
@@ -101,7 +99,7 @@ class MultiScalePixelRNN(AutoregressiveModel):
         self.smooth = keras.layers.Conv2D(features, 3, name="smooth", **convolution)
         map_features = features
         if self.condition_shape:
-            map_features += self.condition_shape[-1] if self._has_map else math.prod(self.condition_shape)
+            map_features += self.condition_shape[-1] if self.has_map else math.prod(self.condition_shape)
         self.large = PixelRNN(event_shape, condition_shape=(rows, columns, map_features), name="large", **each)
 
     def call(self, x, condition=None, training=None):
@@ -116,19 +114,16 @@ class MultiScalePixelRNN(AutoregressiveModel):
         return self.from_steps(ops.concatenate([small, others], axis=1))
 
     def _for_small(self, condition):
-        return condition[:, :: self.factor, :: self.factor] if self._has_map else condition
+        return condition[:, :: self.factor, :: self.factor] if self.has_map else condition
 
     def _map_from(self, pixels, condition):
         """What conditions the large image: the enlarged small one, beside the condition."""
-        rows, columns = self.small.rows, self.small.columns
-        encoded = ops.reshape(self.head.encode(pixels), (-1, rows, columns, self.colours * self.step_size))
-        told = self.smooth(self.enlarge(encoded)[:, : self.rows, : self.columns])
+        told = self.smooth(self.enlarge(self.small.encode_image(pixels))[:, : self.rows, : self.columns])
         if condition is None:
             return told
-        condition = ops.cast(condition, told.dtype)
-        if not self._has_map:
-            condition = ops.reshape(condition, (-1, 1, 1, math.prod(self.condition_shape)))
-            condition = ops.zeros_like(told[..., :1]) + condition
+        condition = ops.cast(self.shaped(condition), told.dtype)
+        if not self.has_map:
+            condition = ops.zeros_like(told[..., :1]) + ops.expand_dims(condition, (1, 2))
         return ops.concatenate([told, condition], axis=-1)
 
     # The small image, then the others in raster order; the large PixelRNN passes by what is known.
@@ -136,9 +131,8 @@ class MultiScalePixelRNN(AutoregressiveModel):
     def start(self, batch_size, condition=None):
         nothing = ops.zeros((batch_size, *self.small.event_shape), self.head.dtype)
         return {
-            "values": ops.zeros(
-                (batch_size, self.num_steps, *self.head.event_shape), self.head.dtype
-            ),  # in raster order
+            # In raster order.
+            "values": ops.zeros((batch_size, self.num_steps, *self.head.event_shape), self.head.dtype),
             "condition": () if condition is None else (condition,),
             "small": self.small.start(batch_size, self._for_small(condition)),
             "large": self.large.start(batch_size, self._map_from(nothing, condition)),
@@ -146,8 +140,7 @@ class MultiScalePixelRNN(AutoregressiveModel):
         }
 
     def step(self, state, t, previous):
-        drawn_before = backend.lookup(np.roll(self.ordering, 1), t)
-        start = (0, drawn_before, *(0 for _ in self.head.event_shape))
+        start = (0, backend.lookup(self._drawn_before, t), *(0 for _ in self.head.event_shape))
         values = ops.slice_update(state["values"], start, ops.cast(ops.expand_dims(previous, 1), self.head.dtype))
         state = {**state, "values": values}
         state = backend.when(t == self._num_small, self._begin_large, state)
@@ -178,8 +171,7 @@ class MultiScalePixelRNN(AutoregressiveModel):
                 state = at(state, place - self.colours + colour)
             return state
 
-        is_behind_known = backend.lookup(self._is_behind_known[self.ordering], t) == 1
-        return at(backend.when(is_behind_known, pass_by, state), place)
+        return at(backend.when(backend.lookup(self._passes_by, t) == 1, pass_by, state), place)
 
     def get_config(self):
         config = super().get_config()

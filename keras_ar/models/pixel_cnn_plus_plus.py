@@ -7,12 +7,12 @@ import numpy as np
 from keras import ops
 
 from keras_ar import arguments, backend, heads
-from keras_ar.autoregressive import AutoregressiveModel
+from keras_ar.image import ImageModel
 from keras_ar.layers import GatedResnet, ShiftedConv2D, ShiftedConv2DTranspose, WeightNormDense
 
 
 @keras.saving.register_keras_serializable(package="keras_ar")
-class PixelCNNPlusPlus(AutoregressiveModel):
+class PixelCNNPlusPlus(ImageModel):
     """Residual blocks on several scales, with short-cuts from the way down to the way up, and weight normalisation.
 
     One stack sees the rows above a pixel, another what stands to its left as well. A draw advances the first
@@ -58,11 +58,10 @@ class PixelCNNPlusPlus(AutoregressiveModel):
         if head is None:
             head = heads.DiscretizedLogisticMixture(num_channels=event_shape[2] if len(event_shape) == 3 else 1)
         super().__init__(event_shape, head=head, condition_shape=condition_shape, **kwargs)
-        self.rows, self.columns, colours = arguments.image_shape(self.event_shape, self.head)
-        if colours > 1:
+        if self.colours > 1:
             raise ValueError(
-                f"`head` must draw the {colours} colours of a pixel together, as "
-                f"DiscretizedLogisticMixture(num_channels={colours}) does. Received: head={self.head}."
+                f"`head` must draw the {self.colours} colours of a pixel together, as "
+                f"DiscretizedLogisticMixture(num_channels={self.colours}) does. Received: head={self.head}."
             )
         self.filters = arguments.integer(filters, "filters")
         self.num_resnets = arguments.integer(num_resnets, "num_resnets")
@@ -81,8 +80,7 @@ class PixelCNNPlusPlus(AutoregressiveModel):
         self.to_params = WeightNormDense(self.head.num_params, dtype=self.dtype_policy, name="to_params")
 
     def call(self, x, condition=None, training=None):
-        x = ops.reshape(self.head.encode(x), (-1, self.rows, self.columns, self.step_size))
-        x = _with_ones(ops.cast(x, self.compute_dtype))
+        x = _with_ones(ops.cast(self.encode_image(x), self.compute_dtype))
         u, h = self.first_vertical(x), self.first_above(x) + self.first_left(x)
         _, h = self.level(u, h, self._flat(condition), training=training)
         return ops.reshape(self.to_params(ops.elu(h)), (-1, *self.position_shape, self.head.num_params))

@@ -1,19 +1,17 @@
 """PixelRNN: LSTMs that run over the rows or the diagonals of an image. https://arxiv.org/abs/1601.06759"""
 
-import math
-
 import keras
 from keras import ops
 
 from keras_ar import arguments
-from keras_ar.autoregressive import AutoregressiveModel
+from keras_ar.image import ImageModel
 from keras_ar.layers import DiagonalBiLSTM, MaskedConv2D, RowLSTM
 
 _VARIANTS = {"row": RowLSTM, "diagonal": DiagonalBiLSTM}
 
 
 @keras.saving.register_keras_serializable(package="keras_ar")
-class PixelRNN(AutoregressiveModel):
+class PixelRNN(ImageModel):
     """Layers of LSTMs over an image, each pixel seeing those above it and to its left.
 
     A first convolution hides each pixel from itself; LSTM layers with residual
@@ -60,7 +58,6 @@ class PixelRNN(AutoregressiveModel):
         **kwargs,
     ):
         super().__init__(event_shape, head=head, condition_shape=condition_shape, **kwargs)
-        self.rows, self.columns, self.colours = arguments.image_shape(self.event_shape, self.head)
         if variant not in _VARIANTS:
             raise ValueError(f"`variant` must be 'row' or 'diagonal'. Received: variant={variant!r}.")
         self.variant = variant
@@ -69,7 +66,6 @@ class PixelRNN(AutoregressiveModel):
         self.kernel_size = kernel_size
         self.dropout = arguments.number(dropout, "dropout")
         arguments.multiple(units, "units", self.colours, "colours")
-        self._has_map = condition_shape is not None and self.condition_shape[:-1] == (self.rows, self.columns)
 
         each = {"groups": self.colours, "dtype": self.dtype_policy}
         self.look = MaskedConv2D(2 * units, kernel_size, mask_type="A", name="look", **each)
@@ -78,15 +74,15 @@ class PixelRNN(AutoregressiveModel):
         self.to_params = MaskedConv2D(self.colours * self.head.num_params, 1, name="to_params", **each)
 
     def call(self, x, condition=None, training=None):
-        condition = self._shaped(condition)
-        h = self.look(ops.reshape(self.head.encode(x), (-1, self.rows, self.columns, self.colours * self.step_size)))
+        condition = self.shaped(condition)
+        h = self.look(self.encode_image(x))
         for lstm in self.lstms:
             h = lstm(h, condition, training=training)
         params = self.to_params(self.mix(ops.relu(h)))
         return ops.reshape(params, (-1, *self.position_shape, self.head.num_params))
 
     def start(self, batch_size, condition=None):
-        condition = self._shaped(condition)
+        condition = self.shaped(condition)
         return {
             "look": self.look.start(batch_size),
             "lstms": [lstm.start(batch_size, condition) for lstm in self.lstms],
@@ -103,11 +99,6 @@ class PixelRNN(AutoregressiveModel):
         h, mix = self.mix.step(state["mix"], ops.relu(h), t)
         params, to_params = self.to_params.step(state["to_params"], h, t)
         return params, {"look": look, "lstms": lstms, "mix": mix, "to_params": to_params}
-
-    def _shaped(self, condition):
-        if condition is None or self._has_map:
-            return condition
-        return ops.reshape(condition, (-1, math.prod(self.condition_shape)))
 
     def get_config(self):
         return {

@@ -45,6 +45,8 @@ class WaveNet(SequenceModel):
         [van den Oord et al., 2016](https://arxiv.org/abs/1609.03499).
     """
 
+    takes_rows = True
+
     def __init__(
         self,
         event_shape,

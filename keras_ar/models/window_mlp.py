@@ -46,8 +46,6 @@ class WindowMLP(SequenceModel):
         **kwargs,
     ):
         super().__init__(event_shape, head=head, condition_shape=condition_shape, **kwargs)
-        if self.steps_per_row:
-            raise ValueError(f"`condition_shape` must be (features,). Received: condition_shape={condition_shape!r}.")
         self.window = arguments.integer(window, "window")
         self.hidden_units = arguments.integers(hidden_units, "hidden_units")
         self.activation = keras.activations.get(activation)
