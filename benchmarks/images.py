@@ -134,15 +134,12 @@ class Budget(keras.callbacks.Callback):
 def draw(model, test, num_levels, name):
     """64 draws, and completions of what comes first in the ordering: of upper halves, if it goes by rows."""
     draws = model.sample(64, seed=0)
-    keras_ar.plots.images(draws, columns=8, num_levels=num_levels).savefig(f"{name}_draws.png")
+    keras_ar.plots.images(draws, columns=8, num_levels=num_levels).figure.savefig(f"{name}_draws.png")
     known = np.zeros(test.shape[1:], bool)
     known.flat[model.ordering[: model.num_steps // 2]] = True
-    x = np.repeat(test[:8], 8, axis=0)
-    completed = model.complete(x, known, seed=0).reshape(8, 8, *test.shape[1:])
-    completed[:, 0] = test[:8]  # the first column is the truth
-    keras_ar.plots.images(completed.reshape(-1, *test.shape[1:]), columns=8, num_levels=num_levels).savefig(
-        f"{name}_completed.png"
-    )
+    completed = model.complete(np.concatenate([test[:8]] * 6), known, seed=0).reshape(6, *test[:8].shape)
+    ax = keras_ar.plots.completions(test[:8], known, completed, num_levels=num_levels)
+    ax.figure.savefig(f"{name}_completed.png")
 
 
 if __name__ == "__main__":

@@ -17,4 +17,5 @@ MODELS = {
 
 if __name__ == "__main__":
     for file, model in MODELS.items():
-        plots.receptive_field(model, random_weights=True).savefig(f"{sys.argv[1]}/receptive_field_{file}.png")
+        ax = plots.receptive_field(model, random_weights=True)
+        ax.figure.savefig(f"{sys.argv[1]}/receptive_field_{file}.png")

@@ -145,8 +145,8 @@ def draw(model, options):
     if options.draw:
         for i, sound in enumerate(samples):
             keras_ar.sound.write_wav(f"{options.draw}_{i}.wav", sound, 16_000)
-        keras_ar.plots.waveform(samples, 16_000).savefig(f"{options.draw}_waveform.png")
-        keras_ar.plots.spectrogram(samples, 16_000).savefig(f"{options.draw}_spectrogram.png")
+        keras_ar.plots.waveform(samples, 16_000).figure.savefig(f"{options.draw}_waveform.png")
+        keras_ar.plots.spectrogram(samples, 16_000).figure.savefig(f"{options.draw}_spectrogram.png")
 
 
 if __name__ == "__main__":

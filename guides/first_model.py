@@ -42,11 +42,11 @@ print(f"\ntest: {nats.mean():.2f} ± {error:.2f} nats per image, {bits:.3f} bits
 
 # %% What does it dream of? Draws beside real images.
 draws = model.sample(64, seed=0)
-figure = keras_ar.plots.images(
+ax = keras_ar.plots.images(
     {"Test images": x_test[:64], "Drawn by the model": draws},
     num_levels=17,
     cmap="gray_r",
     title=f"MADE on handwritten digits: {bits:.2f} bits per pixel on test images",
 )
-figure.savefig("first_model.png")
+ax.figure.savefig("first_model.png")
 print("64 draws: first_model.png")

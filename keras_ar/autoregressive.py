@@ -122,6 +122,26 @@ class AutoregressiveModel(DensityModel):
         steps = self._conditional_log_prob(outputs, x)
         return ops.sum(steps, axis=tuple(range(1, len(steps.shape))))
 
+    def score_conditionals(self, x, condition=None, *, batch_size=256, verbose=0):
+        """Log-probability, in nats, of each position given those before it; they add up to `score_samples`.
+
+        Args:
+            x: Array of shape `(events, *event_shape)`.
+            condition: Array of shape `(events, *condition_shape)`.
+            batch_size: How many events are scored at a time.
+            verbose: 1 for a progress bar.
+
+        Returns:
+            float32 array of shape `(events, *position_shape)`.
+
+        Example:
+
+        >>> model = keras_ar.models.FVSBN(3)  # starts with equal odds
+        >>> [round(float(p), 3) for p in model.score_conditionals(np.array([[0, 1, 1]]))[0]]
+        [-0.693, -0.693, -0.693]
+        """
+        return self._score("conditional_log_prob", self.conditional_log_prob, x, condition, batch_size, verbose)
+
     # Draws.
 
     def sample(

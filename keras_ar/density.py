@@ -162,18 +162,22 @@ class DensityModel(keras.Model, metaclass=_WholeOnceConstructed):
         Returns:
             float32 array of shape `(events,)`.
         """
+        return self._score("log_prob", self.log_prob, x, condition, batch_size, verbose)
+
+    def _score(self, name, function, x, condition, batch_size, verbose):
+        """`function` of events and conditions, batch by batch, as one NumPy array; compiled once, under `name`."""
         arguments.integer(batch_size, "batch_size")
         x = np.asarray(x)
         self._check_events(x)
         arrays = [x, *self._check_condition(condition, len(x))]
-        if "log_prob" not in self.compiled_functions:
-            self.compiled_functions["log_prob"] = backend.compiled(self, self.log_prob)
-        log_prob = self.compiled_functions["log_prob"]
+        if name not in self.compiled_functions:
+            self.compiled_functions[name] = backend.compiled(self, function)
+        function = self.compiled_functions[name]
         progress = Progress(len(x), verbose)
         scores = []
         for first in range(0, len(x), batch_size):
             batch = [array[first : first + batch_size] for array in arrays]
-            score = ops.convert_to_numpy(log_prob(*[_pad(array, batch_size) for array in batch]))
+            score = ops.convert_to_numpy(function(*[_pad(array, batch_size) for array in batch]))
             scores.append(score[: len(batch[0])])
             progress.add(len(batch[0]))
         return np.concatenate(scores)

@@ -29,6 +29,7 @@ def nothing_is_computed(monkeypatch):
 
 DRIVERS = {
     "score_samples": lambda model, x: model.score_samples(x),
+    "score_conditionals": lambda model, x: model.score_conditionals(x),
     "fit": lambda model, x: model.fit(x, verbose=0),
     "evaluate": lambda model, x: model.evaluate(x, verbose=0),
 }

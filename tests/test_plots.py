@@ -1,6 +1,9 @@
 """Pictures show what is there: every pixel in its place, nothing where a model is blind, masks as layers have them."""
 
 import functools
+import itertools
+import math
+import pathlib
 import runpy
 import sys
 
@@ -10,24 +13,35 @@ import pytest
 
 pytest.importorskip("matplotlib")
 
+import matplotlib
 from matplotlib import pyplot
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-from keras_ar import AutoregressiveModel, backend, layers, models, orderings, plots
-from keras_ar.heads import Categorical, DiscretizedLogisticMixture, Normal
+from keras_ar import AutoregressiveModel, backend, layers, models, noise, orderings, plots
+from keras_ar.heads import Bernoulli, Categorical, DiscretizedLogisticMixture, Normal
+from keras_ar.noise import randomise
+from keras_ar.plots.likelihoods import _distance_from_uniform
+from keras_ar.plots.sensitivities import _random_events as random_events
 
 
-def render(figure):
-    """The dots of a figure, `(rows, columns, 3)`, 0 to 255."""
-    canvas = FigureCanvasAgg(figure)
+def render(ax):
+    """The dots of the figure of an Axes, `(rows, columns, 3)`, 0 to 255."""
+    canvas = FigureCanvasAgg(ax.figure)
     canvas.draw()
     return np.asarray(canvas.buffer_rgba())[..., :3].astype(int)
 
 
-def tile(dots, index, columns, image_shape, scale, header=0):
+def inside(ax):
+    """The dots of an Axes, without what is written around it."""
+    dots = render(ax)
+    left, below, right, above = (round(edge) for edge in ax.bbox.extents)
+    return dots[len(dots) - above : len(dots) - below, left:right]
+
+
+def tile(dots, index, columns, image_shape, scale):
     """One image of a rendered grid: the dots in the middle of its pixels, and all of its dots."""
     height, width = image_shape[0] * scale + 4, image_shape[1] * scale + 4
-    top, left = header + index // columns * height + 2, index % columns * width + 2
+    top, left = index // columns * height + 2, index % columns * width + 2
     every = dots[top : top + image_shape[0] * scale, left : left + image_shape[1] * scale]
     return every[scale // 2 :: scale, scale // 2 :: scale], every
 
@@ -46,7 +60,7 @@ convolution = functools.partial(layers.MaskedConv2D, kernel_initializer="zeros")
 @pytest.mark.parametrize("shape", [(7, 4, 5), (7, 4, 5, 1)], ids=["without-channel", "one-channel"])
 def test_grey_values_come_out_as_they_went_in(shape):
     images = draws(shape, 256)
-    dots = render(plots.images(images, columns=3, num_levels=256))
+    dots = inside(plots.images(images, columns=3, num_levels=256))
     assert dots.shape == (3 * (4 * 16 + 4), 3 * (5 * 16 + 4), 3)
     for i, image in enumerate(images.reshape(7, 4, 5)):
         found, _ = tile(dots, i, 3, (4, 5), 16)
@@ -57,7 +71,7 @@ def test_grey_values_come_out_as_they_went_in(shape):
 
 def test_colours_come_out_as_they_went_in():
     images = draws((4, 3, 2, 3), 256)
-    dots = render(plots.images(images.astype("uint8"), num_levels=256))
+    dots = inside(plots.images(images.astype("uint8"), num_levels=256))
     for i, image in enumerate(images):
         found, _ = tile(dots, i, 2, (3, 2), 16)
         assert np.abs(found - image).max() <= 1
@@ -66,24 +80,23 @@ def test_colours_come_out_as_they_went_in():
 @pytest.mark.parametrize("shape", [(1, 1, 1), (10, 28, 28), (64, 28, 28), (5, 3, 50)])
 def test_pixels_are_sharp_squares_in_any_grid(shape):
     images = draws(shape, 2)
-    figure = plots.images(images, title="Draws")
-    dots = render(figure)
+    dots = inside(plots.images(images, title="Draws of a model, with a title that is longer than the grid is wide"))
     columns = int(np.ceil(np.sqrt(len(images))))
     scale = (dots.shape[1] // columns - 4) // shape[2]
     for i, image in enumerate(images):
-        _, every = tile(dots, i, columns, shape[1:], scale, header=48)
+        _, every = tile(dots, i, columns, shape[1:], scale)
         expected = image.repeat(scale, axis=0).repeat(scale, axis=1)
         assert (every == 255 * expected[..., None] // max(images.max(), 1)).all()
 
 
 def test_without_levels_white_is_the_largest_value_and_black_zero_or_the_smallest():
     for images, greys in (([2, 4], [128, 255]), ([-0.5, 0.5], [0, 255]), ([0, 0], [0, 0])):
-        dots = render(plots.images(np.reshape(images, (2, 1, 1)), columns=2))
+        dots = inside(plots.images(np.reshape(images, (2, 1, 1)), columns=2))
         assert [int(tile(dots, i, 2, (1, 1), 16)[0][0, 0, 0]) for i in range(2)] == greys
 
 
 def test_grids_side_by_side_share_their_scale():
-    dots = render(plots.images({"dark": np.full((1, 1, 1), 1), "light": np.full((1, 1, 1), 2)}))
+    dots = inside(plots.images({"dark": np.full((1, 1, 1), 1), "light": np.full((1, 1, 1), 2)}))
     assert dots[-10, 10].tolist() == [128] * 3
     assert dots[-10, -10].tolist() == [255] * 3
 
@@ -182,10 +195,10 @@ def test_random_weights_are_those_of_a_copy_and_a_seed_says_which():
 
 
 def test_random_events_are_in_the_units_of_the_head():
-    events = plots._random_events(models.FVSBN(50, head=Normal(loc=1000.0, scale=2.0)), 8, seed=0)
+    events = random_events(models.FVSBN(50, head=Normal(loc=1000.0, scale=2.0)), 8, seed=0)
     assert events.shape == (8, 50)
     assert abs(events.mean() - 1000) < 1
-    events = plots._random_events(models.FVSBN((3, 3), head=Categorical(5), ordering="reversed"), 8, seed=0)
+    events = random_events(models.FVSBN((3, 3), head=Categorical(5), ordering="reversed"), 8, seed=0)
     assert np.unique(events).tolist() == [0, 1, 2, 3, 4]
 
 
@@ -228,9 +241,9 @@ def test_a_receptive_field_is_one_of_a_model_that_can_be_drawn():
 RED, WHITE = [214, 39, 40], [255, 255, 255]
 
 
-def cells_of(figure, rows, columns):
+def cells_of(axis, rows, columns):
     """The colours in each cell of a receptive field, a little inside its borders: a list for each `(row, column)`."""
-    dots, axis = render(figure), figure.axes[0]
+    dots = render(axis)
     cells = {}
     for row, column in np.ndindex(rows, columns):
         x, y = axis.transData.transform([(column - 0.4, row + 0.4), (column + 0.4, row - 0.4)]).astype(int).T
@@ -273,9 +286,13 @@ def test_a_receptive_field_shows_what_a_model_sees_though_it_may_not():
     ids=["strip", "strip-of-one-channel", "image", "colours"],
 )
 def test_every_kind_of_event_has_a_picture(event_shape, head, panels):
-    figure = plots.receptive_field(models.FVSBN(event_shape, head=head))
-    *axes, _ = figure.axes  # the last one is the scale of colours
-    assert [axis.get_title() for axis in axes] == panels
+    ax = plots.receptive_field(models.FVSBN(event_shape, head=head))
+    assert texts(ax) == panels
+    render(ax)
+
+
+def texts(ax):
+    return [text.get_text() for text in ax.texts]
 
 
 # Masks.
@@ -283,29 +300,33 @@ def test_every_kind_of_event_has_a_picture(event_shape, head, panels):
 
 def test_the_masks_of_made_are_drawn_in_their_order():
     model = models.MADE((3, 4), hidden_units=60, direct=True)
-    figure = plots.masks(model, title="MADE")
+    ax = plots.masks(model)
     parts = [*model.hidden, model.output_layer, model.direct_layer]
-    assert [axis.get_title() for axis in figure.axes] == ["hidden_0", "output", "direct"]
-    for axis, part in zip(figure.axes, parts, strict=True):
-        assert np.array_equal(axis.images[0].get_array(), part.mask)
+    assert texts(ax)[::3] == ["hidden_0", "output", "direct"]
+    for i, (image, part) in enumerate(zip(ax.images, parts, strict=True)):
+        assert np.array_equal(image.get_array(), part.mask)
+        assert texts(ax)[3 * i + 1] == f"{part.units} units"
+    lefts = [image.get_extent()[0] for image in ax.images]
+    assert all(right - left >= 1 for left, right in itertools.pairwise(lefts)), "one covers the other"
 
 
 def test_the_mask_of_one_layer_is_drawn_as_well():
     mask = np.triu(np.ones((2, 3)))
-    (axis,) = plots.masks(layers.MaskedDense(3, mask)).axes
-    assert np.array_equal(axis.images[0].get_array(), mask)
+    ax = plots.masks(layers.MaskedDense(3, mask), title="A triangle")
+    assert np.array_equal(ax.images[0].get_array(), mask)
+    assert ax.get_title() == "A triangle"
 
 
 def test_kernels_are_drawn_whole_for_each_pair_of_colours():
     layer = convolution(6, (3, 5), mask_type="A", groups=3)
     layer.build((None, 4, 4, 3))
-    figure = plots.masks(layer)
-    kernels = [part.get_array().reshape(3, 5) for part in figure.axes[0].collections[::2]]
+    ax = plots.masks(layer)
+    kernels = [part.get_array().reshape(3, 5) for part in ax.collections[::2]]
     for pair, kernel in enumerate(kernels):
         output, sees = divmod(pair, 3)
         expected = np.array([[1] * 5, [1, 1, sees < output, 0, 0], [0] * 5])
         assert np.array_equal(kernel, expected)
-    render(figure)
+    render(ax)
 
 
 def test_kernels_masked_alike_share_a_picture():
@@ -314,7 +335,7 @@ def test_kernels_masked_alike_share_a_picture():
         + [convolution(1, 1, name=name) for name in "cde"]
     )
     model.build((None, 4, 4, 1))
-    assert [axis.get_title() for axis in plots.masks(model).axes] == ["a (2 alike)", "c (3 alike)"]
+    assert texts(plots.masks(model)) == ["a (2 alike)", "c (3 alike)"]
 
 
 class Foreign(keras.layers.Layer):
@@ -325,8 +346,7 @@ class Foreign(keras.layers.Layer):
 
 
 def test_any_layer_with_a_mask_will_do():
-    (axis,) = plots.masks(Foreign()).axes
-    assert axis.get_title() == "foreign"
+    assert texts(plots.masks(Foreign())) == ["foreign"]
 
 
 @pytest.mark.parametrize("layer", [models.FVSBN(3, name="bare"), layers.MaskedConv2D(1, 3, name="bare")])
@@ -335,32 +355,370 @@ def test_what_has_no_mask_is_refused(layer):
         plots.masks(layer)
 
 
-# matplotlib.
+# Features.
+
+
+def weights_of(ax, columns, shape, scale=16):
+    """The weights that a rendered grid shows, in units of the colour bar's end; NaN where it is grey."""
+    dots = ax.images[0].get_array()
+    colour_map = matplotlib.colormaps["RdBu_r"](np.arange(256), bytes=True)[:, :3].astype(int)
+    tiles = []
+    for index in range(len(dots) // (shape[0] * scale + 4) * columns):
+        found, _ = tile(dots, index, columns, shape, scale)
+        distance = np.abs(found[..., None, :].astype(int) - colour_map).sum(axis=-1)
+        tiles.append(np.where(distance.min(axis=-1) > 0, np.nan, distance.argmin(axis=-1) / 127.5 - 1))
+    return np.array(tiles)
+
+
+@pytest.mark.parametrize("ordering", ["natural", orderings.random(6, seed=1)], ids=["natural", "random"])
+def test_features_lie_where_their_pixels_do_whatever_the_ordering(ordering):
+    model = models.MADE((2, 3), hidden_units=4, ordering=ordering)
+    kernel = np.random.default_rng(0).uniform(-1, 1, (6, 4))
+    kernel[0] = 1.0  # degree 1: what all units see
+    model.hidden[0].kernel.assign(kernel)
+    found = weights_of(plots.features(model, columns=4), 4, (2, 3)).reshape(4, 6)
+    expected = np.where(model.hidden[0].mask > 0, kernel, np.nan)  # (steps, units)
+    np.testing.assert_allclose(found[:, model.ordering].T, expected, atol=0.02)
+
+
+def test_the_features_of_fvsbn_are_the_weights_of_each_position():
+    model = models.FVSBN((2, 3))
+    randomise(model)
+    kernel = keras.ops.convert_to_numpy(model.regressions.unfolded_kernel())[:, 0, :, 0]  # from, to
+    found = weights_of(plots.features(model, columns=6), 6, (2, 3)).reshape(6, 6)
+    assert np.array_equal(np.isnan(found), np.triu(np.ones((6, 6))) > 0)
+    largest = np.nanquantile(np.abs(kernel[np.triu_indices(6, 1)]), 0.995)
+    seen = np.tril_indices(6, -1)
+    np.testing.assert_allclose(found[seen], np.clip(kernel.T[seen] / largest, -1, 1), atol=0.02)
+
+
+def test_the_features_of_nade_are_the_rows_that_it_adds():
+    model = models.NADE(6, units=5)
+    kernel = keras.ops.convert_to_numpy(model.networks.kernel)
+    found = weights_of(plots.features(model, (2, 3), columns=5), 5, (2, 3)).reshape(5, 6)
+    largest = np.quantile(np.abs(kernel), 0.995)
+    np.testing.assert_allclose(found, np.clip(kernel.T / largest, -1, 1), atol=0.02)
+
+
+def test_kernels_are_shown_whole_and_grey_where_masked():
+    model = AutoregressiveModel.from_layers([layers.MaskedConv2D(4, 3, mask_type="A")], event_shape=(5, 5, 1))
+    found = weights_of(plots.features(model, columns=4), 4, (3, 3))
+    kernel = keras.ops.convert_to_numpy(model.chain[0].kernel)[:, :, 0]  # (2, 3, filters)
+    assert np.isnan(found[:, 1, 1:]).all()
+    assert np.isnan(found[:, 2]).all()
+    largest = np.quantile(np.abs([*kernel[0].ravel(), *kernel[1, 0]]), 0.995)
+    np.testing.assert_allclose(np.moveaxis(found[:, 0], 0, -1), np.clip(kernel[0] / largest, -1, 1), atol=0.02)
+
+
+def test_so_many_features_are_spread_over_all_units():
+    model = models.NADE(4, units=9)
+    ax = plots.features(model, (2, 2), count=3, columns=3)
+    assert ax.get_title() == f"{model.name}: weights of networks, 3 of 9 units"
+    kernel = keras.ops.convert_to_numpy(model.networks.kernel)[:, [0, 4, 8]]
+    found = weights_of(ax, 3, (2, 2)).reshape(3, 4).T
+    np.testing.assert_allclose(found, np.clip(kernel / np.quantile(np.abs(kernel), 0.995), -1, 1), atol=0.02)
 
 
 @pytest.mark.parametrize(
-    "draw",
+    ("layer", "shape", "message"),
     [
-        lambda: plots.images(np.zeros((1, 2, 2))),
-        lambda: plots.receptive_field(models.FVSBN(2)),
-        lambda: plots.masks(layers.MaskedDense(1, np.ones((1, 1)))),
+        (models.CharRNN(4, vocabulary="ab", units=2, num_layers=1), None, "`layer` must be a built layer with"),
+        (keras.layers.ReLU(name="r"), None, "`layer` must be a built layer with a `kernel`.* Received: r, a ReLU"),
+        (models.NADE(6, units=2), (2, 2), r"`shape` must be .* of 6 values. Received: shape=\(2, 2\)"),
+        (models.NADE(6, units=2).networks, None, r"`shape` must be \(rows, columns\): .* for 6 inputs"),
     ],
-    ids=["images", "receptive_field", "masks"],
+    ids=["no-positions", "no-kernel", "wrong-shape", "no-shape"],
 )
+def test_what_has_no_features_is_refused(layer, shape, message):
+    with pytest.raises(ValueError, match=message):
+        plots.features(layer, shape)
+
+
+# Neighbours and completions.
+
+
+def test_each_draw_stands_beside_its_nearest_training_images():
+    train = draws((300, 2, 2), 256, seed=1)
+    model_draws = train[[7, 250]] + np.array([[[0, 1], [0, 0]]])
+    dots = plots.neighbours(np.minimum(model_draws, 255), train, 3, num_levels=256).images[0].get_array()
+    distances = ((np.minimum(model_draws, 255)[:, None] - train) ** 2).sum(axis=(2, 3))
+    nearest = np.argsort(distances, axis=1, kind="stable")[:, :3]
+    assert nearest[:, 0].tolist() == [7, 250]
+    for row, column in np.ndindex(2, 3):
+        found, _ = tile(dots[:, 36 + 40 :], 3 * row + column, 3, (2, 2), 16)
+        assert np.abs(found[..., 0].astype(int) - train[nearest[row, column]]).max() <= 1
+
+
+def test_completions_show_the_truth_what_was_known_and_what_came_of_it():
+    truth, known = draws((2, 2, 2, 1), 256), np.array([[[True], [True]], [[False], [False]]])
+    completed = np.stack([np.where(known, truth, 0), np.where(known, truth, 255)])
+    ax = plots.completions(truth, known, completed, num_levels=256)
+    dots = ax.images[0].get_array()
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["truth", "known", "completed"]
+    for i in range(2):
+        shown, _ = tile(dots, i, 2, (2, 2), 16)
+        assert np.array_equal(shown[..., :1], truth[i])
+        told, _ = tile(dots[36 + 12 :], i, 2, (2, 2), 16)
+        assert np.array_equal(told[0], shown[0])
+        assert (told[1] == told[1, 0]).all()
+        assert len(set(told[1, 0].tolist())) > 1, "grey, as a pixel might be"
+        for k, value in enumerate((0, 255)):
+            drawn, _ = tile(dots[2 * (36 + 12) :], 2 * k + i, 2, (2, 2), 16)
+            assert np.array_equal(drawn[0], shown[0])
+            assert (drawn[1] == value).all()
+
+
+SMALL, UPPER = np.zeros((2, 4, 4)), np.arange(16).reshape(4, 4) < 8
+
+
+@pytest.mark.parametrize(
+    ("draw", "message"),
+    [
+        (lambda: plots.neighbours(SMALL, np.zeros((5, 3, 4))), r"`train` must hold images like `draws`.* \(3, 4, 1\)"),
+        (lambda: plots.neighbours(SMALL, SMALL, 0), "`count` must be an integer of at least 1"),
+        (lambda: plots.neighbours(np.zeros(3), SMALL), r"`draws` must have shape .* Received: draws.shape=\(3,\)"),
+        (lambda: plots.completions(SMALL, UPPER.astype(int), SMALL), "`known` must be a boolean array"),
+        (lambda: plots.completions(SMALL, UPPER[:2], SMALL), r"`known` must be .* known.shape=\(2, 4\)"),
+        (lambda: plots.completions(SMALL, UPPER, SMALL[:1]), r"`completed` must have the shape .*=\(1, 4, 4\)"),
+        (lambda: plots.images({}), "`images` must hold at least one grid"),
+    ],
+)
+def test_images_that_do_not_go_together_are_refused(draw, message):
+    with pytest.raises(ValueError, match=message):
+        draw()
+
+
+# Learning curves.
+
+
+def curves_of(ax):
+    return {line.get_label(): line.get_data() for line in ax.lines}
+
+
+def test_the_curves_of_a_history_a_dictionary_and_a_file_are_the_same(tmp_path):
+    model = models.FVSBN(4)
+    model.compile("sgd")
+    file = tmp_path / "log.csv"
+    x = draws((8, 4), 2)
+    history = model.fit(x, epochs=3, validation_data=(x,), verbose=0, callbacks=[keras.callbacks.CSVLogger(str(file))])
+    for source in (history, history.history, file, str(file)):
+        for unit, key in (("nats", "loss"), ("bits", "bits_per_dim")):
+            curves = curves_of(plots.learning_curves(source, unit=unit))
+            for name, column in (("training", key), ("validation", f"val_{key}")):
+                epochs, values = curves[name]
+                assert epochs.tolist() == [1, 2, 3]
+                np.testing.assert_allclose(values, history.history[column])
+
+
+@pytest.mark.parametrize(
+    ("history", "name", "epoch"),
+    [
+        ({"loss": [3.0, 2.0, 1.0], "val_loss": [3.0, 2.5, 2.75]}, "validation", 2),
+        ({"loss": [3.0, 1.0, np.nan]}, "training", 2),
+    ],
+)
+def test_the_best_epoch_is_that_of_validation_if_there_is_one(history, name, epoch):
+    ax = plots.learning_curves(history)
+    mark = ax.lines[-1]
+    assert mark.get_xdata() == [epoch]
+    assert mark.get_label().startswith(f"best {name}, epoch {epoch}: ")
+    render(ax)
+
+
+@pytest.mark.parametrize(
+    ("history", "options", "message"),
+    [
+        ([1.0, 2.0], {}, "`history` must be what `fit` returns"),
+        ({"accuracy": [1.0]}, {}, r"`history` must hold 'loss' .* Received: \['accuracy'\]"),
+        ({"loss": [1.0, 2.0], "val_loss": [1.0]}, {}, "a number for each of 2 epochs. Received 1 for validation"),
+        ({"loss": [np.nan]}, {}, "0 of them finite"),
+        ({"loss": [1.0]}, {"unit": "bans"}, "`unit` must be 'nats' or 'bits'. Received: unit='bans'"),
+    ],
+)
+def test_what_is_no_history_is_refused(history, options, message):
+    with pytest.raises(ValueError, match=message):
+        plots.learning_curves(history, **options)
+
+
+# Position by position.
+
+
+def test_scores_of_conditionals_add_up_to_the_score():
+    model = models.MADE((2, 3), hidden_units=8, head=Categorical(3), condition_shape=2, ordering="reversed")
+    x, condition = draws((5, 2, 3), 3), [0, 1, 1, 0, 1]
+    found = model.score_conditionals(x, condition, batch_size=2)
+    assert found.shape == (5, 2, 3)
+    np.testing.assert_allclose(found.sum(axis=(1, 2)), model.score_samples(x, condition), rtol=1e-5)
+    # Whatever comes behind it in the ordering, the first position keeps its score.
+    np.testing.assert_allclose(
+        model.score_conditionals(x * (np.arange(6).reshape(2, 3) == 5), condition)[:, 1, 2], found[:, 1, 2], rtol=1e-5
+    )
+
+
+@pytest.mark.parametrize("unit", ["nats", "bits"])
+def test_a_heat_map_shows_the_mean_of_each_position(unit):
+    model = models.FVSBN((2, 3))
+    randomise(model)
+    x = draws((4, 2, 3), 2)
+    nats = -model.score_conditionals(x).mean(axis=0)
+    expected = nats if unit == "nats" else nats / np.log(2)
+    ax = plots.position_nats(model, x, unit=unit)
+    np.testing.assert_allclose(ax.images[0].get_array(), expected, rtol=1e-5)
+    assert f"{expected.sum():.4g} {unit} per event" in ax.get_title()
+    render(ax)
+
+
+def test_bits_of_real_values_know_their_resolution():
+    model = models.FVSBN(3, head=Normal(resolution=0.25))
+    x = np.zeros((1, 3))
+    expected = 0.5 * math.log2(2 * math.pi) + 2
+    np.testing.assert_allclose(plots.position_nats(model, x, unit="bits").lines[0].get_ydata(), expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("event_shape", "head", "panels"),
+    [
+        ((6,), "bernoulli", 0),
+        ((6, 1), "normal", 0),
+        ((2, 3, 1), "bernoulli", 1),
+        ((2, 2, 3), "bernoulli", 3),
+        ((2, 2, 3), MIXTURE, 1),
+    ],
+    ids=["line", "line-of-one-channel", "image", "colours", "pixels"],
+)
+def test_every_kind_of_event_has_a_map_or_a_line(event_shape, head, panels):
+    model = models.FVSBN(event_shape, head=head)
+    ax = plots.position_nats(model, np.zeros((1, *event_shape)))
+    assert len(ax.images) == panels
+    assert (len(ax.lines) > 0) == (panels == 0)
+
+
+@pytest.mark.parametrize("draw", [plots.position_nats, plots.calibration])
+def test_scores_are_those_of_a_model_and_its_events(draw):
+    with pytest.raises(ValueError, match=r"`model` must be an AutoregressiveModel. Received: model=<Dense"):
+        draw(keras.layers.Dense(1), np.zeros((1, 2)))
+    with pytest.raises(ValueError, match="`x` must hold integers from 0 to 1"):
+        draw(models.FVSBN(2), np.full((1, 2), 2))
+
+
+# Calibration.
+
+
+def test_the_transform_of_binary_and_categorical_values_is_exact():
+    for head in (Bernoulli(), Categorical(5)):
+        model = models.FVSBN((2, 3), head=head, ordering="reversed")
+        randomise(model)
+        x = draws((40, 2, 3), head.num_levels).astype("uint8")
+        logits = keras.ops.convert_to_numpy(model(x)).astype("float64")
+        if head.num_levels == 2:
+            logits = np.concatenate([np.zeros_like(logits), logits], axis=-1)
+        weights = np.exp(logits - logits.max(axis=-1, keepdims=True))
+        cumulative = np.cumsum(weights / weights.sum(axis=-1, keepdims=True), axis=-1)
+        cumulative = np.concatenate([np.zeros((40, 2, 3, 1)), cumulative], axis=-1)  # of values below 0, of 0, ...
+        below = np.take_along_axis(cumulative, x[..., None].astype(int), axis=-1)[..., 0]
+        above = np.take_along_axis(cumulative, x[..., None].astype(int) + 1, axis=-1)[..., 0]
+        uniforms = noise.uniforms(3, 2**63, 40, 6, 1)[..., 0].T.reshape(40, 2, 3)
+        found = plots.pit_values(model, x, seed=3, batch_size=16)
+        np.testing.assert_allclose(found, below + uniforms * (above - below), atol=1e-6)
+
+
+def test_the_transform_of_real_values_is_their_distribution_function():
+    model = models.FVSBN(3, head=Normal(loc=1.0, scale=2.0))  # starts as that distribution
+    x = np.array([[1.0, 3.0, -1.0]])
+    expected = [[0.5, 0.5 * (1 + math.erf(0.5**0.5)), 0.5 * (1 - math.erf(0.5**0.5))]]
+    np.testing.assert_allclose(plots.pit_values(model, x), expected, atol=1e-6)
+
+
+def distance_and_bound(ax):
+    *_, distance, _, _, _, bound = ax.get_title().rstrip(")").split()
+    return float(distance), float(bound)
+
+
+@pytest.mark.parametrize("head", [Categorical(7), DiscretizedLogisticMixture(9, 2), Normal()], ids=str)
+def test_a_model_is_calibrated_on_its_own_draws_and_not_on_those_of_another(head):
+    model, other = models.FVSBN(8, head=head), models.FVSBN(8, head=head)
+    randomise(model, seed=1)
+    randomise(other, seed=2)
+    x = model.sample(500, seed=5, batch_size=500)
+    ax = plots.calibration(model, x, bins=10)
+    heights = np.array([patch.get_height() for patch in ax.patches[:10]])
+    assert abs(heights.mean() - 1) < 1e-9
+    assert np.abs(heights - 1).max() < 3.5 * math.sqrt(9 / 4000)
+    distance, bound = distance_and_bound(ax)
+    assert distance < bound
+    distance, bound = distance_and_bound(plots.calibration(other, x, bins=10))
+    assert distance > 2 * bound
+
+
+def test_the_distance_is_kolmogorovs():
+    stats = pytest.importorskip("scipy.stats")
+    values = np.sort(np.random.default_rng(0).random(50) ** 1.3)
+    assert abs(_distance_from_uniform(values) - stats.kstest(values, "uniform").statistic) < 1e-12
+
+
+def test_a_head_without_distribution_function_has_no_calibration():
+    with pytest.raises(
+        ValueError, match=r"`model` must have a head with a `cdf`. Received: DiscretizedLogisticMixture"
+    ):
+        plots.calibration(models.FVSBN((2, 3), head=MIXTURE), np.zeros((1, 2, 3)))
+
+
+# matplotlib.
+
+EVERY_PLOT = {
+    "images": lambda **ax: plots.images(np.zeros((1, 2, 2)), **ax),
+    "neighbours": lambda **ax: plots.neighbours(SMALL, SMALL, **ax),
+    "completions": lambda **ax: plots.completions(SMALL, UPPER, SMALL, **ax),
+    "receptive_field": lambda **ax: plots.receptive_field(models.FVSBN(2), **ax),
+    "masks": lambda **ax: plots.masks(layers.MaskedDense(1, np.ones((1, 1))), **ax),
+    "features": lambda **ax: plots.features(models.NADE((2, 2), units=4), **ax),
+    "learning_curves": lambda **ax: plots.learning_curves({"loss": [1.0]}, **ax),
+    "position_nats": lambda **ax: plots.position_nats(models.FVSBN((2, 2)), np.zeros((1, 2, 2)), **ax),
+    "calibration": lambda **ax: plots.calibration(models.FVSBN(2), np.zeros((1, 2)), **ax),
+    "waveform": lambda **ax: plots.waveform(np.zeros((2, 400)), 8000, **ax),
+    "spectrogram": lambda **ax: plots.spectrogram(np.zeros((2, 400)), 8000, **ax),
+}
+NUMBERS = {"pit_values", "sensitivity"}
+
+
+def test_every_plot_is_among_them():
+    assert sorted({*EVERY_PLOT, *NUMBERS}) == plots.__all__
+
+
+@pytest.mark.parametrize("draw", EVERY_PLOT.values(), ids=EVERY_PLOT)
+def test_a_plot_draws_in_the_axes_that_it_is_given_or_in_its_own(draw):
+    figure = matplotlib.figure.Figure((9, 4))
+    left, right = figure.subplots(1, 2)
+    assert draw(ax=right) is right
+    assert right.has_data()
+    assert not left.has_data()
+    render(right)
+    own = draw()
+    assert isinstance(own, matplotlib.axes.Axes)
+    assert own.figure is not figure
+    dots = render(own)
+    edges = [dots[0], dots[-1], dots[:, 0], dots[:, -1]]
+    assert all((edge == 255).all() for edge in edges), "something is cut off at the edge of the figure"
+    assert pyplot.get_fignums() == [], "pyplot has heard of it"
+
+
+@pytest.mark.parametrize("draw", EVERY_PLOT.values(), ids=EVERY_PLOT)
+def test_what_is_no_axes_is_refused(draw):
+    with pytest.raises(ValueError, match=r"`ax` must be a matplotlib Axes, or None.* Received: ax='left'"):
+        draw(ax="left")
+
+
+@pytest.mark.parametrize("draw", EVERY_PLOT.values(), ids=EVERY_PLOT)
 def test_without_matplotlib_the_error_says_what_to_install(draw, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(ImportError, match=r"`pip install keras-ar\[plots\]`"):
         draw()
 
 
-def test_the_module_itself_does_without_matplotlib(monkeypatch):
+@pytest.mark.parametrize("path", sorted(pathlib.Path(plots.__file__).parent.glob("*.py")), ids=lambda path: path.stem)
+def test_the_modules_themselves_do_without_matplotlib(path, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    assert runpy.run_path(plots.__file__)["__all__"] == plots.__all__
-
-
-def test_pyplot_hears_nothing_of_a_figure():
-    plots.images(np.zeros((1, 2, 2)))
-    assert pyplot.get_fignums() == []
+    runpy.run_path(str(path))
 
 
 # Sound.
@@ -368,24 +726,27 @@ def test_pyplot_hears_nothing_of_a_figure():
 
 def test_a_waveform_goes_through_its_samples():
     samples = np.sin(np.arange(400) / 20) * np.array([[1.0], [0.5]])
-    figure = plots.waveform(samples, rate=100, title="tones")
-    assert len(figure.axes) == 2
-    for axis, sequence in zip(figure.axes, samples, strict=True):
-        seconds, values = axis.lines[0].get_data()
+    ax = plots.waveform(samples, rate=100, title="tones")
+    tracks = [line for line in ax.lines if len(line.get_xdata()) == 400]
+    for line, sequence in zip(tracks, samples, strict=True):
+        seconds, values = line.get_data()
         np.testing.assert_allclose(seconds, np.arange(400) / 100)
-        np.testing.assert_allclose(values, sequence)
-    render(figure)
+        np.testing.assert_allclose(values - values[0], sequence, atol=1e-12)
+    assert tracks[1].get_ydata().max() < tracks[0].get_ydata().min(), "tracks overlap"
+    labels = [label.get_text() for label in ax.get_yticklabels()]
+    assert labels == labels[: len(labels) // 2] * 2
+    render(ax)
 
 
 def test_a_spectrogram_is_loudest_where_the_tone_is():
     rate = 8000
     tones = [np.sin(2 * np.pi * hertz * np.arange(rate) / rate) for hertz in (1000, 3000)]
-    figure = plots.spectrogram(np.array(tones), rate=rate)
-    render(figure)
-    for axis, kilohertz in zip(figure.axes, (1.0, 3.0), strict=False):  # the third is the scale
-        picture = axis.images[0].get_array()
-        _, _, lowest, highest = axis.images[0].get_extent()
-        loudest = lowest + (np.argmax(picture.mean(axis=1)) + 0.5) / picture.shape[0] * (highest - lowest)
+    ax = plots.spectrogram(np.array(tones), rate=rate)
+    render(ax)
+    for image, kilohertz in zip(ax.images, (1.0, 3.0), strict=True):
+        picture = image.get_array()
+        _, _, lowest, highest = image.get_extent()
+        loudest = (np.argmax(picture.mean(axis=1)) + 0.5) / picture.shape[0] * (highest - lowest)
         assert abs(loudest - kilohertz) < 0.05
         assert picture.max() <= 0.0
 

@@ -1,0 +1,72 @@
+"""What pictures are drawn on: matplotlib, loaded with the first of them, and Axes."""
+
+import math
+
+DPI = 128  # a power of two: a whole number of dots, in inches, is again the same number of dots
+_MARGIN = 8  # dots
+
+
+def load_matplotlib():
+    """matplotlib, with the parts of it that pictures are made of."""
+    try:
+        import matplotlib.axes
+        import matplotlib.cm
+        import matplotlib.colors
+        import matplotlib.figure
+        import matplotlib.patches
+        import matplotlib.ticker
+    except ImportError as error:
+        raise ImportError("Pictures need matplotlib: `pip install keras-ar[plots]`.") from error
+    return matplotlib
+
+
+def new_or_given(ax, width, height):
+    """`ax`, or the only Axes of a new figure of so many inches."""
+    mpl = load_matplotlib()
+    if ax is None:
+        return mpl.figure.Figure((width, height), dpi=DPI, layout="constrained").add_subplot()
+    if not isinstance(ax, mpl.axes.Axes):
+        raise ValueError(f"`ax` must be a matplotlib Axes, or None for a figure of its own. Received: ax={ax!r}.")
+    return ax
+
+
+def fit_figure(ax, height, width):
+    """Makes the figure of `ax` as large as so many dots of it, and all that is written around them."""
+    figure = ax.figure
+    figure.set_size_inches(width / DPI, height / DPI)
+    ax.set_position((0, 0, 1, 1))
+    around = ax.get_tightbbox()
+    left, below = (math.ceil(max(-edge, 0)) + _MARGIN for edge in (around.x0, around.y0))
+    right, above = (math.ceil(max(edge, 0)) + _MARGIN for edge in (around.x1 - width, around.y1 - height))
+    whole_width, whole_height = left + width + right, below + height + above
+    figure.set_size_inches(whole_width / DPI, whole_height / DPI)
+    ax.set_position((left / whole_width, below / whole_height, width / whole_width, height / whole_height))
+
+
+def colour_bar(ax, mappable, label, is_new, **options):
+    """A colour bar to the right: in a figure of one's own as high as the Axes, else in a part of what is given."""
+    width = 0.2 / ax.figure.get_size_inches()[0]
+    place = {"cax": ax.inset_axes((1 + width, 0, width, 1))} if is_new else {"ax": ax, "fraction": 0.05, "pad": 0.03}
+    ax.figure.colorbar(mappable, label=label, **place, **options)
+
+
+def integer_ticks(axis):
+    """Ticks at round integers only."""
+    axis.set_major_locator(load_matplotlib().ticker.MaxNLocator("auto", integer=True, steps=[1, 2, 5, 10]))
+
+
+def legend_below(ax, patches):
+    """A legend under the Axes and what is written below it."""
+    ax.figure.draw_without_rendering()  # settles where that ends
+    lowest = ax.get_tightbbox().y0
+    _, y = ax.transAxes.inverted().transform((0, lowest))
+    columns = len(patches) if ax.bbox.width > 4 * ax.figure.dpi else 1
+    place = {"loc": "upper center", "bbox_to_anchor": (0.5, y), "borderaxespad": 0.4}
+    ax.legend(handles=patches, ncols=columns, frameon=False, **place)
+
+
+def panel_ticks(lowest, highest, starts, count):
+    """Ticks of panels along one axis, each of which begins anew: where they are, and what is written there."""
+    ticks = load_matplotlib().ticker.MaxNLocator(count, steps=[1, 2, 5, 10]).tick_values(lowest, highest)
+    ticks = [float(tick) for tick in ticks if lowest <= tick <= highest]
+    return [start + tick for start in starts for tick in ticks], [f"{tick:g}" for _ in starts for tick in ticks]

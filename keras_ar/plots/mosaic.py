@@ -1,0 +1,73 @@
+"""Images side by side in one raster of colours, every pixel of theirs a square of dots."""
+
+import math
+
+import numpy as np
+
+from keras_ar.plots import canvas
+
+WHITE = 255
+_GAP = 40  # dots between grids
+
+
+def scale_for(rows, columns):
+    """Dots of a pixel, such that so many rows and columns of pixels are about 8 inches."""
+    return min(max(1, 8 * canvas.DPI // max(rows, columns)), 16)
+
+
+def grid(images, columns, scale):
+    """`(n, rows, columns, 3)` as one raster, the images beside and below each other; what is left over is blank."""
+    rows = math.ceil(len(images) / columns)
+    tiles = images.repeat(scale, axis=1).repeat(scale, axis=2)
+    tiles = np.pad(tiles, [(0, rows * columns - len(images)), (2, 2), (2, 2), (0, 0)], constant_values=WHITE)
+    height, width = tiles.shape[1:3]
+    tiles = tiles.reshape(rows, columns, height, width, 3).swapaxes(1, 2)
+    return tiles.reshape(rows * height, columns * width, 3)
+
+
+def join(rasters, axis, gap=_GAP):
+    """Rasters along an axis as one, and where along it each has its centre."""
+    size = max(raster.shape[1 - axis] for raster in rasters)
+    parts, centres, begin = [], [], 0
+    for raster in rasters:
+        length = raster.shape[axis]
+        missing = [[0, 0], [0, 0], [0, 0]]
+        missing[1 - axis][1] = size - raster.shape[1 - axis]
+        missing[axis][1] = gap
+        parts.append(np.pad(raster, missing, constant_values=WHITE))
+        centres.append(begin + (length - 1) / 2)
+        begin += length + gap
+    return np.delete(np.concatenate(parts, axis), np.s_[begin - gap :], axis), centres
+
+
+def show(raster, ax, *, title=None, columns=((), ()), rows=((), ()), colours=None):
+    """Draws a raster; with no Axes to draw in, in a figure whose dots are its own.
+
+    Args:
+        raster: uint8 array of shape `(rows, columns, 3)`.
+        ax: A matplotlib Axes, or `None`.
+        title: Title.
+        columns: Places along the upper edge, and what to write there.
+        rows: Places along the left edge, and what to write there.
+        colours: What a colour bar explains, and its label.
+    """
+    is_new = ax is None
+    ax = canvas.new_or_given(ax, 1, 1)
+    if is_new:
+        ax.figure.set_layout_engine("none")
+        ax.figure.set_size_inches(raster.shape[1] / canvas.DPI, raster.shape[0] / canvas.DPI)
+    # As large as the raster it is drawn dot by dot; shrunk, its dots are averaged.
+    ax.imshow(raster, aspect="auto" if is_new else "equal", interpolation="auto")
+    ax.set_frame_on(False)
+    ax.set_xticks(*columns)
+    ax.set_yticks(*rows)
+    ax.tick_params(
+        length=0, labelsize="large" if is_new else "medium", top=True, labeltop=True, bottom=False, labelbottom=False
+    )
+    if colours:
+        canvas.colour_bar(ax, *colours, is_new, extend="both")
+    if title:
+        ax.set_title(title, pad=10)
+    if is_new:
+        canvas.fit_figure(ax, *raster.shape[:2])
+    return ax
