@@ -4,14 +4,12 @@ KERAS_BACKEND=tensorflow python benchmarks/images.py binarized_mnist.npz --model
 KERAS_BACKEND=tensorflow python benchmarks/images.py /usr/share/datasets/fashion-mnist --model gated_pixel_cnn ...
 KERAS_BACKEND=jax python benchmarks/images.py digits --model pixel_cnn --epochs 60 --patience 10
 
-The data are an npz file of packed binary images of 28×28 (`train`, `valid`, `test`), a folder with the four files of
-Fashion-MNIST (binarised at one half; the last 10,000 training images are the validation part), or scikit-learn's
-digits. The learning rate falls to zero along a cosine over the budget, which is counted in minutes of all cores
-together, so that what else runs on the machine has no part in it. `test` is scored once, in the end.
+The data are what `keras_ar.datasets.load` takes, a name or a path; images in a folder, such as Fashion-MNIST, are
+binarised at one half. The learning rate falls to zero along a cosine over the budget, which is counted in minutes of
+all cores together, so that what else runs on the machine has no part in it. `test` is scored once, in the end.
 """
 
 import argparse
-import gzip
 import json
 import math
 import pathlib
@@ -27,7 +25,8 @@ import keras_ar
 def main():
     options = parse_options()
     keras.utils.set_random_seed(options.seed)
-    (train, valid, test), num_levels = load(options.data)
+    data = keras_ar.datasets.load(options.data, binary=pathlib.Path(options.data).is_dir())
+    train, valid, test, num_levels = data.train, data.valid, data.test, data.num_levels
     model = keras_ar.models.get(
         options.model, event_shape=train.shape[1:], head=head_of(options, num_levels), **options.set
     )
@@ -82,7 +81,7 @@ def main():
 
 def parse_options():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("data", help="an npz file, a folder, or `digits`")
+    parser.add_argument("data", help="a name or a path that `keras_ar.datasets.load` takes")
     parser.add_argument("--model", default="pixel_cnn", help="a name that `keras_ar.models.get` knows")
     parser.add_argument(
         "--set", nargs="+", type=setting, default={}, metavar="NAME=VALUE", help="the model's arguments"
@@ -100,28 +99,6 @@ def parse_options():
     options = parser.parse_args()
     options.set = dict(options.set)
     return options
-
-
-def load(name):
-    """Train, valid and test, of shape `(n, rows, columns, 1)`, and the number of levels."""
-    if name == "digits":
-        from sklearn.datasets import load_digits
-
-        images = np.random.default_rng(0).permutation(load_digits().images.astype("uint8"))[..., None]
-        return np.split(images, [1297, 1547]), 17
-    if pathlib.Path(name).is_dir():
-        train, test = (read_idx(pathlib.Path(name) / f"{part}-images-idx3-ubyte.gz") for part in ("train", "t10k"))
-        parts = [train[:50_000], train[50_000:], test]
-        return [(part >= 128).astype("uint8")[..., None] for part in parts], 2
-    with np.load(name) as arrays:
-        parts = [np.unpackbits(arrays[part], axis=1)[:, :784] for part in ("train", "valid", "test")]
-    return [part.reshape(-1, 28, 28, 1) for part in parts], 2
-
-
-def read_idx(path):
-    """Images in the format of MNIST: four big-endian integers, then bytes."""
-    data = gzip.decompress(path.read_bytes())
-    return np.frombuffer(data, "uint8", offset=16).reshape(np.frombuffer(data, ">u4", 3, offset=4))
 
 
 def head_of(options, num_levels):

@@ -35,6 +35,7 @@ def public_names():
     for package in (
         keras_ar,
         keras_ar.callbacks,
+        keras_ar.datasets,
         keras_ar.heads,
         keras_ar.layers,
         keras_ar.models,

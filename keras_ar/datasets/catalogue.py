@@ -1,0 +1,141 @@
+"""`load`: a built-in data set by its name, or a file or folder by its path."""
+
+import dataclasses
+import difflib
+import inspect
+import os
+import pathlib
+
+from keras_ar.datasets import arrays, builtin, images, sequences
+from keras_ar.datasets.dataset import PARTS
+
+_BUILTIN = {
+    "binarized_mnist": builtin.binarized_mnist,
+    "cifar10": builtin.cifar10,
+    "digits": builtin.digits,
+    "fashion_mnist": builtin.fashion_mnist,
+    "mnist": builtin.mnist,
+}
+_BY_SUFFIX = {
+    ".csv": arrays.read_csv,
+    ".npz": arrays.read_npz,
+    ".txt": sequences.read_text,
+    ".wav": sequences.read_sound,
+}
+_MEANT_FOR = {
+    "length": "sound and text",
+    "labels": "csv files",
+    "shape": "npz files",
+}
+
+
+def names():
+    """Names of the built-in data sets.
+
+    Example:
+
+    >>> keras_ar.datasets.names()
+    ['binarized_mnist', 'cifar10', 'digits', 'fashion_mnist', 'mnist']
+    """
+    return sorted(_BUILTIN)
+
+
+def load(name, *, binary=False, length=None, split=(0.8, 0.1, 0.1), seed=0, labels=None, shape=None):
+    """A data set by its name, or from a file or a folder.
+
+    Built in are `"digits"` (scikit-learn's, nothing is downloaded), `"mnist"`,
+    `"fashion_mnist"`, `"cifar10"` and `"binarized_mnist"`, the fixed binarisation that
+    papers compare on. What is downloaded lies where Keras keeps its data sets,
+    `~/.keras/datasets` or below `KERAS_HOME`, and its SHA-256 is checked whenever it is
+    loaded. Of their training images the last 10,000 are `valid` (of CIFAR-10 5,000).
+
+    A path may lead to
+
+    - an `.npz` file of arrays `train`, `valid` and `test`, or of one array `x`, which is
+      split by chance; `train_labels` etc., or `x_labels`, hold classes. Arrays of
+      integers from 0 on keep their units, and three axes or four are images. Binary
+      events may be packed by `np.packbits(..., axis=1)`: then `shape` is required, or
+      an array `shape` in the file. (A file named `binarized_mnist.npz` is taken to hold just
+      that, packed or not, and is checked.)
+    - a folder of the four files of MNIST's format, `train-images-idx3-ubyte.gz` etc., as
+      Debian's Fashion-MNIST; the last sixth of the training images is `valid`.
+    - a folder of pictures of one size, or of a subfolder of them for each class; split by chance.
+    - a `.wav` file, split by position, so that its end is `test`; or a folder of them,
+      split by file. Samples are companded by `keras_ar.sound.mu_law` to 256 levels.
+    - a `.txt` file, split by position.
+    - a `.csv` file of numbers, with a header or without; split by chance. If all are
+      integers from 0 to 255, they stay integers.
+
+    Args:
+        name: A name from `keras_ar.datasets.names()`, or a path, as a string or `pathlib.Path`.
+        binary: Whether images become binary: 1 from one half of their levels on.
+        length: Length of the windows that sound (4096 by default) and text (128) are cut into.
+        split: Shares of train, valid and test, where the data come in one piece.
+        seed: Integer, the seed of a split by chance.
+        labels: Name or index of the column of a csv file that holds the class of each line.
+        shape: Shape of the events of an npz file that are flattened or packed.
+
+    Returns:
+        A `keras_ar.datasets.Dataset`.
+
+    Example:
+
+    >>> data = keras_ar.datasets.load("digits", binary=True)
+    >>> data.train.shape, data.num_levels, data.train_labels[:4].tolist()
+    ((1297, 8, 8, 1), 2, [6, 6, 6, 2])
+    """
+    read = _reader(name)
+    takes = inspect.signature(read).parameters
+    given = {"length": length, "labels": labels, "shape": shape}
+    given = {option: value for option, value in given.items() if value is not None}
+    for option, value in given.items():
+        if option not in takes:
+            raise ValueError(f"`{option}` is for {_MEANT_FOR[option]}. Received: {option}={value!r}, with {name}.")
+    always = {"path": pathlib.Path(name).expanduser().absolute(), "split": split, "seed": seed}
+    dataset = read(**given, **{option: value for option, value in always.items() if option in takes})
+    return _binarised(dataset) if binary else dataset
+
+
+def _reader(name):
+    """The function that reads a data set of this name or path."""
+    if not isinstance(name, str | os.PathLike) or not os.fspath(name):
+        raise ValueError(f"`name` must be the name of a data set, or a path. Received: name={name!r}.")
+    if isinstance(name, str) and name in _BUILTIN:
+        return _BUILTIN[name]
+    path = pathlib.Path(name).expanduser()
+    if path.is_dir():
+        return _reader_of_folder(path)
+    if path.is_file():
+        if path.name == builtin.BINARIZED_MNIST:
+            return builtin.read_binarized_mnist
+        if path.suffix.lower() in _BY_SUFFIX:
+            return _BY_SUFFIX[path.suffix.lower()]
+        raise ValueError(
+            f"`name` must lead to a file of type {', '.join(sorted(_BY_SUFFIX))}, or to a folder: of pictures, of wav "
+            f"files, or of the files of MNIST's format. Received: name={os.fspath(name)!r}."
+        )
+    if isinstance(name, os.PathLike) or path.suffix or "/" in name or os.sep in name:
+        raise FileNotFoundError(f"There is no file or folder {path}. Received: name={os.fspath(name)!r}.")
+    near = difflib.get_close_matches(name, _BUILTIN, n=1)
+    meant = f" Did you mean {near[0]!r}?" if near else ""
+    raise ValueError(f"`name` must be a path, or one of {', '.join(names())}.{meant} Received: name={name!r}.")
+
+
+def _reader_of_folder(folder):
+    if images.is_idx_folder(folder):
+        return images.read_idx_folder
+    return sequences.read_sound if sequences.sound_files(folder) else images.read_pictures
+
+
+def _binarised(dataset):
+    if dataset.num_levels == 2:
+        return dataset
+    if dataset.kind != "images" or dataset.num_levels is None:
+        raise ValueError(
+            "`binary` is for images of integer levels. "
+            f"Received: binary=True, with {dataset.kind} of {dataset.train.dtype} in {dataset.name}."
+        )
+    half = (dataset.num_levels + 1) // 2
+    parts = {part: (getattr(dataset, part) >= half).astype("uint8") for part in PARTS}
+    description = f"{dataset.description}, binary: 1 from level {half} on"
+    return dataclasses.replace(dataset, num_levels=2, description=description, **parts)

@@ -1,0 +1,128 @@
+"""What `load` returns, and how events are dealt out to its three parts."""
+
+import dataclasses
+import math
+import numbers
+
+import numpy as np
+
+from keras_ar import noise
+from keras_ar.text import Vocabulary
+
+PARTS = ("train", "valid", "test")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, repr=False, eq=False)
+class Dataset:
+    """Events to train on, to choose by, and to test on; `keras_ar.datasets.load` makes it.
+
+    Events are in their own units, as models take them: integers from 0 to
+    `num_levels - 1`, uint8 or int32, or real numbers, float32.
+
+    Attributes:
+        name: Name of the data set.
+        description: A line on what it is.
+        kind: `"images"`, `"sound"`, `"text"` or `"table"`.
+        train: Array of shape `(n, *event_shape)`; of images always `(n, rows, columns, channels)`.
+        valid: The same, to choose settings by and to stop.
+        test: The same, to be scored once, in the end.
+        num_levels: Number of values that an integer can have; `None` for real numbers.
+        train_labels: int32 array of the class of each event, or `None`.
+        valid_labels: The same for `valid`.
+        test_labels: The same for `test`.
+        rate: Samples in a second, of sound.
+        vocabulary: The `keras_ar.text.Vocabulary` of a text.
+
+    Example:
+
+    >>> data = keras_ar.datasets.load("digits")
+    >>> print(data)
+    digits: handwritten digits of scikit-learn, 8 by 8 pixels
+    1297 train, 250 valid, 250 test: images of shape (8, 8, 1), uint8, 17 levels, with labels
+    >>> model = keras_ar.models.MADE(data.event_shape, head=keras_ar.heads.Categorical(data.num_levels))
+    """
+
+    name: str
+    description: str
+    kind: str
+    train: np.ndarray
+    valid: np.ndarray
+    test: np.ndarray
+    num_levels: int | None = None
+    train_labels: np.ndarray | None = None
+    valid_labels: np.ndarray | None = None
+    test_labels: np.ndarray | None = None
+    rate: int | None = None
+    vocabulary: Vocabulary | None = None
+
+    @property
+    def event_shape(self):
+        """Shape of one event, as models take it."""
+        return self.train.shape[1:]
+
+    def __str__(self):
+        return f"{self.name}: {self.description}\n{self._summary()}"
+
+    def __repr__(self):
+        return f"Dataset({self.name}: {self._summary()})"
+
+    def _summary(self):
+        counts = ", ".join(f"{len(getattr(self, part))} {part}" for part in PARTS)
+        values = f"{self.train.dtype}, " + (f"{self.num_levels} levels" if self.num_levels else "real numbers")
+        labels = "" if self.train_labels is None else ", with labels"
+        return f"{counts}: {self.kind} of shape {self.event_shape}, {values}{labels}"
+
+
+def shares(count, split, of):
+    """How many of `count` things go to train, valid and test: at least one to each whose share is above 0.
+
+    `of` says in an error what there is too little of.
+    """
+    is_split = (
+        isinstance(split, list | tuple)
+        and len(split) == 3
+        and all(isinstance(share, numbers.Real) and share >= 0 for share in split)
+        and split[0] > 0
+        and math.isclose(sum(split), 1, abs_tol=1e-6)
+    )
+    if not is_split:
+        raise ValueError(
+            "`split` must be the shares of train, valid and test: three numbers from 0 to 1 that sum to 1, the first "
+            f"above 0. Received: split={split!r}."
+        )
+    valid, test = (max(1, round(count * share)) if share else 0 for share in split[1:])
+    if count <= valid + test:
+        raise ValueError(f"{of}: too few for the parts of split={tuple(split)}.")
+    return count - valid - test, valid, test
+
+
+def in_order(events, split, of):
+    """Events dealt out by position: the first to train, the last to test; as fields of a `Dataset`."""
+    train, valid, _ = shares(len(events), split, of)
+    return dict(zip(PARTS, np.split(events, [train, train + valid]), strict=True))
+
+
+def shuffled(events, labels, split, seed, of):
+    """Events and their labels, if there are any, dealt out by chance; as fields of a `Dataset`."""
+    order = np.random.default_rng(noise.check_seed(seed)).permutation(len(events))
+    fields = in_order(events[order], split, of)
+    if labels is not None:
+        fields |= {f"{part}_labels": found for part, found in in_order(labels[order], split, of).items()}
+    return fields
+
+
+def classes(values):
+    """Labels as int32, and a few words on them: integers from 0 on stay as they are, others are numbered as sorted."""
+    values = np.asarray(values)
+    if values.dtype.kind in "iu" and values.min() >= 0:
+        return values.astype("int32"), f"{values.max() + 1} classes"
+    named, labels = np.unique(values, return_inverse=True)
+    shown = ", ".join(map(str, named[:4])) + (", ..." if len(named) > 4 else "")
+    return labels.astype("int32"), f"{len(named)} classes ({shown})"
+
+
+def damaged(path, why):
+    """The error for a file that is there, but cannot be what it should be."""
+    return OSError(
+        f"{path} is damaged, half-downloaded or of another format ({why}): delete or replace it, and try again."
+    )

@@ -1,0 +1,81 @@
+"""Sound and text from files: windows of one length, in their order, so that what comes last is the test."""
+
+import numpy as np
+
+from keras_ar import arguments, sound
+from keras_ar.datasets.dataset import PARTS, Dataset, damaged, in_order, shares
+from keras_ar.text import Vocabulary
+
+NUM_LEVELS = 256
+
+
+def read_sound(path, split, length=4096):
+    """A wav file, split by position, or a folder of them, split by file, in windows of companded samples."""
+    if path.is_file():
+        windows, rate = _windows_of_sound(path, length)
+        parts = in_order(windows, split, f"{path} holds {len(windows)} windows of {length} samples")
+        seconds = len(windows) * length / rate
+    else:
+        parts, rate, seconds = _folder_of_sound(path, split, length)
+    description = f"{seconds:.1f} seconds of sound at {rate} samples a second, companded by mu-law"
+    return Dataset(name=path.stem, description=description, kind="sound", num_levels=NUM_LEVELS, rate=rate, **parts)
+
+
+def sound_files(folder):
+    """The wav files of a folder, by name."""
+    return sorted(path for path in folder.iterdir() if path.suffix.lower() == ".wav" and path.name[0] != ".")
+
+
+def _folder_of_sound(folder, split, length):
+    files = sound_files(folder)
+    train, valid, _ = shares(len(files), split, f"{folder} holds {len(files)} wav files, which are split by file")
+    windows, rates = zip(*(_windows_of_sound(file, length) for file in files), strict=True)
+    for file, rate in zip(files, rates, strict=True):
+        if rate != rates[0]:
+            raise ValueError(
+                f"All wav files must have the rate of {files[0]}, {rates[0]} samples a second: resample them first. "
+                f"{file} has {rate}."
+            )
+    dealt = (windows[:train], windows[train : train + valid], windows[train + valid :])
+    nothing = windows[0][:0]  # of a part whose share is 0
+    parts = {part: np.concatenate([*of_part, nothing]) for part, of_part in zip(PARTS, dealt, strict=True)}
+    return parts, rates[0], sum(map(len, windows)) * length / rates[0]
+
+
+def _windows_of_sound(path, length):
+    length = arguments.integer(length, "length")
+    try:
+        samples, rate = sound.read_wav(path)
+        levels = sound.mu_law(samples, NUM_LEVELS).astype("uint8")
+    except RuntimeError as error:  # soundfile's error is one
+        raise damaged(path, error) from error
+    except ValueError as error:
+        raise ValueError(f"{path} cannot be taken: {error}") from error
+    if len(levels) < length:
+        raise ValueError(f"{path} has {len(levels)} samples: take a smaller `length`. Received: length={length}.")
+    return levels[: len(levels) // length * length].reshape(-1, length), rate
+
+
+def read_text(path, split, length=128):
+    """A text in windows of characters, split by position."""
+    length = arguments.integer(length, "length")
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} must be a text in UTF-8: convert it first ({error}).") from error
+    if len(text) < length or len(set(text)) < 2:
+        raise ValueError(
+            f"{path} must have at least `length` characters, and two different ones. It has {len(text)} characters, "
+            f"{len(set(text))} different. Received: length={length}."
+        )
+    vocabulary = Vocabulary.of(text)
+    windows = vocabulary.windows(text, length)
+    parts = in_order(windows, split, f"{path} holds {len(windows)} windows of {length} characters")
+    return Dataset(
+        name=path.stem,
+        description=f"{len(text):,} characters of {path.name}, {len(vocabulary)} different ones",
+        kind="text",
+        num_levels=len(vocabulary),
+        vocabulary=vocabulary,
+        **parts,
+    )
