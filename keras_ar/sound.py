@@ -1,6 +1,7 @@
 """Sound as integers and real numbers, in and out of files."""
 
 import math
+import wave
 
 import numpy as np
 
@@ -76,13 +77,16 @@ def read_wav(path, rate=None):
 
 
 def write_wav(path, samples, rate):
-    """Writes samples from -1 to 1 as a wav file of 16 bits; needs the package soundfile."""
+    """Writes samples from -1 to 1 as a wav file of 16 bits."""
     samples = np.asarray(samples, "float32")
     if samples.ndim != 1:
         raise ValueError(f"`samples` must have shape (samples,). Received: samples.shape={samples.shape}.")
     if not (np.abs(samples) <= 1).all():
         raise ValueError("`samples` must hold real numbers from -1 to 1: divide by the largest first.")
-    _soundfile().write(path, samples, arguments.integer(rate, "rate"), subtype="PCM_16")
+    integers = np.clip(np.round(samples * 2.0**15), -(2**15), 2**15 - 1).astype("<i2")
+    with wave.open(str(path), "wb") as file:
+        file.setparams((1, 2, arguments.integer(rate, "rate"), len(integers), "NONE", None))
+        file.writeframes(integers.tobytes())
 
 
 def _soundfile():

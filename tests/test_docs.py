@@ -34,6 +34,7 @@ def test_examples_run(name):
 def public_names():
     for package in (
         keras_ar,
+        keras_ar.callbacks,
         keras_ar.datasets,
         keras_ar.heads,
         keras_ar.layers,

@@ -38,10 +38,10 @@ def inside(ax):
     return dots[len(dots) - above : len(dots) - below, left:right]
 
 
-def tile(dots, index, columns, image_shape, scale):
+def tile(dots, index, columns, image_shape, scale, margin=2):
     """One image of a rendered grid: the dots in the middle of its pixels, and all of its dots."""
-    height, width = image_shape[0] * scale + 4, image_shape[1] * scale + 4
-    top, left = index // columns * height + 2, index % columns * width + 2
+    height, width = image_shape[0] * scale + 2 * margin, image_shape[1] * scale + 2 * margin
+    top, left = index // columns * height + margin, index % columns * width + margin
     every = dots[top : top + image_shape[0] * scale, left : left + image_shape[1] * scale]
     return every[scale // 2 :: scale, scale // 2 :: scale], every
 
@@ -358,13 +358,13 @@ def test_what_has_no_mask_is_refused(layer):
 # Features.
 
 
-def weights_of(ax, columns, shape, scale=16):
+def weights_of(ax, columns, shape, scale=32, margin=6):
     """The weights that a rendered grid shows, in units of the colour bar's end; NaN where it is grey."""
     dots = ax.images[0].get_array()
     colour_map = matplotlib.colormaps["RdBu_r"](np.arange(256), bytes=True)[:, :3].astype(int)
     tiles = []
-    for index in range(len(dots) // (shape[0] * scale + 4) * columns):
-        found, _ = tile(dots, index, columns, shape, scale)
+    for index in range(len(dots) // (shape[0] * scale + 2 * margin) * columns):
+        found, _ = tile(dots, index, columns, shape, scale, margin)
         distance = np.abs(found[..., None, :].astype(int) - colour_map).sum(axis=-1)
         tiles.append(np.where(distance.min(axis=-1) > 0, np.nan, distance.argmin(axis=-1) / 127.5 - 1))
     return np.array(tiles)

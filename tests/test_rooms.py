@@ -31,7 +31,8 @@ FLOORS = [
     {"autoregressive"},
     {"image", "sequence"},
     {"models"},
-    {"testing", "datasets", "callbacks", "plots"},
+    {"testing", "datasets", "plots"},
+    {"callbacks"},
     {"cli", "__main__"},
 ]
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}

@@ -10,16 +10,18 @@ WHITE = 255
 _GAP = 40  # dots between grids
 
 
-def scale_for(rows, columns):
-    """Dots of a pixel, such that so many rows and columns of pixels are about 8 inches."""
-    return min(max(1, 8 * canvas.DPI // max(rows, columns)), 16)
+def scale_for(rows, columns, most=16):
+    """Dots of a pixel, such that so many rows and columns of pixels are about 8 inches, if `most` are enough."""
+    return min(max(1, 8 * canvas.DPI // max(rows, columns)), most)
 
 
-def grid(images, columns, scale):
+def grid(images, columns, scale, margin=2):
     """`(n, rows, columns, 3)` as one raster, the images beside and below each other; what is left over is blank."""
     rows = math.ceil(len(images) / columns)
     tiles = images.repeat(scale, axis=1).repeat(scale, axis=2)
-    tiles = np.pad(tiles, [(0, rows * columns - len(images)), (2, 2), (2, 2), (0, 0)], constant_values=WHITE)
+    tiles = np.pad(
+        tiles, [(0, rows * columns - len(images)), (margin, margin), (margin, margin), (0, 0)], constant_values=WHITE
+    )
     height, width = tiles.shape[1:3]
     tiles = tiles.reshape(rows, columns, height, width, 3).swapaxes(1, 2)
     return tiles.reshape(rows * height, columns * width, 3)

@@ -166,9 +166,11 @@ def features(layer, shape=None, *, count=100, columns=None, title=None, ax=None)
     colours = mpl.cm.ScalarMappable(
         mpl.colors.Normalize(-largest, largest), mpl.colormaps["RdBu_r"].with_extremes(bad=_MASKED)
     )
-    scale = mosaic.scale_for(math.ceil(len(tiles) / columns) * tiles.shape[1], columns * tiles.shape[2])
+    # Kernels are small: their pixels may be large.
+    rows = math.ceil(len(tiles) / columns)
+    scale = mosaic.scale_for(rows * tiles.shape[1], columns * tiles.shape[2], most=32)
     tiles = colours.to_rgba(np.ma.masked_invalid(tiles).reshape(len(tiles), -1), bytes=True)[..., :3]
-    raster = mosaic.grid(tiles.reshape(-1, *images.shape[1:3], 3), columns, scale)
+    raster = mosaic.grid(tiles.reshape(-1, *images.shape[1:3], 3), columns, scale, margin=max(2, scale // 5))
     shown = f"{count} of {len(images)}" if count < len(images) else f"all {count}"
     title = title or f"{layer.name}: weights of {part.name}, {shown} units"
     return mosaic.show(raster, ax, title=title, colours=(colours, "weight"))
