@@ -1,0 +1,252 @@
+"""The command line of keras_ar.
+
+A package beside the library, because `keras-ar --help` and `keras-ar list` answer before Keras has been
+loaded: here nothing imports `keras_ar` but inside of the commands that need it.
+"""
+
+import contextlib
+import enum
+import importlib.util
+import json as json_format
+import os
+import pathlib
+import sys
+from typing import Annotated
+
+try:
+    import typer
+except ImportError as error:
+    raise SystemExit('error: the command line needs typer and rich: pip install "keras-ar[cli]"') from error
+
+from keras_ar_cli import recipe as recipes
+from keras_ar_cli import show
+
+app = typer.Typer(
+    help="Autoregressive models with exact likelihoods: train, score, draw.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def main():
+    """What `keras-ar` runs."""
+    app()
+
+
+class Part(enum.StrEnum):
+    """A part of a data set."""
+
+    train = "train"
+    valid = "valid"
+    test = "test"
+
+
+_Backend = Annotated[
+    str | None, typer.Option(help="jax, tensorflow or torch; else KERAS_BACKEND, else what is installed.")
+]
+_Json = Annotated[bool, typer.Option("--json", help="Print one JSON object, and nothing else.")]
+_Seed = Annotated[int | None, typer.Option(help="For the same result again.")]
+_File = Annotated[pathlib.Path, typer.Argument(help="A .keras file, or the folder of a run.")]
+_Data = Annotated[str | None, typer.Option(help="A data set of keras_ar.datasets, or a path; else the run's own.")]
+
+
+@app.command()
+def train(
+    recipe: Annotated[
+        str | None, typer.Argument(help="A recipe that `keras-ar list` shows, a .toml file, or a model.")
+    ] = None,
+    data: Annotated[str | None, typer.Option(help="A data set of keras_ar.datasets, or a path.")] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Such as model.hidden_units=[500].")
+    ] = None,
+    out: Annotated[pathlib.Path | None, typer.Option(help="Folder of the run; runs/RECIPE by default.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in that folder.")] = False,
+    seed: _Seed = None,
+    backend: _Backend = None,
+    json: _Json = False,
+):
+    """Train a model: by a recipe, or any model on any data. A run writes one folder."""
+    with _errors_in_one_line(json):
+        asked = _recipe(recipe, data, settings or [], seed)
+        if recipe is None and out is None:
+            raise recipes.RecipeError("name a recipe, or the folder to --resume by --out")
+        folder = out or pathlib.Path("runs", pathlib.Path(recipe).stem)
+        _choose(backend)
+        from keras_ar_cli import run
+
+        asked = run.begin(asked, folder, resume)
+        if json:
+            metrics = run.train(asked, folder)
+        else:
+            show.heading(asked, folder)
+            with show.training(asked["train"]["epochs"]) as callback:
+                metrics = run.train(asked, folder, [callback])
+        _tell(json, {"folder": str(folder), **metrics}, lambda: show.result(metrics, asked, folder))
+
+
+@app.command()
+def evaluate(file: _File, data: _Data = None, part: Part = Part.test, backend: _Backend = None, json: _Json = False):
+    """Score a part of a data set: nats per event, and bits per dimension."""
+    with _errors_in_one_line(json):
+        _choose(backend)
+        from keras_ar_cli import draw, run
+
+        opened = draw.open_file(file)
+        x, *condition = opened.events(data, part.value)
+        scores = run.score_part(opened.model, x, *condition)
+        _tell(json, {"part": part.value, **scores}, lambda: show.scores({part.value: scores}))
+
+
+@app.command()
+def sample(
+    file: _File,
+    num: Annotated[int, typer.Option("--num", "-n", min=1, help="How many.")] = 64,
+    out: Annotated[
+        pathlib.Path | None, typer.Option(help="By its ending: png, npy, csv, txt, wav. Else what fits the model.")
+    ] = None,
+    seed: _Seed = None,
+    temperature: Annotated[float, typer.Option(help="Below 1: only what is likely.")] = 1.0,
+    condition: Annotated[int | None, typer.Option(help="The class, for a model that is told one.")] = None,
+    length: Annotated[int | None, typer.Option(help="Of sequences.")] = None,
+    prompt: Annotated[str | None, typer.Option(help="How a text begins.")] = None,
+    backend: _Backend = None,
+    json: _Json = False,
+):
+    """Draw from a model, into a file."""
+    with _errors_in_one_line(json):
+        _choose(backend)
+        from keras_ar_cli import draw
+
+        told = draw.sample(draw.open_file(file), num, out, seed, temperature, condition, length, prompt)
+        _tell(json, told, lambda: show.drawn(told))
+
+
+@app.command()
+def complete(
+    file: _File,
+    data: _Data = None,
+    num: Annotated[int, typer.Option("--num", "-n", min=1, help="How many events.")] = 8,
+    known: Annotated[float, typer.Option(min=0, max=1, help="Which part is known, from the first position on.")] = 0.5,
+    out: Annotated[pathlib.Path | None, typer.Option(help="As in `sample`.")] = None,
+    seed: _Seed = None,
+    temperature: Annotated[float, typer.Option(help="As in `sample`.")] = 1.0,
+    backend: _Backend = None,
+    json: _Json = False,
+):
+    """Draw what is missing of test events, such as the lower halves of images."""
+    with _errors_in_one_line(json):
+        _choose(backend)
+        from keras_ar_cli import draw
+
+        told = draw.complete(draw.open_file(file), data, num, known, out, seed, temperature)
+        _tell(json, told, lambda: show.drawn(told))
+
+
+@app.command("list")
+def list_components(json: _Json = False):
+    """List models, heads, layers and recipes, those of installed plugins as well."""
+    with _errors_in_one_line(json):
+        found = [entry.__dict__ for entry in _registry().entries()]
+        told = {"components": found, "recipes": {name: recipes.find(name) for name in recipes.names()}}
+        _tell(json, told, lambda: show.listing(told))
+
+
+@app.command()
+def info(file: _File, backend: _Backend = None, json: _Json = False):
+    """Tell what a file holds."""
+    with _errors_in_one_line(json):
+        _choose(backend)
+        from keras_ar_cli import draw
+
+        told = draw.about(draw.open_file(file))
+        _tell(json, told, lambda: show.facts(told))
+
+
+@app.command()
+def new_plugin(
+    name: Annotated[str, typer.Argument(help="Of the distribution, such as keras-ar-wavelets.")],
+    folder: Annotated[pathlib.Path, typer.Option(help="Where its folder is made.")] = pathlib.Path("."),
+    json: _Json = False,
+):
+    """Make a plugin to start from: a head, a layer and a model that install and pass their tests."""
+    with _errors_in_one_line(json):
+        from keras_ar_cli import plugin
+
+        made = plugin.make(name, folder)
+        _tell(json, {"folder": str(made)}, lambda: show.next_steps(made))
+
+
+# What the commands share.
+
+
+@contextlib.contextmanager
+def _errors_in_one_line(json):
+    """Turns what a user can mend into one line and exit code 2; what is our fault keeps its traceback."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        show.fail("interrupted: what was finished is kept, and `--resume` goes on with it", json)
+        raise typer.Exit(130) from None
+    except (ValueError, OSError, LookupError, ImportError, MemoryError) as error:
+        show.fail(" ".join(str(error).split()) or type(error).__name__, json)
+        raise typer.Exit(2) from None
+
+
+def _recipe(name, data, settings, seed):
+    """The recipe that is asked for; `None` if none is named."""
+    if name is None:
+        if data or settings or seed is not None:
+            raise recipes.RecipeError("--data, --set and --seed go with a recipe: name one")
+        return None
+    found = recipes.find(name)
+    if found is None:
+        models = [entry.name for entry in _registry().entries("models")]
+        if name.rpartition(":")[2] not in models:
+            import difflib
+
+            near = difflib.get_close_matches(name, [*recipes.names(), *models], 1)
+            raise recipes.RecipeError(
+                f"unknown recipe or model {name!r}."
+                + (f" Did you mean {near[0]!r}?" if near else "")
+                + " `keras-ar list` shows all of them"
+            )
+        found = recipes.of_model(name, data)
+    changes = [f"data.name={json_format.dumps(data)}"] if data else []
+    changes += [f"seed={seed}"] if seed is not None else []
+    return recipes.changed(found, [*changes, *settings])
+
+
+def _choose(backend):
+    """Sets the backend, before Keras is imported: the one asked for, the one configured, or one that is installed."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    if backend is not None and backend not in ("jax", "tensorflow", "torch"):
+        raise ValueError(f"--backend must be jax, tensorflow or torch. Received: {backend!r}")
+    if backend is None and "KERAS_BACKEND" not in os.environ:
+        config = pathlib.Path(os.environ.get("KERAS_HOME", pathlib.Path.home() / ".keras"), "keras.json")
+        installed = [name for name in ("jax", "tensorflow", "torch") if importlib.util.find_spec(name)]
+        if not installed:
+            raise ImportError('there is no backend: pip install "keras-ar[jax]", or [tensorflow], or [torch]')
+        backend = None if config.exists() else installed[0]
+    if backend is not None:
+        os.environ["KERAS_BACKEND"] = backend
+
+
+def _registry():
+    """`keras_ar.registry`, without the rest of `keras_ar`: it needs the standard library only."""
+    if "keras_ar" in sys.modules:
+        return sys.modules["keras_ar"].registry
+    folder = pathlib.Path(importlib.util.find_spec("keras_ar").origin).parent
+    spec = importlib.util.spec_from_file_location("keras_ar_cli.registry", folder / "registry.py")
+    registry = sys.modules[spec.name] = importlib.util.module_from_spec(spec)  # dataclasses look it up there
+    spec.loader.exec_module(registry)
+    return registry
+
+
+def _tell(json, told, shown):
+    """Prints one JSON object, or what a person reads."""
+    if json:
+        print(json_format.dumps(told))
+    else:
+        shown()

@@ -1,0 +1,43 @@
+"""A new plugin, from the template that comes with the package."""
+
+import importlib.resources
+import keyword
+import re
+
+_TEMPLATE = ("keras-ar-template", "keras_ar_template")
+
+
+def make(name, folder):
+    """Writes a distribution of that name into `folder / name`, and returns where.
+
+    Raises:
+        ValueError: The name is none for a distribution.
+        FileExistsError: There is something already.
+    """
+    module = name.replace("-", "_").lower()
+    if not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", name) or keyword.iskeyword(module):
+        raise ValueError(
+            f"a plugin's name must be of small letters, digits and hyphens, such as keras-ar-wavelets. "
+            f"Received: {name!r}"
+        )
+    made = folder / name
+    if made.exists():
+        raise FileExistsError(f"{made} is there already: choose another name or --folder")
+    template = importlib.resources.files("keras_ar_cli") / "template"
+    for path, text in _files(template):
+        for old, new in zip(_TEMPLATE, (name, module), strict=True):
+            path, text = path.replace(old, new), text.replace(old, new)
+        target = made / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(text, encoding="utf-8")
+    return made
+
+
+def _files(folder, inside=""):
+    """Paths and texts of the template, without what installing and running it leaves behind."""
+    for entry in sorted(folder.iterdir(), key=lambda entry: entry.name):
+        if entry.is_dir():
+            if entry.name not in ("__pycache__", "build", "dist") and not entry.name.endswith((".egg-info", "_cache")):
+                yield from _files(entry, f"{inside}{entry.name}/")
+        elif entry.name.endswith((".py", ".toml", ".md")):
+            yield f"{inside}{entry.name}", entry.read_text(encoding="utf-8")
