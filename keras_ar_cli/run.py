@@ -1,7 +1,7 @@
 """A training run: one folder, which may be interrupted at any moment and gone on with to the same result.
 
 - `recipe.toml`: the recipe as run.
-- `history.csv`: a line for each epoch.
+- `history.csv`: a line for each epoch, counted from 0, as Keras' CSVLogger writes it.
 - `backup/`: the state behind the last epoch, and the best weights so far; gone when the run is through.
 - `model.keras`, pictures or what else was drawn, and at the very end `metrics.json`.
 
@@ -288,11 +288,12 @@ class History(keras.callbacks.Callback):
         self.rows = []
         if path.exists():
             with path.open(newline="") as file:
-                self.rows = [{key: float(value) for key, value in row.items()} for row in csv.DictReader(file)]
+                self.rows = [{key: json.loads(value) for key, value in row.items()} for row in csv.DictReader(file)]
 
     @property
     def best_epoch(self):
-        return min(self.rows, key=lambda row: row["val_loss"])["epoch"] if self.rows else 0
+        """Counted from 1; 0 before there is one."""
+        return min(self.rows, key=lambda row: row["val_loss"])["epoch"] + 1 if self.rows else 0
 
     @property
     def best(self):
@@ -305,7 +306,7 @@ class History(keras.callbacks.Callback):
     def told(self):
         return {
             "epochs": len(self.rows),
-            "best_epoch": int(self.best_epoch),
+            "best_epoch": self.best_epoch,
             "seconds": sum(row["seconds"] for row in self.rows),
         }
 
@@ -313,13 +314,13 @@ class History(keras.callbacks.Callback):
         self._start = time.perf_counter()
 
     def on_epoch_end(self, epoch, logs=None):
-        self.rows.append({"epoch": epoch + 1, **logs, "seconds": time.perf_counter() - self._start})
+        if not math.isfinite(logs["val_loss"]):
+            raise RunError(f"the likelihood was lost in epoch {epoch + 1}: try a lower train.learning_rate")
+        self.rows.append({"epoch": epoch, **logs, "seconds": time.perf_counter() - self._start})
         with whole(self.path) as path, path.open("w", newline="") as file:
             writer = csv.DictWriter(file, self.rows[0])
             writer.writeheader()
             writer.writerows(self.rows)
-        if not math.isfinite(logs["val_loss"]):
-            raise RunError(f"the likelihood was lost in epoch {epoch + 1}: try a lower train.learning_rate")
         self.model.stop_training |= self.is_over(epoch + 1, math.inf)
 
 
