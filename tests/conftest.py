@@ -19,8 +19,9 @@ with contextlib.suppress(ImportError):
 
 
 def pytest_collection_modifyitems(items):
-    """Under `pytest -n 2 --dist loadgroup` the checks of a component share a process, and what they have compiled."""
+    """Under `pytest -n 2 --dist loadgroup` tests share a process where they share what has been compiled or trained."""
     for item in items:
         component, found, _ = item.name.partition("-check_")
-        if found and item.config.pluginmanager.hasplugin("xdist"):
-            item.add_marker(pytest.mark.xdist_group(component))
+        shared = component if found else item.path.stem if item.path.stem in ("test_cli", "test_guides") else None
+        if shared and item.config.pluginmanager.hasplugin("xdist"):
+            item.add_marker(pytest.mark.xdist_group(shared))

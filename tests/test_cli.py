@@ -19,7 +19,6 @@ import keras_ar
 from keras_ar_cli import app, run
 from keras_ar_cli import recipe as recipes
 
-pytestmark = pytest.mark.xdist_group("cli")  # they share what has been trained
 BACKEND = keras.backend.backend()
 SMALL = ["--set", "train.epochs=2", "--set", "train.batch_size=512"]
 
