@@ -48,6 +48,8 @@ def colour_bar(ax, mappable, label, is_new, **options):
     width = 0.2 / ax.figure.get_size_inches()[0]
     place = {"cax": ax.inset_axes((1 + width, 0, width, 1))} if is_new else {"ax": ax, "fraction": 0.05, "pad": 0.03}
     ax.figure.colorbar(mappable, label=label, **place, **options)
+    if is_new:
+        ax.figure.draw_without_rendering()  # the layout needs one drawing to learn how wide a bar of its own is
 
 
 def integer_ticks(axis):
