@@ -254,6 +254,16 @@ def test_a_killed_process_ends_with_the_same_weights_when_resumed(tmp_path):
     assert not list(folder.glob(".unfinished*"))
 
 
+def test_an_interrupted_run_says_how_to_go_on(tmp_path, monkeypatch):
+    def interrupted(*args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(run, "train", interrupted)
+    code, _, err = call("train", "fvsbn-digits", "--out", tmp_path / "run")
+    assert code == 130
+    assert "--resume" in err
+
+
 def test_a_finished_run_is_not_trained_again(finished):
     before = (finished / "model.keras").stat().st_mtime_ns
     metrics = told("train", "--resume", "--out", finished)
