@@ -86,7 +86,7 @@ def seconds_of_full(model, steps=40, events=64):
     uniforms = noise.uniforms(0, 0, events, model.num_steps, model.head.num_uniforms)[:steps]
     carry = decoding.compiled(model, decoding.begin, "full")(uniforms)
     advance = decoding.compiled(model, decoding.advance, "full")
-    (seconds,) = best(lambda: ops.convert_to_numpy(advance(carry, 0, steps, uniforms, SHAPING)[0]), rounds=2)
+    (seconds,) = best(lambda: ops.convert_to_numpy(advance(carry, 0, steps, [uniforms], SHAPING)[0]), rounds=2)
     return seconds * model.num_steps / steps
 
 

@@ -290,27 +290,28 @@ class AutoregressiveModel(DensityModel):
         self, seed, first_event, batch_size, condition, given, progress, *, method, shaping, num_given=0, num_steps=None
     ):
         num_steps = num_steps or self.num_steps
-        given = [(np.swapaxes(steps, 0, 1), num_given) for steps in given]
+        known = [np.swapaxes(steps, 0, 1) for steps in given]
         uniforms = noise.uniforms(seed, first_event, batch_size, num_steps, self.head.num_uniforms)
         if method == "parallel":
             draw = decoding.compiled(self, decoding.parallel)
-            values, log_prob, _ = draw(uniforms, shaping, condition, *given)
+            values, log_prob, _ = draw(uniforms, shaping, condition, *((steps, num_given) for steps in known))
             progress.add(batch_size)
         else:
-            values, begun, carry = self._begin(method, uniforms, condition, given)
+            values, begun, carry = self._begin(method, uniforms, condition, known, num_given)
+            rows = [uniforms, *(known if begun < num_given else [])]
             advance = decoding.compiled(self, decoding.advance, method, num_steps)
             piece = self._length_of_pieces(num_steps, progress)
             for first in range(begun, num_steps, piece):
                 last = min(first + piece, num_steps)
-                rows = np.resize(uniforms[first:last], (piece, *uniforms.shape[1:]))
-                drawn, carry = advance(carry, first, last, rows, shaping, *given)
+                cut = [np.resize(array[first:last], (piece, *array.shape[1:])) for array in rows]
+                drawn, carry = advance(carry, first, last, cut, shaping, num_given)
                 values.append(drawn[: last - first])
                 progress.add(batch_size * (last - first) / num_steps)
             values, log_prob = ops.concatenate(values), carry["log_prob"]
         events = self.from_steps(ops.swapaxes(values, 0, 1))
         return ops.convert_to_numpy(events), ops.convert_to_numpy(log_prob)
 
-    def _begin(self, method, uniforms, condition, given):
+    def _begin(self, method, uniforms, condition, known, num_given):
         """What is known of the values already, the first step that is not, and what the drawing carries there."""
         return [], 0, decoding.compiled(self, decoding.begin, method, len(uniforms))(uniforms, *condition)
 

@@ -23,15 +23,14 @@ class Stepwise:
     """Steps by the model's own `start` and `step`."""
 
     def __init__(self, model, num_steps):
-        self.start = model.start
-        self.step = model.step
+        self.start, self.step, self.loop = model.start, model.step, backend.Loop(model)
 
 
 class Full:
     """Steps by a whole pass over the model for each position."""
 
     def __init__(self, model, num_steps):
-        self.model, self.num_steps = model, num_steps
+        self.model, self.num_steps, self.loop = model, num_steps, backend.Loop(model)
 
     def start(self, batch_size, condition=None):
         model = self.model
@@ -65,32 +64,29 @@ def resume(model, prompt, *condition):
     }
 
 
-def advance(model, stepper, carry, first, last, noise, shaping, given=None):
-    """Draws the steps `first, ..., last - 1`; `noise` begins with that of step `first`, and may be longer.
+def advance(model, stepper, carry, first, last, rows, shaping, count=0):
+    """Draws the steps `first, ..., last - 1`.
 
-    `given` is a pair of the values of all steps, in step layout, and of how many of them count: those
-    are taken as they are, and have no part in the log-probability.
+    `rows` has the noise, which begins with that of step `first` and may be longer; and where the first
+    `count` steps are known, the values, alike: those are taken as they are, and have no part in the log-probability.
 
     Returns:
-        The values, of the length of `noise`, and the carry for going on.
+        The values, of the length of the noise, and the carry for going on.
     """
     head = model.head
 
-    def body(t, loop):
-        values, carry = loop
+    def body(t, carry, row, shaping, count):
+        noise, *known = row
         params, state = stepper.step(carry["state"], t, carry["previous"])
         params = shaped(head, params, shaping)
-        value = ops.cast(head.sample(params, noise[t - first]), head.dtype)
+        value = ops.cast(head.sample(params, noise), head.dtype)
         log_prob = carry["log_prob"] + head.log_prob(params, value)
-        if given is not None:
-            known, count = given
-            value, log_prob = backend.when(t < count, lambda _: (known[t], carry["log_prob"]), (value, log_prob))
-        start = (t - first, *(0 for _ in value.shape))
-        values = ops.slice_update(values, start, ops.expand_dims(value, 0))
-        return values, {"state": state, "previous": value, "log_prob": log_prob}
+        if known:
+            value, log_prob = backend.when(t < count, lambda _: (*known, carry["log_prob"]), (value, log_prob))
+        return {"state": state, "previous": value, "log_prob": log_prob}, value
 
-    values = ops.zeros((*noise.shape[:2], *head.event_shape), head.dtype)
-    return ops.fori_loop(first, last, body, (values, carry))
+    values = ops.zeros((*rows[0].shape[:2], *head.event_shape), head.dtype)
+    return stepper.loop(body, first, last, carry, rows, values, (shaping, count))
 
 
 def parallel(model, noise, shaping, condition=(), given=None):

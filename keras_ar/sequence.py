@@ -220,12 +220,12 @@ class SequenceModel(AutoregressiveModel):
             self.check_lasts(condition[0], num_steps or self.num_steps)
         return super()._sample_batch(seed, first_event, batch_size, condition, *args, num_steps=num_steps, **options)
 
-    def _begin(self, method, uniforms, condition, given):
-        if method != "stepwise" or not given or given[0][1] == 0:
-            return super()._begin(method, uniforms, condition, given)
-        values, count = given[0]
-        carry = decoding.compiled(self, decoding.resume)(np.swapaxes(values[:count], 0, 1), *condition)
-        return [values[:count]], count, carry
+    def _begin(self, method, uniforms, condition, known, num_given):
+        if method != "stepwise" or num_given == 0:
+            return super()._begin(method, uniforms, condition, known, num_given)
+        first = known[0][:num_given]
+        carry = decoding.compiled(self, decoding.resume)(np.swapaxes(first, 0, 1), *condition)
+        return [first], num_given, carry
 
     def _length_of_pieces(self, num_steps, progress):
         return min(num_steps, _PIECE)
@@ -260,7 +260,7 @@ class Stream:
         if self._carry is None:
             self._carry = decoding.compiled(model, decoding.begin, "stepwise")(uniforms, *self._condition)
         advance = decoding.compiled(model, decoding.advance, "stepwise")
-        values, self._carry = advance(self._carry, first, first + count, uniforms, self._shaping)
+        values, self._carry = advance(self._carry, first, first + count, [uniforms], self._shaping)
         self._position = first + count
         chunk = np.swapaxes(ops.convert_to_numpy(values)[:count], 0, 1)
         return (chunk, ops.convert_to_numpy(self._carry["log_prob"])) if self._return_log_prob else chunk

@@ -29,7 +29,8 @@ class Opened:
         if hasattr(self.model, "vocabulary"):
             return "text"
         is_image = len(self.model.event_shape) == 3 and self.model.event_shape[-1] in (1, 3)
-        return self.metrics.get("data", {}).get("kind") or ("images" if is_image else "table")
+        found = self.metrics.get("data", {}).get("kind") or ("images" if is_image else "table")
+        return "table" if found == "text" else found  # integers, to a model without a vocabulary
 
     def load(self, name):
         """The data set of that name, or that of the run, as the model takes it, and the recipe that says so."""
@@ -131,29 +132,27 @@ def after_training(model, data, folder, recipe):
     except ImportError:
         return []  # numbers do without pictures
     title = recipe["title"] or type(model).__name__
+    _save(keras_ar.plots.learning_curves(folder / "history.csv", title=title), folder / "learning_curves.png")
+    opened = Opened(folder, model, None, {"data": run.about(model, data)["data"]})
+    classes = model.condition_shape[0] if recipe["data"]["labels"] else 8
+    columns = min(classes, 12)
+    num = {"images": 8 * columns, "sound": 2, "text": 3, "table": 64}[opened.kind]
     options = {"seed": recipe["seed"]}
     if recipe["data"]["labels"]:
-        options["condition"] = np.arange(64) % model.condition_shape[0]
-    files = {"learning_curves.png": keras_ar.plots.learning_curves(folder / "history.csv", title=title)}
-    opened = Opened(folder, model, None, {"data": run.about(model, data)["data"]})
-    if data.kind == "images":
-        draws = model.sample(64, **options)
-        levels = data.num_levels
-        grids = {"Test": data.test[:64], "Drawn": draws}
-        files["draws.png"] = keras_ar.plots.images(grids, num_levels=levels, title=title)
-        files["neighbours.png"] = keras_ar.plots.neighbours(draws[:8], data.train, num_levels=levels, title=title)
-    for name, axes in files.items():
-        _save(axes, folder / name)
-    if data.kind == "images":
-        return sorted(files)
-    num = {"sound": 2, "text": 3, "table": 64}[data.kind]
-    if data.kind != "table":
-        options["length"] = {"sound": 2 * (data.rate or 0), "text": 500}[data.kind]
-    if "condition" in options:
-        options["condition"] = options["condition"][:num]
-    name = f"draws{_ENDINGS[data.kind]}"
-    _told(opened, model.sample(num, **options), folder / name, options)
-    return sorted([*files, name])
+        options["condition"] = np.arange(num) % classes
+    if isinstance(model, SequenceModel):
+        options["length"] = {"sound": 2 * (data.rate or 0), "text": 500}.get(opened.kind)
+    draws = model.sample(num, **options)
+    if opened.kind != "images":
+        name = f"draws{_ENDINGS[opened.kind]}"
+        _told(opened, draws, folder / name, options)
+        return [name, "learning_curves.png"]
+    levels = data.num_levels
+    grids = {"Test": data.test[:num], "Drawn": draws}
+    _save(keras_ar.plots.images(grids, columns, num_levels=levels, title=title), folder / "draws.png")
+    nearest = keras_ar.plots.neighbours(draws[:8], data.train, num_levels=levels, title=title)
+    _save(nearest, folder / "neighbours.png")
+    return ["draws.png", "learning_curves.png", "neighbours.png"]
 
 
 def _told(opened, draws, out, options, picture=None):

@@ -109,6 +109,23 @@ def test_text_is_trained_on_continued_and_scored(tmp_path):
     assert "é" in refused("evaluate", folder, "--data", tmp_path / "foreign.txt")
 
 
+def test_a_model_without_a_vocabulary_takes_text_as_integers(tmp_path):
+    (tmp_path / "ab.txt").write_text("abba" * 200)
+    told("train", "made", "--data", tmp_path / "ab.txt", "--out", tmp_path / "run", "--set", "data.length=8", *SMALL)
+    assert "draws.csv" in {path.name for path in (tmp_path / "run").iterdir()}
+
+
+def test_sound_is_trained_on_and_drawn(tmp_path):
+    tone = 0.5 * np.sin(np.arange(4000) / 5)
+    keras_ar.sound.write_wav(tmp_path / "tone.wav", tone, 400)
+    small = ["--set", "data.length=100", "--set", "model.filters=2", "--set", "model.dilations=[1,2]", *SMALL]
+    folder = tmp_path / "run"
+    told("train", "wavenet", "--data", tmp_path / "tone.wav", "--out", folder, *small)
+    samples, rate = keras_ar.sound.read_wav(folder / "draws.wav")
+    assert rate == 400
+    assert len(samples) == 2 * (2 * 400 + 100)
+
+
 def test_labels_make_a_model_that_is_told_its_class(tmp_path):
     folder = tmp_path / "run"
     told("train", "fvsbn-digits", "--out", folder, *SMALL, "--set", "data.labels=true")
@@ -252,6 +269,16 @@ def test_a_killed_process_ends_with_the_same_weights_when_resumed(tmp_path):
     for found, expected in zip(weights(folder), weights(tmp_path / "alone"), strict=True):
         np.testing.assert_array_equal(found, expected)
     assert not list(folder.glob(".unfinished*"))
+
+
+def test_an_interrupted_run_says_how_to_go_on(tmp_path, monkeypatch):
+    def interrupted(*args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(run, "train", interrupted)
+    code, _, err = call("train", "fvsbn-digits", "--out", tmp_path / "run")
+    assert code == 130
+    assert "--resume" in err
 
 
 def test_a_finished_run_is_not_trained_again(finished):

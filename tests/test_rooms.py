@@ -87,7 +87,7 @@ def test_a_component_is_made_of_simpler_ones(kind):
     assert set(order) == set(parts)
 
 
-def test_only_backend_py_knows_which_backend_runs():
+def test_only_the_backend_knows_which_backend_runs():
     frameworks = {"jax", "tensorflow", "torch"}
     for path in FILES:
         if room_of(path) == "backend":

@@ -1,4 +1,4 @@
-"""The only file that asks which backend runs: what `keras.ops` has no word for."""
+"""The only place that asks which backend runs: what `keras.ops` has no word for."""
 
 import keras
 import numpy as np
@@ -12,6 +12,8 @@ elif _NAME == "tensorflow":
     import tensorflow as tf
 elif _NAME == "torch":
     import torch
+
+    from keras_ar.backend import traced
 
 
 def compiled(owner, function):
@@ -60,6 +62,46 @@ def once(function, *args):
 def _torch_argument(argument):
     # Integers stay what they are: a loop over them is a plain Python loop.
     return argument if isinstance(argument, int) else keras.ops.convert_to_tensor(argument)
+
+
+class Loop:
+    """Steps that draw one value after the other, without gradients: compiled as one loop on JAX and TensorFlow.
+
+    On torch it is a loop of Python; one that runs for long is traced (see `backend/traced.py`).
+
+    Args:
+        owner: The layer or model whose weights the steps read.
+
+    Call arguments:
+        body: `carry, y = body(t, carry, row, *constants)`, a pure function of these and of
+            the owner's weights: the same one at each call. What it carries keeps shape and dtype.
+        first: The first step.
+        last: The step behind the last.
+        carry: What the first step is given, a nest of tensors.
+        rows: A nest of tensors; step `t` is given their entry `t - first`.
+        values: Tensor of the length of `rows`, whose entry `t - first` the `y` of step `t` replaces.
+        constants: What all steps are given: a sequence of nests of tensors and integers.
+
+    Returns:
+        The values and the last carry.
+    """
+
+    def __init__(self, owner):
+        self._on_torch = traced.Loop(owner) if _NAME == "torch" else None
+
+    def __call__(self, body, first, last, carry, rows, values, constants=()):
+        if self._on_torch:
+            carry, ys = self._on_torch(body, first, last, carry, rows, constants)
+            return torch.cat([torch.stack(ys), values[len(ys) :]]), carry
+
+        def turn(t, loop):
+            values, carry = loop
+            row = tree.map_structure(lambda x: x[t - first], rows)
+            carry, y = body(t, carry, row, *constants)
+            start = (t - first, *(0 for _ in y.shape))
+            return keras.ops.slice_update(values, start, keras.ops.expand_dims(y, 0)), carry
+
+        return keras.ops.fori_loop(first, last, turn, (values, carry))
 
 
 def scan(body, carry, xs, recompute=False):

@@ -1,0 +1,160 @@
+"""On torch a loop of steps that runs for long is traced: it draws the same, by the weights of the moment."""
+
+import keras
+import numpy as np
+import pytest
+
+from keras_ar import backend, heads, models
+from keras_ar.testing import checks
+
+if keras.backend.backend() != "torch":
+    pytest.skip("only torch traces", allow_module_level=True)
+
+traced = backend.traced
+LEVELS = heads.Categorical(5)
+PAIRS = heads.DiscretizedLogisticMixture(4, num_components=2, num_channels=2)
+WAVENET = {"filters": 4, "dilations": (1, 4, 2), "head": LEVELS}
+MODELS = {
+    "wavenet": lambda: models.WaveNet(12, **WAVENET),
+    "wavenet-pairs": lambda: models.WaveNet((12, 2), filters=3, kernel_size=3, dilations=(3, 1), head=PAIRS),
+    "wavenet-class": lambda: models.WaveNet(12, condition_shape=3, **WAVENET),
+    "wavenet-rows": lambda: models.WaveNet(12, condition_shape=(3, 2), **WAVENET),
+    "wavenet-upsampling": lambda: models.WaveNet(12, condition_shape=(3, 2), upsampling=(2, 2), **WAVENET),
+    "wavenet-normal": lambda: models.WaveNet(12, filters=4, dilations=(1, 2), head="normal_mixture"),
+    "lstm": lambda: models.CharRNN(12, vocabulary="abcde", embedding=3, units=4, condition_shape=2),
+    "gru": lambda: models.CharRNN(12, vocabulary="abcde", embedding=3, units=4, cell="gru"),
+    "window_mlp": lambda: models.WindowMLP(12, window=5, hidden_units=(6, 4), head=LEVELS, condition_shape=2),
+}
+# Where a step's course depends on its number.
+UNTRACED = {
+    "made": lambda: models.MADE(12, hidden_units=(20,), head=LEVELS),
+    "pixel_cnn": lambda: models.PixelCNN((3, 4), filters=4, num_blocks=1, head=LEVELS),
+    "gated_pixel_cnn": lambda: models.GatedPixelCNN((3, 4), filters=4, num_blocks=1, head=LEVELS),
+}
+
+
+def build(name):
+    model = {**MODELS, **UNTRACED}[name]()
+    checks.randomise(model)
+    shape = model.condition_shape
+    condition = shape and np.random.default_rng(1).normal(size=(3, *shape)).astype("float32")
+    return model, {} if shape is None else {"condition": condition}
+
+
+LOOPS = []  # that a test has made
+
+
+def kinds_of(model):
+    """What the model's loop has found out, by shapes."""
+    (kinds,) = (loop._kinds for loop in LOOPS if loop._owner is model and loop._kinds)
+    return kinds
+
+
+@pytest.fixture(autouse=True)
+def loops(monkeypatch):
+    """Notes all loops, which are traced at their first step."""
+    made = traced.Loop.__init__
+
+    def noted(self, owner):
+        made(self, owner)
+        LOOPS.append(self)
+
+    LOOPS.clear()
+    monkeypatch.setattr(traced.Loop, "__init__", noted)
+    monkeypatch.setattr(traced, "FROM_STEPS", 1)
+    return monkeypatch
+
+
+def both_ways(monkeypatch, draw, model):
+    """What is drawn traced, and as it is."""
+    model.compiled_functions.clear()
+    found = draw()
+    model.compiled_functions.clear()
+    with monkeypatch.context() as context:
+        context.setattr(traced, "FROM_STEPS", 10**9)
+        return found, draw()
+
+
+def same(one, other):
+    if one[0].dtype.kind == "i":
+        assert (one[0] == other[0]).all()
+    for found, expected in zip(one, other, strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", [*MODELS, *UNTRACED])
+@pytest.mark.parametrize("shaping", [{}, {"temperature": 0.7, "top_k": 3, "top_p": 0.9}], ids=["plain", "shaped"])
+def test_a_traced_draw_is_the_same(name, shaping, loops):
+    model, given = build(name)
+    if not hasattr(model.head, "truncate"):
+        shaping = {key: value for key, value in shaping.items() if key == "temperature"}
+    options = {"seed": 3, "batch_size": 2, "return_log_prob": True, **given, **shaping}
+    same(*both_ways(loops, lambda: model.sample(3, **options), model))
+
+
+@pytest.mark.parametrize("name", [*MODELS, *UNTRACED])
+def test_what_can_be_traced_is(name):
+    model, given = build(name)
+    model.sample(3, seed=0, batch_size=3, **given)
+    (found,) = kinds_of(model).values()
+    assert (found is not None) == (name in MODELS)
+
+
+@pytest.mark.parametrize("name", ["wavenet-class", "lstm", "made", "pixel_cnn"])
+def test_what_is_known_is_kept(name, loops):
+    model, given = build(name)
+    x = model.sample(3, seed=0, **given)
+    known = np.arange(12).reshape(model.event_shape) < 5
+    for method in ("stepwise", "full"):
+        options = {"seed": 1, "return_log_prob": True, "method": method, **given}
+        found, expected = both_ways(loops, lambda o=options: model.complete(x, known, **o), model)
+        same(found, expected)
+        assert (found[0][:, known] == x[:, known]).all()
+
+
+def test_a_stream_is_traced_and_its_state_is_ones_own(loops):
+    model, given = build("wavenet-class")
+    prompt = model.sample(3, length=6, seed=8, **given)
+
+    def draw():
+        stream = model.stream(3, chunk=10, seed=5, prompt=prompt, return_log_prob=True, **given)
+        first, _ = next(stream)
+        saved = stream.state
+        following = next(stream)[0]
+        again, log_prob = next(model.stream(3, chunk=10, state=saved, return_log_prob=True, **given))
+        assert (again == following).all()
+        return np.concatenate([first, following], axis=1), log_prob
+
+    same(*both_ways(loops, draw, model))
+
+
+@pytest.mark.parametrize("name", ["wavenet", "lstm", "window_mlp"])
+def test_a_traced_draw_reads_the_weights_of_the_moment(name):
+    model, given = build(name)
+    before = model.sample(3, seed=0, **given)
+    first = model.get_weights()
+    model.compile("sgd")
+    for change in (
+        lambda: checks.randomise(model, seed=1),
+        lambda: [weight.assign(weight * 0.5) for weight in model.trainable_variables],
+        lambda: model.fit((before, *given.values()) if given else before, verbose=0),
+        lambda: model.set_weights(first),
+    ):
+        change()
+        drawn = model.sample(3, seed=0, **given)
+        assert (drawn == model.sample(3, seed=0, method="full", **given)).all()
+    assert (drawn == before).all()
+
+
+def test_few_traces_are_kept_and_none_is_made_for_few_steps(loops):
+    loops.setattr(traced, "FROM_STEPS", 30)
+    model, _ = build("wavenet")
+    for _ in range(2):
+        model.sample(1, seed=0, batch_size=1)
+        assert list(kinds_of(model).values()) in ([12], [24])
+    model.sample(1, seed=0, batch_size=1)
+    (found,) = kinds_of(model).values()
+    assert callable(found)
+    for size in range(2, 20):
+        model.sample(size, seed=0, batch_size=size)
+    assert len(kinds_of(model)) == 8
