@@ -12,6 +12,7 @@ import io
 import os
 import pathlib
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -28,7 +29,12 @@ ORDER = (
     "fvsbn_nade_made",
     "heads",
     "images",
+    "sound_and_text",
     "drawing",
+    "your_own_model",
+    "writing_a_plugin",
+    "backends_and_devices",
+    "command_line",
 )
 SHOWN = {
     ".png": '<img src="data:image/png;base64,{data}" alt="{name}">',
@@ -78,7 +84,8 @@ def render(path, folder):
     path, folder = pathlib.Path(path).resolve(), pathlib.Path(folder).resolve()
     source, body, names = path.read_text(encoding="utf-8"), [], {"__name__": "__main__", "__file__": str(path)}
     title, _ = title_and_lead(source)
-    (folder / path.stem).mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(folder / path.stem, ignore_errors=True)
+    (folder / path.stem).mkdir(parents=True)
     start = time.perf_counter()
     with contextlib.chdir(folder / path.stem):
         for kind, text, number in cells(source):
@@ -130,13 +137,15 @@ def contact_sheet(pictures, path, columns=6, width=230, height=190):
 
 
 def main(names, folder=pathlib.Path("build/guides")):
+    commands = os.path.dirname(sys.executable)  # such as keras-ar, as if the environment were activated
+    os.environ["PATH"] = os.pathsep.join([commands, os.environ["PATH"]])
     if names:
         for name in names:
             print(render(HERE / pathlib.Path(name).name, folder))
         return
     paths = [HERE / f"{name}.py" for name in ORDER]
     for path in paths:
-        subprocess.run([sys.executable, __file__, path.name], check=True, env={**os.environ, "PYTHONUNBUFFERED": "1"})
+        subprocess.run([sys.executable, __file__, path.name], check=True)
     print(write_index(paths, folder))
     pictures = [file for path in paths for file in sorted(files(folder / path.stem)) if file.suffix == ".png"]
     print(contact_sheet(pictures, HERE / "contact_sheet.png"))

@@ -4,11 +4,13 @@ import importlib.util
 import pathlib
 import shlex
 import subprocess
+import sys
 
 import keras
 import pytest
 from typer.testing import CliRunner
 
+import keras_ar
 import keras_ar_cli
 
 GUIDES = pathlib.Path(__file__).parents[1] / "guides"
@@ -40,6 +42,10 @@ def shortened(tmp_path, monkeypatch):
         return subprocess.CompletedProcess(command, result.exit_code, result.stdout, result.stderr)
 
     monkeypatch.setattr(subprocess, "run", run)
+    path = sys.path[:]
+    yield
+    sys.path[:] = path  # a guide may have installed a plugin
+    keras_ar.registry.refresh()
 
 
 @pytest.mark.parametrize("name", render.ORDER)

@@ -67,8 +67,9 @@ def legend_below(ax, patches):
     ax.legend(handles=patches, ncols=columns, frameon=False, **place)
 
 
-def panel_ticks(lowest, highest, starts, count):
+def panel_ticks(lowest, highest, starts, count, integer=False):
     """Ticks of panels along one axis, each of which begins anew: where they are, and what is written there."""
-    ticks = load_matplotlib().ticker.MaxNLocator(count, steps=[1, 2, 5, 10]).tick_values(lowest, highest)
+    locator = load_matplotlib().ticker.MaxNLocator(count, steps=[1, 2, 5, 10], integer=integer)
+    ticks = locator.tick_values(lowest, highest)
     ticks = [float(tick) for tick in ticks if lowest <= tick <= highest]
     return [start + tick for start in starts for tick in ticks], [f"{tick:g}" for _ in starts for tick in ticks]
