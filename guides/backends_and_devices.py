@@ -7,7 +7,6 @@
 # %%
 import contextlib
 import importlib.util
-import math
 import os
 import subprocess
 import sys
@@ -19,7 +18,6 @@ os.environ.setdefault("XLA_FLAGS", "--xla_force_host_platform_device_count=2")
 
 import keras
 import keras_ar
-import numpy as np
 
 QUICK = "KERAS_AR_QUICK" in os.environ
 backend = keras.backend.backend()
@@ -44,11 +42,13 @@ print("this runs on", backend)
 # `"backend"` in `~/.keras/keras.json`. One process has one backend. Nothing in your code, or in ours, asks which.
 #
 # - **JAX** and **TensorFlow** compile a whole draw into one program. On JAX everything is compiled, always.
-# - **PyTorch** runs operation by operation: nothing waits for a compiler, and the debugger stops where you are. A draw is
-#   a Python loop there; `method="parallel"` may be the faster one.
+# - **PyTorch** runs operation by operation: nothing waits for a compiler, and the debugger stops where you are. A
+#   draw is a Python loop there; `method="parallel"` may be the faster one.
 #
-# What stays the same: the events of a seed, the masks, the orderings, the likelihoods (to the last digits of a float),
-# and files. What does not: initial weights and dropout are the backend's own random numbers, so training runs differ.
+# What stays the same: the events of a seed, the masks, the orderings, the likelihoods (to the last digits of a
+# float), and files. What does not: initial weights and dropout are the backend's own random numbers, so training runs
+# differ.
+
 
 # %%
 def small_model(**kwargs):
@@ -102,9 +102,10 @@ else:
     print(torch.cuda.device_count(), "GPUs for PyTorch")
 
 # %% [markdown]
-# A GPU wants much to do at a time: large batches in `fit`, and `batch_size=` in `sample`, `score_samples` and `complete`,
-# which have batches of their own. A stepwise draw is a chain of small operations, so that on a GPU a single event takes
-# hardly less time than a thousand.
+# Whatever the device, give it much to do at a time: large batches in `fit`, and `batch_size=` in `sample`,
+# `score_samples` and `complete`, which have batches of their own. A stepwise draw is a chain of many small
+# operations, and a batch shares the cost of each. (These guides and their tests run on CPUs; measure on your own GPU
+# before you believe a number.)
 
 # %%
 for count in (1, 16, 256):
@@ -116,9 +117,9 @@ for count in (1, 16, 256):
 # %% [markdown]
 # ## Half the digits
 #
-# With the dtype policy `"mixed_bfloat16"` networks compute in 16 bits, and weights are kept in 32. On GPUs that have the
-# hardware for it, it is faster and takes half the memory; on a CPU, mostly not. Log-probabilities are computed in 32
-# bits under any policy: a sum of thousands of terms would not survive in 8 bits of mantissa.
+# With the dtype policy `"mixed_bfloat16"` networks compute in 16 bits, and weights are kept in 32. On GPUs that have
+# the hardware for it, it is faster and takes half the memory; on a CPU, mostly not. Log-probabilities are computed in
+# 32 bits under any policy: a sum of thousands of terms would not survive in 8 bits of mantissa.
 
 # %%
 half = small_model(dtype="mixed_bfloat16")
@@ -128,15 +129,16 @@ for name, one in (("float32", model), ("mixed_bfloat16", half)):
     print(f"{name:15} computes in {one.compute_dtype:9} {-one.score_samples(x).mean():.3f} nats, {x.shape[0]} images")
 
 # %% [markdown]
-# (A policy of plain `"bfloat16"` keeps the weights in 16 bits as well. Small steps of an optimizer are then rounded away,
-# and Adam does not move at all.)
+# (A policy of plain `"bfloat16"` keeps the weights in 16 bits as well. Small steps of an optimizer are then rounded
+# away, and Adam does not move at all.)
 #
 # ## Several devices: JAX
 #
 # Keras' distribution API is made for JAX. `DataParallel` gives each device a copy of the weights and a share of every
-# batch, and adds up the gradients. It is set once, before the model is made; then `fit`, `evaluate`, `score_samples` and
-# `sample` are what they always were. Batches must be multiples of the number of devices, the last one as well: above we
-# train on 1280 images, twenty batches of 64.
+# batch, and adds up the gradients. It is set once, before the model is made; then `fit`, `evaluate`, `score_samples`
+# and `sample` are what they always were. Batches must be multiples of the number of devices, the last one as well:
+# above we train on 1280 images, twenty batches of 64.
+
 
 # %%
 def loss_after_training():
@@ -162,19 +164,21 @@ if backend == "jax":
     print("the same draws:", bool(same))
 
 # %% [markdown]
-# A model that is too large for one device is cut instead: `keras.distribution.ModelParallel`, with a `LayoutMap` from names
-# of weights to axes of devices.
+# A model that is too large for one device is cut instead: `keras.distribution.ModelParallel`, with a `LayoutMap` from
+# names of weights to axes of devices.
 #
 # ## Several devices: TensorFlow
 #
-# There `tf.distribute` does it, in TensorFlow's own words: make and compile the model inside the strategy's scope. The
-# loss of a model is averaged over replicas as it should be, because it is reduced by a Keras `Loss`; a plain mean would
-# count once for each replica.
+# There `tf.distribute` does it, in TensorFlow's own words: make and compile the model inside the strategy's scope.
+# The loss of a model is averaged over replicas as it should be, because it is reduced by a Keras `Loss`; a plain mean
+# would count once for each replica.
 
 # %%
 if backend == "tensorflow":
     losses = [loss_after_training()]
-    strategy = tf.distribute.MirroredStrategy(tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU"))
+    strategy = tf.distribute.MirroredStrategy(
+        tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
+    )
     with strategy.scope():
         losses.append(loss_after_training())
     print(f"{strategy.num_replicas_in_sync} replicas")

@@ -3,8 +3,8 @@
 #
 # Everything that a model goes through, from training to pictures, without a line of Python: `keras-ar`.
 #
-# Each run below is a line for your own shell. Here `sh` passes it on and prints the answer. `--json` makes any command
-# answer with one JSON object, for scripts.
+# Each run below is a line for your own shell. Here `sh` passes it on and prints the answer. `--json` makes any
+# command answer with one JSON object, for scripts.
 
 # %%
 import json
@@ -48,8 +48,8 @@ epochs = 2 if QUICK else 30
 sh(f"keras-ar train made-digits --set train.epochs={epochs} --seed 1 --out runs/guide/made")
 
 # %% [markdown]
-# A run is one folder. In it are the recipe as run, a line for each epoch, the numbers, the model, and pictures that it
-# has drawn:
+# A run is one folder. In it are the recipe as run, a line for each epoch, the numbers, the model, and pictures that
+# it has drawn:
 
 # %%
 for path in sorted(pathlib.Path("runs/guide/made").iterdir()):
@@ -57,8 +57,8 @@ for path in sorted(pathlib.Path("runs/guide/made").iterdir()):
 print(pathlib.Path("runs/guide/made/recipe.toml").read_text())
 
 # %% [markdown]
-# The recipe is a file that you can edit, keep beside a paper, and give to `keras-ar train` again. No recipe is needed,
-# either: `keras-ar train nade --data my_table.csv` takes any model and any data that fit.
+# The recipe is a file that you can edit, keep beside a paper, and give to `keras-ar train` again. No recipe is
+# needed, either: `keras-ar train nade --data my_table.csv` takes any model and any data that fit.
 #
 # ## Look at it
 #
@@ -73,8 +73,8 @@ print(f"{told['bits_per_dim']:.3f} bits per pixel")
 # %% [markdown]
 # ## Draw
 #
-# The ending of `--out` says what is written: a picture, an array, a table, text or sound. The same seed gives the same
-# draws as `model.sample` does in Python, on each backend.
+# The ending of `--out` says what is written: a picture, an array, a table, text or sound. The same seed gives the
+# same draws as `model.sample` does in Python, on each backend.
 
 # %%
 sh("keras-ar sample runs/guide/made -n 36 --seed 0 --out draws.png")
@@ -113,8 +113,8 @@ else:
 print(f"{epochs_done()} epochs done; in the folder:", *sorted(path.name for path in folder.iterdir()))
 
 # %% [markdown]
-# `--resume` goes on with what is there, to the very weights that the run would have had if nothing had happened to it:
-# what is random in an epoch follows from the seed and the number of the epoch alone.
+# `--resume` goes on with what is there, to the very weights that the run would have had if nothing had happened to
+# it: what is random in an epoch follows from the seed and the number of the epoch alone.
 
 # %%
 sh(f"keras-ar train --resume --out {folder}")
@@ -134,8 +134,9 @@ for digit in (3, 8):
 # %% [markdown]
 # ## From here to Python, and back
 #
-# `model.keras` is a plain Keras file: `keras_ar.load_model("runs/guide/made/model.keras")` opens it, and every command above
-# takes a `.keras` file that you have saved from Python. What went wrong is said in one line, with exit code 2:
+# `model.keras` is a plain Keras file: `keras_ar.load_model("runs/guide/made/model.keras")` opens it, and every
+# command above takes a `.keras` file that you have saved from Python. What went wrong is said in one line, with exit
+# code 2:
 
 # %%
 wrong = subprocess.run(["keras-ar", "train", "made-digit"], capture_output=True, text=True)

@@ -119,6 +119,9 @@ models = {
         name="pixel_cnn_plus_plus",
     ),
 }
+if QUICK:
+    models = {name: models[name] for name in ("PixelCNN", "PixelCNN++")}
+
 histories = {}
 print(f"{'':16}{'weights':>8}{'nats per image':>20}{'bits per pixel':>16}")
 for name, model in models.items():

@@ -25,8 +25,8 @@ keras.utils.set_random_seed(0)
 # %% [markdown]
 # ## Sound
 #
-# The instrument is made here, a music box: a tone is a fundamental and two overtones, which fade, the higher the sooner.
-# The melody wanders up and down a pentatonic scale.
+# The instrument is made here, a music box: a tone is a fundamental and two overtones, which fade, the higher the
+# sooner. The melody wanders up and down a pentatonic scale.
 
 # %%
 rate = 4000  # samples in a second: a poor telephone
@@ -48,15 +48,15 @@ def melody(rng, notes, length=600):
 
 
 rng = np.random.default_rng(0)
-song = melody(rng, notes=16 if QUICK else 300)
+song = melody(rng, notes=20 if QUICK else 300)
 song = 0.9 * song / np.abs(song).max()
 keras_ar.sound.write_wav("music_box.wav", song[: 20 * 600], rate)
 print(f"{len(song) / rate:.0f} seconds")
 
 # %% [markdown]
-# A sample is a real number, but a head for integers draws sharper: the samples are put on 64 levels. Equal steps
-# would waste them on loud samples, which are rare, and lose the quiet ones. *Mu-law*, of the telephone, spaces the
-# levels by the logarithm of loudness, as the ear does:
+# Samples are put on 64 levels, so that a categorical head can give them any distribution there is. Equal steps would
+# waste levels on loud samples, which are rare, and lose the quiet ones. *Mu-law*, of the telephone, spaces the levels
+# by the logarithm of loudness, as the ear does:
 #
 #     level ~ sign(x) · log(1 + μ|x|) / log(1 + μ)
 
@@ -81,7 +81,7 @@ wavenet = keras_ar.models.WaveNet(
     event_shape=length,
     filters=24,
     skip_filters=48,
-    dilations=(1, 2, 4, 8, 16, 32, 64, 128, 256),
+    dilations=[2**i for i in range(3 if QUICK else 9)],  # 1, 2, 4, ..., 256
     head=keras_ar.heads.Categorical(64),
 )
 print(f"{wavenet.count_params():,} weights; each step sees {wavenet.receptive_field} steps back,")

@@ -1,12 +1,12 @@
 # %% [markdown]
 # # Writing a plugin
 #
-# A head, a layer or a model of yours becomes everybody's by one line in a `pyproject.toml`: then `keras-ar list` shows
-# it, its name works wherever ours do, and files that contain it open by themselves.
+# A head, a layer or a model of yours becomes everybody's by one line in a `pyproject.toml`: then `keras-ar list`
+# shows it, its name works wherever ours do, and files that contain it open by themselves.
 #
 # The registry knows no difference between what comes with keras_ar and what does not. Both are *entry points*, of the
-# groups `keras_ar.heads`, `keras_ar.layers` and `keras_ar.models`: a name, and where the class is. What is installed is
-# found; no code of a plugin runs until somebody asks for it by name.
+# groups `keras_ar.heads`, `keras_ar.layers` and `keras_ar.models`: a name, and where the class is. What is installed
+# is found; no code of a plugin runs until somebody asks for it by name.
 
 # %%
 import math
@@ -31,8 +31,8 @@ for entry in keras_ar.registry.entries("heads"):
 # %% [markdown]
 # ## Start from something that works
 #
-# `keras-ar new-plugin` writes a whole distribution: a head, a layer and a model that install and pass their tests. Change
-# one thing at a time from there.
+# `keras-ar new-plugin` writes a whole distribution: a head, a layer and a model that install and pass their tests.
+# Change one thing at a time from there.
 
 # %%
 folder = pathlib.Path(tempfile.mkdtemp())
@@ -52,21 +52,22 @@ print(plugin.joinpath("pyproject.toml").read_text())
 # %% [markdown]
 # ## A head
 #
-# The template's head is a Laplace distribution. Let us write another one, for levels k = 0, 1, …, L − 1, with two numbers
-# instead of the L of a categorical head. The levels are scaled to z from −1 to 1, and their logits are a parabola:
+# The template's head is a Laplace distribution. Let us write another one, for levels k = 0, 1, …, L − 1, with two
+# numbers instead of the L of a categorical head. The levels are scaled to z from −1 to 1, and their logits are a
+# parabola:
 #
 #     P(k) = exp(a·z + b·z²) / Σ exp(a·z + b·z²),  the sum over all levels
 #
-# With b < 0 that is a normal distribution, restricted to the grid. With b > 0 it is a U: one end or the other, which is
-# what ink on paper does. The sum over L levels makes it exact, and since the logits are linear in the parameters, a
-# temperature simply divides them.
+# With b < 0 that is a normal distribution, restricted to the grid. With b > 0 it is a U: one end or the other, which
+# is what ink on paper does. The sum over L levels makes it exact, and since the logits are linear in the parameters,
+# a temperature simply divides them.
 #
-# What is left to do, levels with logits can do already: the head makes logits, and asks `Categorical`. Each method is a
-# pure function of tensors, in `keras.ops`, and so runs on three backends. The class is registered with Keras under the
-# plugin's own module: that is the name it has in files.
+# What is left to do, levels with logits can do already: the head makes logits, and asks `Categorical`. Each method is
+# a pure function of tensors, in `keras.ops`, and so runs on three backends. The class is registered with Keras under
+# the plugin's own module: that is the name it has in files.
 
 # %%
-source = '''\"\"\"Levels whose logits are a parabola.\"\"\"
+source = """\"\"\"Levels whose logits are a parabola.\"\"\"
 
 import keras
 import numpy as np
@@ -112,7 +113,7 @@ class Parabola(Head):
 
     def get_config(self):
         return {"num_levels": self.num_levels}
-'''
+"""
 plugin.joinpath("keras_ar_parabola", "parabola.py").write_text(source)
 toml = plugin.joinpath("pyproject.toml")
 line = 'laplace = "keras_ar_parabola.laplace:Laplace"'
@@ -121,8 +122,9 @@ toml.write_text(toml.read_text().replace(line, f'{line}\nparabola = "keras_ar_pa
 # %% [markdown]
 # ## Install it
 #
-# You would say `pip install -e keras-ar-parabola` now, in your own environment. This page shall leave yours as it is, so it
-# does by hand the little that pip does: packaging metadata, beside the module, in a folder that Python looks into.
+# You would say `pip install -e keras-ar-parabola` now, in your own environment. This page shall leave yours as it is,
+# so it does by hand the little that pip does: packaging metadata, beside the module, in a folder that Python looks
+# into.
 
 # %%
 project = tomllib.loads(toml.read_text())["project"]
@@ -143,13 +145,13 @@ for entry in keras_ar.registry.entries():
 print("imported so far:", "keras_ar_parabola" in sys.modules)
 
 # %% [markdown]
-# Found, and not yet imported: reading metadata runs no code. A name that two plugins have is an error that says how to
-# name each, `"keras-ar-parabola:parabola"`; and a plugin can never take a name that keras_ar itself has.
+# Found, and not yet imported: reading metadata runs no code. A name that two plugins have is an error that says how
+# to name each, `"keras-ar-parabola:parabola"`; and a plugin can never take a name that keras_ar itself has.
 #
 # ## Is it right?
 #
-# The kit knows what a head has to keep, by itself and inside of a model. In the plugin, `tests/test_conformance.py` runs it
-# in three lines, and `pytest keras-ar-parabola` that.
+# The kit knows what a head has to keep, by itself and inside of a model. In the plugin, `tests/test_conformance.py`
+# runs it in three lines, and `pytest keras-ar-parabola` that.
 
 # %%
 head = keras_ar.heads.get("parabola", num_levels=8)
@@ -209,7 +211,8 @@ figure.savefig("parabolas.png")
 # ## Files
 #
 # A file that holds the model names the head, not where its code is. Whoever opens it needs the plugin installed, and
-# nothing else: plain Keras finds it, and imports that plugin alone. Without it, the error says which package to install.
+# nothing else: plain Keras finds it, and imports that plugin alone. Without it, the error says which package to
+# install.
 
 # %%
 model.save("parabola.keras")
@@ -219,9 +222,10 @@ print(again.head, "the same draws:", bool((again.sample(36, seed=0) == grids["pa
 # %% [markdown]
 # ## A layer, a model
 #
-# They go the same way. `causal_mean.py` of the template is a layer: `call` over whole events, `start` and `step` for one
-# position after the other, and `strict = True`, which says that a position does not see itself. `mean_net.py` is a model
-# on top of it. The kit holds `step` to what `call` computes: *A model of your own* shows what it finds if they differ.
+# They go the same way. `causal_mean.py` of the template is a layer: `call` over whole events, `start` and `step` for
+# one position after the other, and `strict = True`, which says that a position does not see itself. `mean_net.py` is
+# a model on top of it. The kit holds `step` to what `call` computes: *A model of your own* shows what it finds if
+# they differ.
 
 # %%
 print(plugin.joinpath("keras_ar_parabola", "causal_mean.py").read_text())

@@ -71,7 +71,8 @@ class Transformer(keras_ar.AutoregressiveModel):
 
 def check(component):
     """Runs the conformance kit, and says what it finds."""
-    for name, run in keras_ar.testing.checks_for(component).items():
+    checks = keras_ar.testing.checks_for(component)
+    for name, run in list(checks.items())[: 2 if QUICK else None]:
         try:
             run()
         except AssertionError as error:
