@@ -1,14 +1,20 @@
 # make demo: a first model, its likelihood and a picture. make test: every test on the three backends.
+# make guides: the guides as pages, with their pictures, in build/guides.
 PYTHON ?= python3
 BIN := .venv/bin
 BACKENDS := jax torch tensorflow
 # Two test processes, one thread each: more threads than cores slow torch down twentyfold.
 QUIET := TF_CPP_MIN_LOG_LEVEL=3 OMP_NUM_THREADS=1
 
-.PHONY: demo test $(BACKENDS:%=test-%) lint clean
+export KERAS_BACKEND ?= jax
+
+.PHONY: demo guides test $(BACKENDS:%=test-%) lint clean
 
 demo: .venv/ready
-	KERAS_BACKEND=$${KERAS_BACKEND:-jax} TF_CPP_MIN_LOG_LEVEL=3 $(BIN)/python guides/first_model.py
+	TF_CPP_MIN_LOG_LEVEL=3 $(BIN)/python guides/first_model.py
+
+guides: .venv/ready
+	TF_CPP_MIN_LOG_LEVEL=3 $(BIN)/python guides/render.py
 
 test: lint $(BACKENDS:%=test-%)
 

@@ -1,6 +1,20 @@
 """Autoregressive deep generative models with exact likelihoods, for Keras 3."""
 
-from keras_ar import callbacks, datasets, heads, layers, masks, models, noise, orderings, plots, registry, sound, text
+from keras_ar import (
+    callbacks,
+    datasets,
+    heads,
+    layers,
+    masks,
+    models,
+    noise,
+    orderings,
+    plots,
+    registry,
+    sound,
+    testing,
+    text,
+)
 from keras_ar.autoregressive import AutoregressiveModel
 from keras_ar.density import DensityModel
 from keras_ar.saving import load_model
@@ -22,6 +36,7 @@ __all__ = [
     "plots",
     "registry",
     "sound",
+    "testing",
     "text",
 ]
 

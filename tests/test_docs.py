@@ -40,7 +40,7 @@ def public_names():
         keras_ar.layers,
         keras_ar.models,
         keras_ar.plots,
-        importlib.import_module("keras_ar.testing"),
+        keras_ar.testing,
     ):
         for name in package.__all__:
             thing = getattr(package, name)

@@ -72,6 +72,14 @@ class IgnoresTheLogit(heads.Bernoulli):
 
 
 @keras.saving.register_keras_serializable(package="tests")
+class DrawsRealNumbers(IgnoresTheLogit):
+    """Levels, but of another dtype."""
+
+    def sample(self, params, uniforms):
+        return ops.cast(super().sample(params, uniforms), "float32")
+
+
+@keras.saving.register_keras_serializable(package="tests")
 class ClipsTheProbability(heads.Bernoulli):
     """log of a probability that underflows."""
 
@@ -104,6 +112,8 @@ FAULTS = [
     (IgnoresTheLogit(), checks.check_head_draws_what_it_scores, "do not follow"),
     (Faulty(6, head=RoundsLate()), checks.check_honest_draws, "do not follow"),
     (RoundsLate(scale=0.1), checks.check_head_draws_what_it_scores, "do not follow"),
+    (DrawsRealNumbers(), checks.check_head_draws_what_it_scores, "do not follow"),
+    (DrawsRealNumbers(), checks.check_head_shapes, "must be int32. Received: float32"),
     (ClipsTheProbability(), checks.check_head_extremes, "not finite"),
 ]
 

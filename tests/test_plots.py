@@ -593,6 +593,20 @@ def test_every_kind_of_event_has_a_map_or_a_line(event_shape, head, panels):
     assert (len(ax.lines) > 0) == (panels == 0)
 
 
+def test_nothing_of_a_map_is_cut_off_where_it_is_saved_at_once():
+    figure = plots.position_nats(models.FVSBN((8, 8, 1)), np.zeros((1, 8, 8, 1))).figure
+    figure.draw_without_rendering()  # as `savefig` does
+    written, (width, height) = figure.get_tightbbox(), figure.get_size_inches()
+    assert min(written.x0, written.y0, width - written.x1, height - written.y1) >= 0
+
+
+@pytest.mark.parametrize("size", [2, 3, 5, 8, 28])
+def test_positions_are_whole_numbers(size):
+    ax = plots.position_nats(models.FVSBN((size, size, 1)), np.zeros((1, size, size, 1)))
+    for tick in (*ax.get_xticks(), *ax.get_yticks()):
+        assert tick == int(tick)
+
+
 @pytest.mark.parametrize("draw", [plots.position_nats, plots.calibration])
 def test_scores_are_those_of_a_model_and_its_events(draw):
     with pytest.raises(ValueError, match=r"`model` must be an AutoregressiveModel. Received: model=<Dense"):

@@ -48,6 +48,8 @@ def colour_bar(ax, mappable, label, is_new, **options):
     width = 0.2 / ax.figure.get_size_inches()[0]
     place = {"cax": ax.inset_axes((1 + width, 0, width, 1))} if is_new else {"ax": ax, "fraction": 0.05, "pad": 0.03}
     ax.figure.colorbar(mappable, label=label, **place, **options)
+    if is_new:
+        ax.figure.draw_without_rendering()  # the layout needs one drawing to learn how wide a bar of its own is
 
 
 def integer_ticks(axis):
@@ -65,8 +67,9 @@ def legend_below(ax, patches):
     ax.legend(handles=patches, ncols=columns, frameon=False, **place)
 
 
-def panel_ticks(lowest, highest, starts, count):
+def panel_ticks(lowest, highest, starts, count, integer=False):
     """Ticks of panels along one axis, each of which begins anew: where they are, and what is written there."""
-    ticks = load_matplotlib().ticker.MaxNLocator(count, steps=[1, 2, 5, 10]).tick_values(lowest, highest)
+    locator = load_matplotlib().ticker.MaxNLocator(count, steps=[1, 2, 5, 10], integer=integer)
+    ticks = locator.tick_values(lowest, highest)
     ticks = [float(tick) for tick in ticks if lowest <= tick <= highest]
     return [start + tick for start in starts for tick in ticks], [f"{tick:g}" for _ in starts for tick in ticks]

@@ -40,8 +40,8 @@ def finish(ax, shape):
     above = 0.1 * rows if count > 1 else 0.0  # for the names
     ax.set(xlim=(-0.5, starts[-1] + columns - 0.5), ylim=(rows - 0.5, -0.5 - above), frame_on=False)
     ax.set_aspect("auto" if rows == 1 else "equal")
-    ax.set_xticks(*canvas.panel_ticks(0, columns - 1, starts, 8 if count == 1 else 4))
-    ax.set_yticks(*(canvas.panel_ticks(0, rows - 1, [0], 8) if rows > 1 else ((), ())))
+    ax.set_xticks(*canvas.panel_ticks(0, columns - 1, starts, 8 if count == 1 else 4, integer=True))
+    ax.set_yticks(*(canvas.panel_ticks(0, rows - 1, [0], 8, integer=True) if rows > 1 else ((), ())))
 
 
 def channel_names(count):

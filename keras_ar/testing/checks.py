@@ -333,6 +333,7 @@ def check_head_draws_what_it_scores(head):
     values, mean = _computed(compute, repeated, noise.uniforms(5, 0, count, 1, head.num_uniforms)[0])
     head.check(values)
     if head.num_levels:
+        values = values.astype("int64")  # of which dtype they should be is another check's claim
         indices = values.reshape(count, -1) @ head.num_levels ** np.arange(_size(head))[::-1]
         expected = _probabilities(head, params)[:, 0] * count
         p_value = statistics.g_test(np.bincount(indices, minlength=len(expected)), expected)
