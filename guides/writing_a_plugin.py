@@ -26,7 +26,7 @@ QUICK = "KERAS_AR_QUICK" in os.environ
 
 keras.utils.set_random_seed(0)
 for entry in keras_ar.registry.entries("heads"):
-    print(f"{entry.name:32}{entry.target:60}{entry.distribution}")
+    print(f"{entry.name:32}{entry.target:64}{entry.distribution}")
 
 # %% [markdown]
 # ## Start from something that works
@@ -88,7 +88,8 @@ class Parabola(Head):
         self._z = np.linspace(-1, 1, num_levels, dtype="float32")
 
     def logits(self, params):
-        return params[..., :1] * self._z + params[..., 1:] * self._z**2
+        # `ops.multiply`, not `*`: a NumPy array times a tensor is not for every backend.
+        return ops.multiply(params[..., :1], self._z) + ops.multiply(params[..., 1:], self._z**2)
 
     def encode(self, x):
         return self._levels.encode(x)

@@ -221,3 +221,26 @@ def test_a_head_agrees_with_tensorflow_probability(head, tfd):
     np.testing.assert_allclose(head.mean(params), expected_mean, rtol=1e-5, atol=1e-5)
     expected_cdf = np.where(x == 1, 1.0, 1 - twin.mean()) if isinstance(head, heads.Bernoulli) else twin.cdf(x)
     np.testing.assert_allclose(head.cdf(params, x), expected_cdf, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        heads.Bernoulli(),
+        heads.Categorical(4),
+        heads.DiscretizedLogisticMixture(4, num_components=2),
+        heads.Normal(loc=1.0, scale=2.0),
+        heads.NormalMixture(2, loc=1.0, scale=2.0),
+    ],
+    ids=str,
+)
+def test_a_head_takes_numpy_arrays(head):
+    params, x = np.full((3, head.num_params), 0.5, "float32"), np.ones(3, head.dtype)
+    for method, argument in (
+        (head.log_prob, x),
+        (head.cdf, x),
+        (head.sample, np.full((3, head.num_uniforms), 0.3, "float32")),
+    ):
+        tensors = method(ops.convert_to_tensor(params), ops.convert_to_tensor(argument))
+        np.testing.assert_allclose(numpy(method(params, argument)), numpy(tensors), rtol=1e-6)
+    np.testing.assert_allclose(numpy(head.mean(params)), numpy(head.mean(ops.convert_to_tensor(params))), rtol=1e-6)

@@ -32,7 +32,7 @@ class Bernoulli(Head):
 
     def sample(self, params, uniforms):
         """1 where the uniform exceeds the probability of 0."""
-        return ops.cast(logit(uniforms[..., 0]) > -params[..., 0], "int32")
+        return ops.cast(ops.greater(logit(uniforms[..., 0]), -params[..., 0]), "int32")
 
     def mean(self, params):
         """Probability of 1."""

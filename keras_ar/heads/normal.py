@@ -73,4 +73,5 @@ class Normal(Head):
 
 
 def _mean_and_scale(params):
+    params = ops.convert_to_tensor(params)
     return params[..., 0], bounded_exp(params[..., 1])
