@@ -52,11 +52,14 @@ def compiled(owner, function):
     return lambda *args: pure([variable.value for variable in variables], args)
 
 
-def once(function, *args):
-    """`function(*args)` for once, without gradients: compiled on JAX, where each operation would be anyway."""
-    if _NAME == "jax":
+def once(function, *args, owner=None):
+    """`function(*args)` for once, without gradients: compiled on JAX, where each operation would be anyway.
+
+    `owner` is the layer or model whose weights `function` reads, if it reads any.
+    """
+    if _NAME == "jax" and owner is None:
         return jax.jit(function)(*args)
-    return compiled(None, function)(*args) if _NAME == "torch" else function(*args)
+    return function(*args) if _NAME == "tensorflow" else compiled(owner, function)(*args)
 
 
 def _torch_argument(argument):

@@ -35,8 +35,7 @@ class Categorical(Head):
     def log_prob(self, params, x):
         """Log-probability of `x` in nats."""
         index = ops.expand_dims(ops.cast(x, "int32"), -1)
-        chosen = ops.take_along_axis(params, index, axis=-1)[..., 0]
-        return chosen - ops.logsumexp(params, axis=-1)
+        return ops.take_along_axis(ops.log_softmax(params, axis=-1), index, axis=-1)[..., 0]
 
     def sample(self, params, uniforms):
         """The level at which the cumulative probability passes the uniform."""

@@ -92,22 +92,18 @@ class WaveNetBlock(keras.layers.Layer):
     # The same in pieces, for a model that carries what all of its blocks have seen.
 
     def matrices(self):
-        """The weights: of the gates by what they see of the past and now, of what goes on, of what goes to the head."""
-        seen = self.convolution.matrix()
+        """The weights: of the convolution, of what goes on, and of what goes to the head."""
         kernel, bias = (ops.cast(ops.convert_to_tensor(w), self.compute_dtype) for w in self.out.weights)
-        return {
-            "past": {"kernel": seen["kernel"][: -self.filters], "bias": seen["bias"][None]},
-            "now": seen["kernel"][-self.filters :],
-            "on": {"kernel": kernel[:, : self.filters], "bias": bias[: self.filters]},
-            "skip": {"kernel": kernel[:, self.filters :], "bias": bias[self.filters :]},
-        }
+        on = {"kernel": kernel[:, : self.filters], "bias": bias[: self.filters]}
+        skip = {"kernel": kernel[:, self.filters :], "bias": bias[self.filters :]}
+        return {"convolution": self.convolution.matrix(), "on": on, "skip": skip}
 
-    def look(self, weights, before, x, told=None):
+    def look(self, weights, past, x, told=None):
         """What the gates let through at one time, and the next block's input.
 
-        `before` is what the past, `told` what the condition adds to the gates.
+        `past` holds what the taps of the past see, side by side, `told` what the condition adds.
         """
-        gates = before + ops.matmul(x, weights["now"])
+        gates = self.convolution.look(weights["convolution"], ops.concatenate([past, x], axis=-1))
         gated = _gated(gates if told is None else gates + told)
         return gated, x + (ops.matmul(gated, weights["on"]["kernel"]) + weights["on"]["bias"])
 

@@ -130,8 +130,7 @@ class WaveNet(SequenceModel):
     def _read_out(self, total):
         return self.to_params(self.mix(ops.relu(total)))
 
-    # One step at a time: what all blocks see of the past is one gather and one product, what they leave to the future
-    # one scatter.
+    # One step at a time: what all blocks see of the past is one gather, what they leave to the future one scatter.
 
     def start(self, batch_size, condition=None):
         past = self.window.start(batch_size, self.filters, self.compute_dtype)
@@ -141,11 +140,8 @@ class WaveNet(SequenceModel):
         """What does not change from step to step."""
         blocks = [block.matrices() for block in self.blocks]
         skips = [block.pop("skip") for block in blocks]
-        befores = [block.pop("past") for block in blocks]
         state = {
             "blocks": blocks,
-            # The past is known ahead of the step: what it adds to all gates is one product.
-            "before": [ops.stack([b["kernel"] for b in befores]), ops.stack([b["bias"] for b in befores])],
             # What goes to the head from all blocks is one product.
             "skip": [ops.concatenate([s["kernel"] for s in skips]), sum(s["bias"] for s in skips)],
         }
@@ -162,11 +158,11 @@ class WaveNet(SequenceModel):
 
     def step(self, state, t, previous):
         x, look = self.look.step(state["look"], self.encode_previous(previous), t)  # (batch, filters)
-        before = ops.unstack(_affine(self.window.read(state["past"], t), *state["before"]), len(self.blocks))
+        past = ops.unstack(self.window.read(state["past"], t), len(self.blocks))
         inputs, outputs = [], []
-        for block, weights, gates, told in zip(self.blocks, state["blocks"], before, self._told(state, t), strict=True):
+        for block, weights, seen, told in zip(self.blocks, state["blocks"], past, self._told(state, t), strict=True):
             inputs.append(x)
-            gated, x = block.look(weights, gates, x, told)
+            gated, x = block.look(weights, seen, x, told)
             outputs.append(gated)
         past = self.window.write(state["past"], ops.stack(inputs), t)
         total = _affine(ops.concatenate(outputs, axis=-1), *state["skip"])
