@@ -55,8 +55,8 @@ figure.savefig("mask_types.png")
 # %%
 H = keras_ar.heads
 fields = {
-    "PixelCNN": keras_ar.models.PixelCNN((9, 9, 1), filters=8, num_blocks=4, kernel_size=3),
-    "Gated PixelCNN": keras_ar.models.GatedPixelCNN((9, 9, 1), filters=8, num_blocks=4),
+    "PixelCNN": keras_ar.models.PixelCNN((9, 9, 1), filters=8, num_blocks=1 if QUICK else 4, kernel_size=3),
+    "Gated PixelCNN": keras_ar.models.GatedPixelCNN((9, 9, 1), filters=8, num_blocks=1 if QUICK else 4),
     "Row LSTM": keras_ar.models.PixelRNN((9, 9, 1), variant="row", units=4, num_layers=2, kernel_size=3),
     "Diagonal BiLSTM": keras_ar.models.PixelRNN((9, 9, 1), variant="diagonal", units=4, kernel_size=3),
 }
@@ -103,7 +103,7 @@ def fit(model, x, valid, epochs=16, rate=3e-3):
 shape, levels = data.event_shape, H.Categorical(17)
 models = {
     "PixelCNN": keras_ar.models.PixelCNN(
-        shape, filters=32, num_blocks=3, kernel_size=5, dropout=0.3, head=levels, name="pixel_cnn"
+        shape, filters=32, num_blocks=1 if QUICK else 3, kernel_size=5, dropout=0.3, head=levels, name="pixel_cnn"
     ),
     "Gated PixelCNN": keras_ar.models.GatedPixelCNN(
         shape, filters=24, num_blocks=2, dropout=0.3, head=levels, name="gated_pixel_cnn"
@@ -161,7 +161,7 @@ ax.figure.savefig("draws.png")
 
 # %%
 told = keras_ar.models.GatedPixelCNN(
-    shape, filters=24, num_blocks=2, dropout=0.3, head=levels, condition_shape=10, name="told"
+    shape, filters=24, num_blocks=0 if QUICK else 2, dropout=0.3, head=levels, condition_shape=10, name="told"
 )
 labels = data.train_labels[: len(train)], data.valid_labels[: len(valid)], data.test_labels[: len(test)]
 fit(told, (train, labels[0]), (valid, labels[1]))

@@ -121,18 +121,28 @@ def write_page(path, title, body):
     return path
 
 
-def contact_sheet(pictures, path, columns=6, width=230, height=190):
-    """All pictures, small, on one sheet with their names."""
-    rows = -(-len(pictures) // columns)
-    sheet = Image.new("RGB", (columns * width, rows * height), "white")
-    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(11)
-    for i, picture in enumerate(pictures):
-        left, top = i % columns * width, i // columns * height
+def contact_sheet(pictures, path, width=1400, height=136, gap=14):
+    """All pictures, small, in rows of one height; `pictures` leads from what stands below each to its file."""
+    font, rows, left = ImageFont.load_default(10), [[]], gap
+    for told, picture in pictures.items():
         image = Image.open(picture).convert("RGB")
-        image.thumbnail((width - 12, height - 28), Image.Resampling.LANCZOS)
-        sheet.paste(image, (left + (width - image.width) // 2, top + 4))
-        draw.text((left + width // 2, top + height - 18), picture.stem, fill="black", font=font, anchor="ma")
-    sheet.quantize(64, dither=Image.Dither.NONE).save(path, optimize=True)
+        image.thumbnail((3 * height, height), Image.Resampling.LANCZOS)
+        step = max(image.width, *(int(font.getlength(line)) for line in told)) + gap
+        if left + step > width:
+            rows.append([])
+            left = gap
+        rows[-1].append((left, image, told))
+        left += step
+    step = height + 26 + gap
+    sheet = Image.new("RGB", (width, len(rows) * step + gap), "white")
+    draw = ImageDraw.Draw(sheet)
+    for i, row in enumerate(rows):
+        for left, image, told in row:
+            top = gap + i * step + height - image.height
+            sheet.paste(image, (left, top))
+            for line, text in enumerate(told):
+                draw.text((left, top + image.height + 2 + 12 * line), text, fill="black", font=font)
+    sheet.quantize(224, dither=Image.Dither.NONE).save(path, optimize=True)
     return path
 
 
@@ -147,7 +157,12 @@ def main(names, folder=pathlib.Path("build/guides")):
     for path in paths:
         subprocess.run([sys.executable, __file__, path.name], check=True)
     print(write_index(paths, folder))
-    pictures = [file for path in paths for file in sorted(files(folder / path.stem)) if file.suffix == ".png"]
+    pictures = {
+        (path.stem, str(file.relative_to(folder / path.stem).with_suffix(""))): file
+        for path in paths
+        for file in sorted(files(folder / path.stem))
+        if file.suffix == ".png"
+    }
     print(contact_sheet(pictures, HERE / "contact_sheet.png"))
 
 

@@ -195,7 +195,7 @@ ax = keras_ar.plots.images(grids, num_levels=17, cmap="gray_r")
 ax.figure.savefig("parabola.png")
 
 # %% [markdown]
-# What it thinks of single pixels: normal curves where grey is likely, U's where it is all or nothing.
+# What it thinks of four pixels, given the upper half of an image: ramps and U's. Ink or paper, seldom grey.
 
 # %%
 image, model = test[1], models["parabola"]
