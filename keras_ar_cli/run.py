@@ -11,6 +11,7 @@ in an epoch follows from the seed and the number of the epoch alone.
 
 import contextlib
 import csv
+import errno
 import inspect
 import json
 import math
@@ -106,6 +107,7 @@ def train(recipe, folder, callbacks=()):
         )
     model.load_weights(backup.best)
     metrics = {**score(model, data, recipe), **history.told(), **about(model, data)}
+    check_space(folder, model)
     with whole(folder / "model.keras") as file:
         model.save(file)
     from keras_ar_cli import draw
@@ -333,6 +335,7 @@ class KeepBest(keras.callbacks.Callback):
 
     def on_test_end(self, logs=None):
         if logs["loss"] < self.history.best:
+            check_space(self.backup.folder, self.model)
             with whole(self.backup.best) as path:
                 self.model.save_weights(path)
 
@@ -348,6 +351,7 @@ class Backup(keras.callbacks.BackupAndRestore):
         super().__init__(str(folder / str(self.epoch)), delete_checkpoint=False)
 
     def _save_model(self):
+        check_space(self.folder, self.model)
         unfinished = self.folder / "unfinished"
         shutil.rmtree(unfinished, ignore_errors=True)
         self._weights_path = str(unfinished / "latest.weights.h5")
@@ -357,6 +361,14 @@ class Backup(keras.callbacks.BackupAndRestore):
         unfinished.rename(self.folder / str(self._current_epoch))
         shutil.rmtree(self.folder / str(self.epoch), ignore_errors=True)
         self.epoch = self._current_epoch
+
+
+def check_space(folder, model):
+    """Raises an `OSError` where the disk has no room for the model: HDF5 may take the process down when it sees."""
+    variables = [*model.variables, *model.optimizer.variables]
+    needed = 2**20 + 8 * sum(math.prod(variable.shape) for variable in variables)  # at 4 bytes, twice
+    if shutil.disk_usage(folder).free < needed:
+        raise OSError(errno.ENOSPC, f"no space left on the disk, {needed / 2**20:.0f} MB are needed", str(folder))
 
 
 @contextlib.contextmanager

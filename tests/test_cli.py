@@ -288,6 +288,16 @@ def test_a_finished_run_is_not_trained_again(finished):
     assert (finished / "model.keras").stat().st_mtime_ns == before
 
 
+def test_a_disk_that_is_nearly_full_is_not_filled(tmp_path, monkeypatch):
+    folder = tmp_path / "run"
+    run.begin(RECIPE, folder, resume=False)
+    with monkeypatch.context() as patch:
+        usage = type(run.shutil.disk_usage("."))
+        patch.setattr(run.shutil, "disk_usage", lambda path: usage(10**9, 10**9 - 10**6, 10**6))
+        assert "no space left on the disk, 1 MB are needed" in refused("train", "--resume", "--out", folder)
+    assert told("train", "--resume", "--out", folder)["epochs"] == 3
+
+
 def test_a_full_disk_ends_in_one_line_and_loses_nothing(tmp_path):
     folder = tmp_path / "run"
     recipe = recipes.changed(RECIPE, ["model.hidden_units=[300]"])  # its weights do not fit, its history does
