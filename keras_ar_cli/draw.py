@@ -37,15 +37,18 @@ class Opened:
         model = self.model
         if name is None and self.recipe is None:
             raise ValueError(f"{self.path} does not say what it was trained on: use --data")
-        said = {
-            "name": name or self.recipe["data"]["name"],
-            "binary": self.recipe["data"]["binary"] if self.recipe else model.head.num_levels == 2,
-            "length": model.event_shape[0] if isinstance(model, SequenceModel) else None,
-            "labels": model.condition_shape is not None,
-        }
-        recipe = {"data": said}
+        said = (
+            self.recipe["data"]
+            if self.recipe
+            else {
+                "binary": model.head.num_levels == 2,
+                "length": model.event_shape[0] if isinstance(model, SequenceModel) else None,
+                "labels": model.condition_shape is not None,
+            }
+        )
+        recipe = {"data": {**said, "name": name or said["name"]}}
         data = run.load_data(recipe)
-        if data.kind == "text":
+        if hasattr(model, "vocabulary") and data.vocabulary:
             data = _spelled(data, model.vocabulary)
         return data, recipe
 

@@ -70,6 +70,7 @@ def train(recipe, folder, callbacks=()):
         What `metrics.json` says, a dictionary.
     """
     if (folder / "metrics.json").exists():
+        shutil.rmtree(folder / "backup", ignore_errors=True)  # the last that is done
         return json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
 
     for left in folder.rglob(f"{_UNFINISHED}*"):  # by a process that was killed
@@ -86,7 +87,6 @@ def train(recipe, folder, callbacks=()):
     if not history.is_over(backup.epoch, settings["epochs"]):
         if backup.epoch == 0 and hasattr(model, "initialize_from_data"):
             model.initialize_from_data(data.train[:200])
-        batches.begin(backup.epoch)  # Keras looks at the first batch before the epoch begins, and keeps it
         averaging = [keras.callbacks.SwapEMAWeights()] if settings["average"] else []
         model.fit(
             batches,
@@ -150,13 +150,13 @@ def make_model(recipe, data):
         if data.vocabulary is None:
             raise RunError(f"{component.__name__} writes text. Received data of another kind: {data.name}")
         settings.setdefault("vocabulary", data.vocabulary)
-    else:
-        settings["head"] = _head(recipe["model"]["head"] or known["head"].default, data)
+    elif "head" in known:
+        settings["head"] = _head(recipe["model"]["head"], known["head"].default, data)
     if recipe["data"]["labels"]:
         settings["condition_shape"] = (int(data.train_labels.max()) + 1,)
     model = component(data.event_shape, **settings)
     for part in _PARTS:
-        model.head.check(getattr(data, part), part)
+        model._check_events(getattr(data, part), part)
     return model
 
 
@@ -175,10 +175,11 @@ def _arguments(component):
     return {name: parameter for name, parameter in known.items() if name not in ("self", "event_shape", "kwargs")}
 
 
-def _head(said, data):
-    """The head that is asked for, with what the data say of it; "bernoulli" is for two levels only."""
-    if said == "bernoulli" or (data.num_levels == 2 and isinstance(said, str)):
-        said = {None: "normal_mixture", 2: "bernoulli"}.get(data.num_levels, "categorical")
+def _head(said, default, data):
+    """The head that is asked for, or one that fits, with what the data say of it."""
+    if said is None:
+        of_many = "categorical" if default == "bernoulli" else default
+        said = {None: "normal_mixture", 2: "bernoulli"}.get(data.num_levels, of_many)
     name, settings = (said, {}) if isinstance(said, str) else (said["name"], {**said})
     settings.pop("name", None)
     known = inspect.signature(keras_ar.registry.find("heads", name).load()).parameters

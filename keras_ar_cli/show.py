@@ -49,6 +49,7 @@ def result(metrics, recipe, folder):
     expected = recipe["result"]
     known = [("this recipe has reached", expected["test_nats"]), ("published", expected["published_nats"])]
     notes = [f"{name}: {nats:.2f} nats" for name, nats in known if nats is not None]
+    notes += [escape(expected["note"])] if expected["note"] else []
     _out.print(
         f"{metrics['parameters']:,} parameters, {metrics['epochs']} epochs (best {metrics['best_epoch']}), "
         f"{metrics['seconds']:.0f} s on {metrics['backend']}" + "".join(f"; {note}" for note in notes)
@@ -71,10 +72,7 @@ def scores(parts):
 
 def drawn(told):
     """Where the draws are."""
-    if "text" in told:
-        print(told["text"])
-    else:
-        _out.print(f"{told['num']} drawn by {told['model']}, seed {told['seed']}: {escape(told['file'])}")
+    _out.print(f"{told['num']} drawn by {told['model']}, seed {told['seed']}: {escape(told['file'])}")
 
 
 def listing(told):

@@ -113,6 +113,14 @@ def test_a_model_without_a_vocabulary_takes_text_as_integers(tmp_path):
     (tmp_path / "ab.txt").write_text("abba" * 200)
     told("train", "made", "--data", tmp_path / "ab.txt", "--out", tmp_path / "run", "--set", "data.length=8", *SMALL)
     assert "draws.csv" in {path.name for path in (tmp_path / "run").iterdir()}
+    assert told("evaluate", tmp_path / "run")["events"] == 10
+
+
+@pytest.mark.parametrize("head", ["categorical", "discretized_logistic_mixture"])
+def test_a_head_that_is_asked_for_is_taken(head):
+    recipe = recipes.changed(recipes.find("fvsbn-digits"), [f"model.head={head}"])
+    model = run.make_model(recipe, run.load_data(recipe))
+    assert (type(model.head), model.head.num_levels) == (keras_ar.registry.find("heads", head).load(), 2)
 
 
 def test_sound_is_trained_on_and_drawn(tmp_path):
@@ -246,6 +254,8 @@ def test_a_run_stopped_between_any_two_files_ends_with_the_same_weights(moment, 
     run.train(run.begin(None, tmp_path / "run", resume=True), tmp_path / "run")
     for found, expected in zip(weights(tmp_path / "run"), left_alone, strict=True):
         np.testing.assert_array_equal(found, expected)
+    lines = (tmp_path / "run" / "history.csv").read_text().splitlines()[1:]
+    assert [line.split(",")[0] for line in lines] == ["0", "1", "2"]
 
 
 @pytest.mark.skipif(BACKEND != "jax", reason="each start of a process costs seconds")
@@ -327,6 +337,7 @@ def test_a_full_disk_ends_in_one_line_and_loses_nothing(tmp_path):
         (["fvsbn-digits", "--set", "model.units=3"], "unknown key model.units: FVSBN takes"),
         (["fvsbn-digits", "--seed", "-1"], "seed must be at least 0"),
         (["nade-digits", "--set", "model.units=many"], "`units`"),
+        (["made-digits", "--set", "model.head=bernoulli"], "`train`"),
         (["fvsbn-digits", "--data", "no/such/file.npz"], "There is no file"),
         (["fvsbn-digits", "--data", "digit"], "'digits'"),
         (["made"], "use --data"),
@@ -398,6 +409,19 @@ def test_bad_files(finished, tmp_path):
     assert "no folder" in refused("sample", finished, "--out", tmp_path / "none" / "draws.png")
     assert "sequences" in refused("sample", finished, "--length", 5)
     assert "`temperature`" in refused("sample", finished, "--temperature", -1)
+
+
+def test_the_weights_of_the_best_epoch_are_kept(tmp_path):
+    class Spoil(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            if epoch == 2:
+                self.model.set_weights([weight + 1 for weight in self.model.get_weights()])
+
+    begun = run.begin(RECIPE, tmp_path / "run", resume=False)
+    metrics = run.train(begun, tmp_path / "run", callbacks=[Spoil()])
+    rows = run.History(tmp_path / "run" / "history.csv", None).rows
+    assert (metrics["best_epoch"], metrics["epochs"]) == (2, 3)
+    assert metrics["valid"]["nats"] == pytest.approx(rows[1]["val_loss"], rel=1e-4)
 
 
 def test_lost_likelihoods_are_reported(tmp_path):
