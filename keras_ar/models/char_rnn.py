@@ -62,8 +62,11 @@ class CharRNN(SequenceModel):
         self.rate = arguments.number(dropout, "dropout")
 
         dtype = {"dtype": self.dtype_policy}
-        # One more than there are characters: what stands before the first.
-        self.embed = keras.layers.Embedding(len(self.vocabulary) + 1, embedding, name="embed", **dtype)
+        # One more than there are characters: what stands before the first. Of the size that recurrent layers
+        # expect: with Keras' own, a twentieth, the first pass over a text is spent on making them larger.
+        self.embed = keras.layers.Embedding(
+            len(self.vocabulary) + 1, embedding, keras.initializers.RandomNormal(stddev=1.0), name="embed", **dtype
+        )
         if self.condition_shape:
             self.from_condition = keras.layers.Dense(embedding, use_bias=False, name="condition", **dtype)
         self.recurrent = [_CELLS[cell](units, name=f"{cell}_{i}", **dtype) for i in range(num_layers)]
