@@ -19,6 +19,20 @@ def causal_convolution(x, kernel, bias, dilation=1, strict=False):
     return y
 
 
+def enlarged(rows, kernel, bias, times):
+    """Each row spread over `2 * times` steps, half of them beyond its own, and bent: learned upsampling, section 2.5.
+
+    The kernel is `(2 * times, outputs, inputs)`; below zero the values are divided by five.
+    """
+    y = np.zeros((len(rows) * times, len(bias))) + bias
+    for row, value in enumerate(rows):
+        for tap in range(2 * times):
+            step = row * times + tap - times // 2
+            if 0 <= step < len(y):
+                y[step] += kernel[tap] @ value
+    return np.where(y > 0, y, y / 5)
+
+
 def wavenet(x, look, blocks, mix, to_params, condition=None):
     """Van den Oord et al., 2016, figure 4, with conditions as in section 2.5.
 

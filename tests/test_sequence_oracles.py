@@ -42,8 +42,9 @@ def test_a_causal_convolution_sees_each_tap_where_it_lies(kernel_size, dilation,
         ({"dilations": (1, 2, 4)}, None),
         ({"dilations": (3, 1), "kernel_size": 3, "skip_filters": 5}, (2,)),
         ({"dilations": (1, 2)}, (3, 2)),
+        ({"dilations": (1, 2), "upsampling": (2, 3)}, (2, 2)),
     ],
-    ids=["plain", "vector", "rows"],
+    ids=["plain", "vector", "rows", "upsampling"],
 )
 def test_wavenet_is_that_of_the_paper(options, condition_shape):
     model = randomised(
@@ -60,8 +61,10 @@ def test_wavenet_is_that_of_the_paper(options, condition_shape):
     ]
 
     def params_of(x, condition=None):
+        for enlarge, times in zip(model.enlarge, model.upsampling, strict=True):
+            condition = sequence_reference.enlarged(condition, *weights(enlarge), times)
         if condition is not None and condition.ndim == 2:
-            condition = np.repeat(condition, 4, axis=0)  # a row for every four steps
+            condition = np.repeat(condition, len(x) // len(condition), axis=0)  # a row for every few steps
         rest = weights(model.mix), weights(model.to_params)
         return sequence_reference.wavenet(x, weights(model.look), blocks, *rest, condition)
 
