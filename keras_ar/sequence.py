@@ -168,7 +168,7 @@ class SequenceModel(AutoregressiveModel):
 
         What comes is what `sample` draws for the same seed, all in one batch. A condition
         with rows ends the stream where it ends. The stream's `state` is a nest of NumPy
-        arrays; another one that is given it goes on from there.
+        arrays, without the model's weights; another one that is given it goes on from there.
 
         Args:
             num_samples: How many sequences to draw, side by side.
@@ -243,9 +243,16 @@ class Stream:
         self._model, self._num_samples, self._condition = model, num_samples, condition
         self._chunk, self._shaping, self._return_log_prob = chunk, shaping, return_log_prob
         self._seed, self._position, self._carry = state["seed"], state["position"], state["carry"]
+        if self._carry is not None:
+            self._carry = tree.map_structure(_restored, self._start(), self._carry)
         self._last = math.inf
         if model.steps_per_row:
             self._last = condition[0].shape[1] * model.steps_per_row
+
+    def _start(self):
+        """What the drawing carries before the first step: what the model makes of its weights is among it."""
+        uniforms = np.zeros((self._chunk, self._num_samples, self._model.head.num_uniforms), "float32")
+        return decoding.compiled(self._model, decoding.begin, "stepwise")(uniforms, *self._condition)
 
     def __iter__(self):
         return self
@@ -258,7 +265,7 @@ class Stream:
         num_uniforms = model.head.num_uniforms
         uniforms = noise.uniforms(self._seed, 0, self._num_samples, self._chunk, num_uniforms, first_step=first)
         if self._carry is None:
-            self._carry = decoding.compiled(model, decoding.begin, "stepwise")(uniforms, *self._condition)
+            self._carry = self._start()
         advance = decoding.compiled(model, decoding.advance, "stepwise")
         values, self._carry = advance(self._carry, first, first + count, [uniforms], self._shaping)
         self._position = first + count
@@ -267,9 +274,27 @@ class Stream:
 
     @property
     def state(self):
-        """What another stream needs to go on from here: a nest of NumPy arrays and integers."""
-        carry = self._carry and tree.map_structure(ops.convert_to_numpy, self._carry)
+        """What another stream needs to go on from here: a nest of NumPy arrays and integers.
+
+        What still is as it was before the first step is `None`: the other stream makes it anew.
+        """
+        carry = self._carry
+        if carry is not None:
+            found, start = (tree.map_structure(ops.convert_to_numpy, nest) for nest in (carry, self._start()))
+            carry = tree.map_structure(lambda now, then: None if np.array_equal(now, then) else now, found, start)
         return {"seed": self._seed, "position": self._position, "carry": carry}
+
+
+def _restored(start, kept):
+    """An array of a stream's state, or what stands for it before the first step."""
+    if kept is None:
+        return start
+    if tuple(kept.shape) != tuple(start.shape):
+        raise ValueError(
+            "`state` must be that of a stream of the same model with the same `num_samples` and condition. "
+            f"Received an array of shape {tuple(kept.shape)} in place of {tuple(start.shape)}."
+        )
+    return kept
 
 
 def _length(x):

@@ -92,6 +92,8 @@ def test_a_stream_draws_what_one_draw_does_and_goes_on_from_its_state(model):
     stream = model.stream(2, chunk=10, seed=5, return_log_prob=True, **given)
     first, _ = next(stream)
     saved = stream.state
+    for array in tree.flatten(saved["carry"]):  # of each sequence: no weights
+        assert array is None or 2 in array.shape
     second, _ = next(stream)
     again, _ = next(model.stream(2, chunk=10, state=saved, return_log_prob=True, **given))
     assert (second == again).all()
@@ -149,6 +151,12 @@ ROWS = MODELS["wavenet-rows"]()
 TEXT = models.CharRNN(8, vocabulary="ab", embedding=2, units=2)
 
 
+def state_behind_a_chunk(num_samples):
+    stream = WAVES.stream(num_samples, chunk=2, seed=0)
+    next(stream)
+    return stream.state
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
@@ -159,6 +167,10 @@ TEXT = models.CharRNN(8, vocabulary="ab", embedding=2, units=2)
         (lambda: WAVES.sample(1, prompt=[]), "`prompt` must have 1 to 8 steps"),
         (lambda: WAVES.stream(1, chunk=0), "`chunk` must be an integer of at least 1"),
         (lambda: WAVES.stream(1, state={}, seed=1), "`state` must come without `prompt` and `seed`"),
+        (
+            lambda: WAVES.stream(3, state=state_behind_a_chunk(2)),
+            r"same `num_samples`.*shape \(.*2.*\) in place of \(.*3.*\)",
+        ),
         (lambda: WAVES.score_samples(np.zeros((2, 8, 1))), r"`x` must have shape \(batch, any length\)"),
         (
             lambda: ROWS.sample(2, np.zeros((2, 3, 2)), length=13),
