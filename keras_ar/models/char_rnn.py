@@ -63,7 +63,7 @@ class CharRNN(SequenceModel):
 
         dtype = {"dtype": self.dtype_policy}
         # One more than there are characters: what stands before the first. Of the size that recurrent layers
-        # expect: with Keras' own, a twentieth, the first pass over a text is spent on making them larger.
+        # expect: with Keras' own, at most a twentieth, the first pass over a text only makes them larger.
         self.embed = keras.layers.Embedding(
             len(self.vocabulary) + 1, embedding, keras.initializers.RandomNormal(stddev=1.0), name="embed", **dtype
         )
