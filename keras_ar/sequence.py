@@ -197,15 +197,10 @@ class SequenceModel(AutoregressiveModel):
         arguments.integer(num_samples, "num_samples")
         condition = self._check_condition(condition, num_samples, broadcast=True)
         if state is None:
-            carry, position = None, 0
-            seed = noise.check_seed(seed)
-            if prompt is not None:
-                prompt = self._check_prompt(prompt, num_samples).astype(self.head.dtype)
-                carry, position = decoding.compiled(self, decoding.resume)(prompt, *condition), prompt.shape[1]
-            state = {"seed": seed, "position": position, "carry": carry}
+            state = {"seed": noise.check_seed(seed), "position": 0, "carry": None}
         elif prompt is not None or seed is not None:
             raise ValueError("`state` must come without `prompt` and `seed`: it knows how the sequences began.")
-        return Stream(
+        stream = Stream(
             self,
             state,
             num_samples,
@@ -214,6 +209,9 @@ class SequenceModel(AutoregressiveModel):
             self._check_shaping(temperature, top_k, top_p),
             return_log_prob,
         )
+        if prompt is not None:
+            stream._begin_with(self._check_prompt(prompt, num_samples).astype(self.head.dtype))
+        return stream
 
     def _sample_batch(self, seed, first_event, batch_size, condition, *args, num_steps=None, **options):
         if condition:
@@ -253,6 +251,10 @@ class Stream:
         """What the drawing carries before the first step: what the model makes of its weights is among it."""
         uniforms = np.zeros((self._chunk, self._num_samples, self._model.head.num_uniforms), "float32")
         return decoding.compiled(self._model, decoding.begin, "stepwise")(uniforms, *self._condition)
+
+    def _begin_with(self, prompt):
+        self._carry = decoding.compiled(self._model, decoding.resume)(prompt, *self._condition)
+        self._position = prompt.shape[1]
 
     def __iter__(self):
         return self
