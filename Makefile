@@ -1,4 +1,5 @@
 # make demo: a first model, its likelihood and a picture. make test: every test on the three backends.
+# make quick: what a change touches, on one backend. make lint: style, rooms, docstrings and types.
 # make guides: the guides as pages, with their pictures, in build/guides.
 PYTHON ?= python3
 BIN := .venv/bin
@@ -8,7 +9,7 @@ QUIET := TF_CPP_MIN_LOG_LEVEL=3 OMP_NUM_THREADS=1
 
 export KERAS_BACKEND ?= jax
 
-.PHONY: demo guides test $(BACKENDS:%=test-%) lint clean
+.PHONY: demo guides test $(BACKENDS:%=test-%) quick lint clean
 
 demo: .venv/ready
 	TF_CPP_MIN_LOG_LEVEL=3 $(BIN)/python guides/first_model.py
@@ -22,9 +23,16 @@ $(BACKENDS:%=test-%): test-%: .venv/ready
 	$(QUIET) KERAS_BACKEND=$* $(BIN)/python -m pytest -n 2 --dist loadgroup tests
 	$(QUIET) KERAS_BACKEND=$* $(BIN)/python -m pytest plugins/template
 
+# torch compiles nothing, and so is the fastest in tests.
+quick: .venv/ready
+	$(BIN)/ruff check .
+	$(QUIET) KERAS_BACKEND=torch $(BIN)/python -m pytest -n 2 --dist loadgroup $$($(BIN)/python tools/touched.py)
+
 lint: .venv/ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/python tools/lint.py
+	$(BIN)/mypy
 
 # The environment: everything that development needs, in the versions of constraints.txt.
 .venv/ready: pyproject.toml constraints.txt plugins/template/pyproject.toml

@@ -1,4 +1,4 @@
-"""What speed is measured by: training steps by hand for each backend, and convolutions as they are usually masked."""
+"""What speed.py compares with: training steps written by hand for each backend, and full kernels with masks."""
 
 import importlib
 import itertools
@@ -8,6 +8,7 @@ import numpy as np
 from keras import ops
 
 from keras_ar import masks
+from keras_ar.layers import CausalLayer
 
 LEARNING_RATE, BETA_1, BETA_2, EPSILON = 1e-3, 0.9, 0.999, 1e-7
 
@@ -202,7 +203,7 @@ def _torch(weights, nats):
     return step, lambda loss: loss.item()
 
 
-class FullKernelConv2D(keras.layers.Layer):
+class FullKernelConv2D(CausalLayer):
     """A masked convolution as it is usually written: the whole kernel, most of it multiplied by zero."""
 
     def __init__(self, filters, kernel_size, mask_type, activation=None, **kwargs):
@@ -226,8 +227,8 @@ class FullKernelConv2D(keras.layers.Layer):
         return (*shape[:-1], self.filters)
 
 
-class FullKernelBlock(keras.layers.Layer):
-    """The residual block of PixelCNN, of such convolutions."""
+class FullKernelBlock(CausalLayer):
+    """The residual block of PixelCNN, made of such convolutions."""
 
     def __init__(self, filters, **kwargs):
         super().__init__(**kwargs)

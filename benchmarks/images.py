@@ -1,12 +1,12 @@
-"""Trains a model of images within a budget of processor time, reports its likelihood, and draws pictures.
+"""Trains a model of images within a budget of processor time, reports its likelihood, and writes pictures.
 
 KERAS_BACKEND=tensorflow python benchmarks/images.py binarized_mnist.npz --model pixel_cnn --core-minutes 40
 KERAS_BACKEND=tensorflow python benchmarks/images.py /usr/share/datasets/fashion-mnist --model gated_pixel_cnn ...
 KERAS_BACKEND=jax python benchmarks/images.py digits --model pixel_cnn --epochs 60 --patience 10
 
 The data are what `keras_ar.datasets.load` takes, a name or a path; images in a folder, such as Fashion-MNIST, are
-binarised at one half. The learning rate falls to zero along a cosine over the budget, which is counted in minutes of
-all cores together, so that what else runs on the machine has no part in it. `test` is scored once, in the end.
+binarized at one half. The learning rate falls to zero along a cosine over the budget, which is counted in minutes of
+processor time over all cores, so that other processes do not count. `test` is scored once, at the end.
 """
 
 import argparse
@@ -30,8 +30,7 @@ def main():
     model = keras_ar.models.get(
         options.model, event_shape=train.shape[1:], head=head_of(options, num_levels), **options.set
     )
-    if hasattr(model, "initialize_from_data"):
-        model.initialize_from_data(train[:200])
+    model.initialize_from_data(train[:200])
 
     model.compile(
         keras.optimizers.Adam(options.learning_rate, use_ema=options.ema > 0, ema_momentum=options.ema or 0.99)
@@ -76,7 +75,7 @@ def main():
     if options.save:
         model.save(options.save)
     if options.pictures:
-        draw(model, test, num_levels, options.pictures)
+        write_pictures(model, test, num_levels, options.pictures)
 
 
 def parse_options():
@@ -131,10 +130,10 @@ class Budget(keras.callbacks.Callback):
         self.steps += 1
 
 
-def draw(model, test, num_levels, name):
-    """64 draws, and completions of what comes first in the ordering: of upper halves, if it goes by rows."""
-    draws = model.sample(64, seed=0)
-    keras_ar.plots.images(draws, columns=8, num_levels=num_levels).figure.savefig(f"{name}_draws.png")
+def write_pictures(model, test, num_levels, name):
+    """64 samples, and test images completed from the first half of the ordering: the upper half, if it goes by rows."""
+    samples = model.sample(64, seed=0)
+    keras_ar.plots.images(samples, columns=8, num_levels=num_levels).figure.savefig(f"{name}_samples.png")
     known = np.zeros(test.shape[1:], bool)
     known.flat[model.ordering[: model.num_steps // 2]] = True
     completed = model.complete(np.concatenate([test[:8]] * 6), known, seed=0).reshape(6, *test[:8].shape)

@@ -4,8 +4,8 @@ python benchmarks/real_data.py mushrooms.npz --preset mushrooms-made
 python benchmarks/real_data.py plants.npz --model made --set hidden_units=[500] dropout=0.2 --epochs 50
 
 The npz file holds uint8 arrays `train`, `valid` and `test` of shape `(events, bits)`, or packed by `np.packbits`
-(`--bits` tells the width then). Settings are chosen, and weights are kept, by `valid` alone; `test` is scored once,
-in the end, and with `--no-test` not at all. `real_data.toml` holds the presets; options of the command line go first.
+(then `--bits` is their width). Settings and weights are chosen by `valid` alone; `test` is scored once, at the end, and
+with `--no-test` not at all. `real_data.toml` holds the presets; options of the command line override them.
 """
 
 import argparse

@@ -3,12 +3,12 @@
 KERAS_BACKEND=tensorflow python benchmarks/sequences.py speech train_a.wav train_b.wav test.wav --core-minutes 30
 KERAS_BACKEND=jax python benchmarks/sequences.py text tinyshakespeare.txt --core-minutes 30
 
-Of speech the last file is the test part. Samples are companded to 256 levels; beside the model's bits stand those by
+Of speech the last file is the test part. Samples are companded to 256 levels; beside the model's bits are those by
 the frequencies of the levels, and of pairs of them (with one count added to each). Of a text the last tenth is the
-test part, scored in ten pieces. A twentieth of what is left is not trained on, the last of each sound and one from the
-middle of a text, since what lies before the test part may tell of the same people: the weights of the epoch that
-scores it best are kept. The learning rate falls to zero along a cosine over the budget, which is counted in minutes of
-all cores together.
+test part, scored in ten pieces. A twentieth of the rest is for validation: the last of each sound, and one from the
+middle of a text, because what comes just before the test part may be of the same play. The weights of the epoch with
+the best validation loss are kept. The learning rate falls to zero along a cosine over the budget, which is counted in
+minutes of all cores together.
 """
 
 import argparse
@@ -94,7 +94,7 @@ def speech(options):
 
 
 def frequencies(train, test):
-    """Bits per sample by the frequencies of the levels, and by those of a level behind another."""
+    """Bits per sample by the frequencies of the levels, and by those of a level after another."""
     single, pairs = np.ones(256), np.ones((256, 256))
     for clip in train:
         np.add.at(single, clip, 1)
@@ -111,9 +111,9 @@ def text(options):
     whole = pathlib.Path(options.files[0]).read_text(encoding="utf-8")
     vocabulary = keras_ar.text.Vocabulary.of(whole)
     integers = vocabulary.encode(whole)
-    before, valid, behind, test = np.split(integers, [len(integers) * mille // 1000 for mille in (425, 470, 900)])
+    before, valid, after, test = np.split(integers, [len(integers) * mille // 1000 for mille in (425, 470, 900)])
     model = keras_ar.models.CharRNN(options.length, vocabulary=vocabulary, **options.set)
-    return model, [before, behind], [valid], test[: len(test) // 10 * 10].reshape(10, -1), {}
+    return model, [before, after], [valid], test[: len(test) // 10 * 10].reshape(10, -1), {}
 
 
 class Crops(keras.utils.PyDataset):
@@ -136,7 +136,7 @@ class Crops(keras.utils.PyDataset):
 
 
 def draw(model, options):
-    """500 characters, or two seconds of sound and their pictures."""
+    """Writes 500 characters, or two seconds of sound and their pictures."""
     if options.kind == "text":
         print(model.write(500, prompt="\n", seed=0, temperature=0.8))
         return

@@ -1,8 +1,8 @@
-"""Timings, side by side in one process, as ratios: KERAS_BACKEND=jax python benchmarks/speed.py [data.npz]
+"""Timings of pairs in one process, as ratios: KERAS_BACKEND=jax python benchmarks/speed.py [data.npz]
 
 Machines differ and are noisy; ratios of two things run in turn differ less. Each figure is the best of several rounds.
-With a packed file of binary images (`train`, 784 bits) the drawing model is trained on it for a few epochs first:
-how many passes the parallel method takes depends on what the model has learned. Without one, on blurred noise.
+The data are a packed file of binary images (`train`, 784 bits), or blurred noise. Models that sample in parallel are
+trained on them first, because the number of passes depends on what a model has learned.
 """
 
 import argparse
@@ -21,7 +21,6 @@ from keras_ar import backend, decoding, noise
 
 NAME = keras.backend.backend()
 DIMS = 784
-SHAPING = {"temperature": np.float32(1)}
 SECTIONS = ("draw", "train", "nade", "images", "image_training", "pixel_rnn", "wavenet", "import")
 
 
@@ -61,33 +60,43 @@ def best(*functions, rounds=5):
 
 
 def time_draw(x):
-    """64 draws, three ways."""
+    """64 samples by the three methods."""
     made = keras_ar.models.MADE(DIMS, hidden_units=(500, 500))
     made.compile("adam")
     made.fit(x[:20_000], batch_size=100, epochs=3, verbose=0)
     stepwise, parallel = best(*(lambda m=m: made.sample(64, seed=0, method=m) for m in ("stepwise", "parallel")))
     (full,) = best(lambda: made.sample(64, seed=0, method="full"), rounds=2)
-    uniforms = noise.uniforms(0, 0, 64, DIMS, 1)
-    passes = int(decoding.compiled(made, decoding.parallel)(uniforms, SHAPING)[2])
-    yield {"what": "MADE 784-500-500-784, 64 draws: stepwise", "seconds": stepwise, "full / this": full / stepwise}
+    passes = int(drawn_in_parallel(made, 64)[2])
+    yield {"what": "MADE 784-500-500-784, 64 samples: stepwise", "seconds": stepwise, "full / this": full / stepwise}
     yield {
-        "what": f"MADE 784-500-500-784, 64 draws: parallel, {passes} passes",
+        "what": f"MADE 784-500-500-784, 64 samples: parallel, {passes} passes",
         "seconds": parallel,
         "full / this": full / parallel,
     }
     nade = keras_ar.models.NADE(DIMS, units=500)
     (stepwise,) = best(lambda: nade.sample(64, seed=0, method="stepwise"))
     full = seconds_of_full(nade)
-    yield {"what": "NADE 784/500, 64 draws: stepwise", "seconds": stepwise, "full / this": full / stepwise}
+    yield {"what": "NADE 784/500, 64 samples: stepwise", "seconds": stepwise, "full / this": full / stepwise}
 
 
 def seconds_of_full(model, steps=40, events=64):
-    """Seconds of a draw by full passes, from its first steps: each costs the same."""
-    uniforms = noise.uniforms(0, 0, events, model.num_steps, model.head.num_uniforms)[:steps]
-    carry = decoding.compiled(model, decoding.begin, "full")(uniforms)
-    advance = decoding.compiled(model, decoding.advance, "full")
-    (seconds,) = best(lambda: ops.convert_to_numpy(advance(carry, 0, steps, [uniforms], SHAPING)[0]), rounds=2)
+    """Seconds of a batch by full passes, from its first steps: each costs the same."""
+    drawing, rows = decoding.Drawing(model, "full"), [noise_by_steps(model, events)[:steps]]
+    constants, carry = drawing.prepare([]), drawing.start(events, model.num_steps)
+    (seconds,) = best(
+        lambda: ops.convert_to_numpy(drawing.advance(constants, carry, 0, steps, rows, {}, 0)[0]), rounds=2
+    )
     return seconds * model.num_steps / steps
+
+
+def drawn_in_parallel(model, events):
+    """The values of a batch, their log-probabilities, and the number of passes."""
+    return decoding.Drawing(model, "parallel").parallel(noise_by_steps(model, events), {}, [])
+
+
+def noise_by_steps(model, events):
+    """The uniforms of seed 0: `(steps, events, num_uniforms)`."""
+    return np.swapaxes(noise.uniforms(0, 0, events, model.noise_shape), 0, 1)
 
 
 def time_train(x):
@@ -147,19 +156,17 @@ def time_nade(x):
 
 
 def time_images(x):
-    """16 draws of 28x28 from the image models, after a short training."""
+    """16 samples of 28x28 from the image models, after a short training."""
     x = x.reshape(-1, 28, 28, 1)[:1600]
     for name, filters in (("PixelCNN", 64), ("GatedPixelCNN", 64), ("PixelCNNPlusPlus", 32)):
         model = getattr(keras_ar.models, name)((28, 28, 1), head="bernoulli", filters=filters)
         model.compile("adam")
         model.fit(x, batch_size=32, epochs=1, verbose=0)
-        uniforms = noise.uniforms(0, 0, 16, model.num_steps, 1)
         (stepwise,) = best(lambda m=model: m.sample(16, seed=0, batch_size=16), rounds=3)
-        draw = decoding.compiled(model, decoding.parallel)
-        (parallel,) = best(lambda d=draw, u=uniforms: ops.convert_to_numpy(d(u, SHAPING)[0]), rounds=2)
-        passes = int(draw(uniforms, SHAPING)[2])
+        (parallel,) = best(lambda m=model: ops.convert_to_numpy(drawn_in_parallel(m, 16)[0]), rounds=2)
+        passes = int(drawn_in_parallel(model, 16)[2])
         full = seconds_of_full(model, steps=8, events=16)
-        what = f"{name} 28x28, {filters} filters, {model.count_params()} weights, 16 draws"
+        what = f"{name} 28x28, {filters} filters, {model.count_params()} weights, 16 samples"
         yield {"what": f"{what}: stepwise", "seconds": stepwise, "full / this": full / stepwise}
         yield {"what": f"{what}: parallel, {passes} passes", "seconds": parallel, "full / this": full / parallel}
 
@@ -168,7 +175,7 @@ def time_image_training(x):
     """A training step of PixelCNN beside the same network with full kernels, masked."""
     x = x.reshape(-1, 28, 28, 1)[:320]
     ours = keras_ar.models.PixelCNN((28, 28, 1), filters=64, num_blocks=5)
-    full = keras_ar.AutoregressiveModel.from_layers(hand_written.pixel_cnn_layers(64, 5), event_shape=(28, 28, 1))
+    full = keras_ar.models.CausalSequential((28, 28, 1), layers=hand_written.pixel_cnn_layers(64, 5))
     for model in (ours, full):
         model.compile("adam")
     times = best(*(lambda m=m: m.fit(x, batch_size=16, epochs=1, verbose=0) for m in (ours, full)))
@@ -181,10 +188,10 @@ def time_image_training(x):
 
 
 def time_pixel_rnn(x):
-    """PixelRNN beside Keras' LSTM over as many steps, how a step grows with the image, and draws."""
+    """PixelRNN beside Keras' LSTM over as many steps, how a step grows with the image, and samples."""
     x = x.reshape(-1, 28, 28, 1)[:160]
     for variant, steps, parallel in (("row", 28, 16 * 28), ("diagonal", 55, 2 * 16 * 28)):
-        model = keras_ar.models.PixelRNN((28, 28, 1), variant=variant, num_layers=1, units=32)
+        model = keras_ar.models.PixelRNN((28, 28, 1), variant=variant, units=32)
         model.compile("adam")
         sequence = keras.Input((steps, 64))
         outputs = keras.layers.Dense(1)(keras.layers.LSTM(32, return_sequences=True)(sequence))
@@ -207,11 +214,11 @@ def time_pixel_rnn(x):
     for variant in ("row", "diagonal"):
         yield {"what": f"PixelRNN {variant}, 8 units, a gradient for one image", **seconds_by_size(variant)}
     for variant in ("row", "diagonal"):
-        model = keras_ar.models.PixelRNN((28, 28, 1), variant=variant, num_layers=1, units=32)
+        model = keras_ar.models.PixelRNN((28, 28, 1), variant=variant, units=32)
         (stepwise,) = best(lambda m=model: m.sample(16, seed=0, batch_size=16), rounds=3)
         full = seconds_of_full(model, steps=8, events=16)
         yield {
-            "what": f"PixelRNN {variant} 28x28, 32 units, 16 draws: stepwise",
+            "what": f"PixelRNN {variant} 28x28, 32 units, 16 samples: stepwise",
             "seconds": stepwise,
             "full / this": full / stepwise,
         }
@@ -221,7 +228,7 @@ def seconds_by_size(variant):
     """Seconds of a gradient by the length of an image's side."""
     found = {}
     for size in (8, 16, 32, 64):
-        model = keras_ar.models.PixelRNN((size, size), variant=variant, num_layers=1, units=8)
+        model = keras_ar.models.PixelRNN((size, size), variant=variant, units=8)
         image = np.zeros((1, size, size), "float32")
         gradient = backend.gradient_function(lambda x, m=model: -ops.mean(m.log_prob(x)), model.trainable_variables)
         found[f"{size}x{size}"] = float(best(lambda g=gradient, x=image: ops.convert_to_numpy(g(x)[-1]))[0])
@@ -229,7 +236,7 @@ def seconds_by_size(variant):
 
 
 def time_wavenet(x):
-    """WaveNet of 30 blocks: draws, what a step costs early and late, and a training step beside the one by hand."""
+    """WaveNet of 30 blocks: samples, what a step costs early and late, and a training step beside the one by hand."""
     model = keras_ar.models.WaveNet(8192, filters=64, head=keras_ar.heads.Categorical(256))
     product = np.random.default_rng(0).normal(size=(2, 1024, 1024)).astype("float32")
     multiply = backend.compiled(model, ops.matmul)
@@ -237,11 +244,8 @@ def time_wavenet(x):
     yield {"what": "product of two matrices of 1024x1024, GFLOP/s", "this": 2 * 1024**3 / seconds / 1e9}
 
     def steps(first, count, sequences=1):
-        def draw():
-            start = {"seed": 0, "position": first, "carry": None}
-            next(model.stream(sequences, chunk=count, state=start))
-
-        return draw
+        state = {**model.stream(sequences, chunk=count, seed=0).state, "position": first}
+        return lambda: next(model.stream(sequences, chunk=count, state=state))
 
     early, late = best(steps(100, 1000), steps(100_000, 1000))
     what = "WaveNet, 30 blocks of 64 channels"

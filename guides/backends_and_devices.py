@@ -1,8 +1,8 @@
 # %% [markdown]
-# # Three backends, GPUs, several devices
+# # Backends, GPUs, several devices
 #
-# The same code runs on TensorFlow, JAX and PyTorch, on a CPU, a GPU or several. What stays the same from one to the
-# other, what does not, and what has to be said to use more than one device.
+# The same code runs on TensorFlow, JAX and PyTorch, on a CPU, on a GPU or on several devices. This guide shows what is
+# the same everywhere, what is not, and how to use more than one device.
 
 # %%
 import contextlib
@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 
-# Two devices out of one CPU, to have several on any machine. Backends read this when they start, not later; where
+# One CPU counts as two devices here, so that the guide runs on any machine. Backends read this when they start; where
 # there are GPUs, those are used.
 os.environ.setdefault("XLA_FLAGS", "--xla_force_host_platform_device_count=2")
 
@@ -25,7 +25,7 @@ backend = keras.backend.backend()
 if backend == "tensorflow":
     import tensorflow as tf
 
-    with contextlib.suppress(RuntimeError):  # a process that has computed already keeps the devices that it has
+    with contextlib.suppress(RuntimeError):  # too late if TensorFlow has computed something already
         cpu = tf.config.list_physical_devices("CPU")[0]
         tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
 elif backend == "torch":
@@ -38,16 +38,17 @@ print("this runs on", backend)
 # %% [markdown]
 # ## Which backend?
 #
-# The environment variable `KERAS_BACKEND` says it, before Keras is imported: `KERAS_BACKEND=jax python train.py`, or
-# `"backend"` in `~/.keras/keras.json`. One process has one backend. Nothing in your code, or in ours, asks which.
+# The environment variable `KERAS_BACKEND` chooses it, before Keras is imported: `KERAS_BACKEND=jax python train.py`; or
+# `"backend"` in `~/.keras/keras.json`. A process has one backend, and models do not depend on which.
 #
-# - **JAX** and **TensorFlow** compile a whole draw into one program. On JAX everything is compiled, always.
-# - **PyTorch** runs operation by operation: nothing waits for a compiler, and the debugger stops where you are. A
-#   draw is a Python loop there; `method="parallel"` may be the faster one.
+# - **JAX** and **TensorFlow** compile the sampling of a batch into one program.
+# - **PyTorch** runs operation by operation: there is no compile time, and a debugger works as usual. Sampling is a
+#   Python loop; long loops are traced. `method="parallel"` may be faster.
 #
-# What stays the same: the events of a seed, the masks, the orderings, the likelihoods (to the last digits of a
-# float), and files. What does not: initial weights and dropout are the backend's own random numbers, so training runs
-# differ.
+# The same everywhere: the events of a seed, masks, orderings, likelihoods (up to the last digits of a float), and
+# files. Not the same: initial weights and dropout use the backend's own random numbers, so training runs differ.
+#
+# `compile(jit_compile=...)` and `compile(run_eagerly=True)` hold for `sample` and `score_samples` as they do for `fit`.
 
 
 # %%
@@ -68,16 +69,16 @@ model.save("made.keras")
 # %% [markdown]
 # ## Saved on one, opened on the others
 #
-# The few lines below run in a process of their own, on each backend that is installed. They open the file, score
-# the test images, and draw. The last number is a fingerprint of 200 draws.
+# The program below runs in a process of its own on each installed backend. It opens the file, scores the test images
+# and samples. The last number is a checksum of 200 samples.
 
 # %%
 program = """
 import zlib, keras, keras_ar
 model = keras.saving.load_model("made.keras")
 nats = -model.score_samples(keras_ar.datasets.load("digits", binary=True).test).mean()
-draws = model.sample(200, seed=0).astype("uint8")
-print(f"{keras.backend.backend():10}  {nats:.5f} nats   {zlib.crc32(draws.tobytes()):08x}")
+samples = model.sample(200, seed=0).astype("uint8")
+print(f"{keras.backend.backend():10}  {nats:.5f} nats   {zlib.crc32(samples.tobytes()):08x}")
 """
 installed = [name for name in ("jax", "tensorflow", "torch") if importlib.util.find_spec(name)]
 for name in [backend] if QUICK else installed:
@@ -88,8 +89,8 @@ for name in [backend] if QUICK else installed:
 # %% [markdown]
 # ## A GPU
 #
-# Nothing has to be said: a backend that finds a GPU uses it (`pip install "jax[cuda]"`, `tensorflow[and-cuda]`, or
-# PyTorch's own build). These are the devices here:
+# A backend that finds a GPU uses it (`pip install "jax[cuda]"`, `tensorflow[and-cuda]`, or PyTorch's own build). These
+# are the devices here:
 
 # %%
 if backend == "jax":
@@ -102,24 +103,24 @@ else:
     print(torch.cuda.device_count(), "GPUs for PyTorch")
 
 # %% [markdown]
-# Whatever the device, give it much to do at a time: large batches in `fit`, and `batch_size=` in `sample`,
-# `score_samples` and `complete`, which have batches of their own. A stepwise draw is a chain of many small
-# operations, and a batch shares the cost of each. (These guides and their tests run on CPUs; measure on your own GPU
-# before you believe a number.)
+# Use large batches on any device: `batch_size=` in `fit`, and also in `sample`, `score_samples` and `complete`.
+# Stepwise sampling is a long chain of small operations, and a batch shares the cost of each. (The times below are those
+# of this machine; measure on your own.)
 
 # %%
 for count in (1, 16, 256):
     model.sample(count, seed=0, batch_size=count)  # compiles
     start = time.perf_counter()
     model.sample(count, seed=0, batch_size=count)
-    print(f"{count:4} draws at a time: {1e6 * (time.perf_counter() - start) / count:8.0f} microseconds each")
+    print(f"{count:4} samples at a time: {1e6 * (time.perf_counter() - start) / count:8.0f} microseconds each")
 
 # %% [markdown]
-# ## Half the digits
+# ## Mixed precision
 #
-# With the dtype policy `"mixed_bfloat16"` networks compute in 16 bits, and weights are kept in 32. On GPUs that have
-# the hardware for it, it is faster and takes half the memory; on a CPU, mostly not. Log-probabilities are computed in
-# 32 bits under any policy: a sum of thousands of terms would not survive in 8 bits of mantissa.
+# With the dtype policy `"mixed_bfloat16"` networks compute in 16 bits, and weights are kept in 32. On GPUs with
+# hardware for it this is faster and takes half the memory; on a CPU it is usually slower. Log-probabilities are
+# computed in 32 bits under any policy, because a sum of thousands of terms needs more than the 8 bits of bfloat16's
+# mantissa.
 
 # %%
 half = small_model(dtype="mixed_bfloat16")
@@ -129,15 +130,14 @@ for name, one in (("float32", model), ("mixed_bfloat16", half)):
     print(f"{name:15} computes in {one.compute_dtype:9} {-one.score_samples(x).mean():.3f} nats, {x.shape[0]} images")
 
 # %% [markdown]
-# (A policy of plain `"bfloat16"` keeps the weights in 16 bits as well. Small steps of an optimizer are then rounded
-# away, and Adam does not move at all.)
+# (The policy `"bfloat16"` keeps the weights in 16 bits as well. The small steps of an optimizer are then rounded away.)
 #
 # ## Several devices: JAX
 #
-# Keras' distribution API is made for JAX. `DataParallel` gives each device a copy of the weights and a share of every
-# batch, and adds up the gradients. It is set once, before the model is made; then `fit`, `evaluate`, `score_samples`
-# and `sample` are what they always were. Batches must be multiples of the number of devices, the last one as well:
-# above we train on 1280 images, twenty batches of 64.
+# Keras' distribution API works on JAX. `DataParallel` gives each device a copy of the weights and a share of every
+# batch, and adds up the gradients. Set it once, before the model is made; `fit`, `evaluate`, `score_samples` and
+# `sample` are called as before. The size of every batch must be a multiple of the number of devices, also that of the
+# last one: above the model is trained on 1280 images, twenty batches of 64.
 
 
 # %%
@@ -161,17 +161,16 @@ if backend == "jax":
         keras.distribution.set_distribution(None)
     print(f"{len(devices)} devices:", *devices)
     print("loss on one device and on all:", *(f"{loss[0] if isinstance(loss, list) else loss:.4f}" for loss in losses))
-    print("the same draws:", bool(same))
+    print("the same samples:", bool(same))
 
 # %% [markdown]
-# A model that is too large for one device is cut instead: `keras.distribution.ModelParallel`, with a `LayoutMap` from
+# A model that is too large for one device can be split: `keras.distribution.ModelParallel`, with a `LayoutMap` from
 # names of weights to axes of devices.
 #
 # ## Several devices: TensorFlow
 #
-# There `tf.distribute` does it, in TensorFlow's own words: make and compile the model inside the strategy's scope.
-# The loss of a model is averaged over replicas as it should be, because it is reduced by a Keras `Loss`; a plain mean
-# would count once for each replica.
+# Use `tf.distribute`: make and compile the model inside the strategy's scope. The loss is scaled correctly over
+# replicas, because it is reduced by a Keras `Loss`.
 
 # %%
 if backend == "tensorflow":
@@ -187,9 +186,9 @@ if backend == "tensorflow":
 # %% [markdown]
 # ## Several devices: PyTorch
 #
-# As of Keras 3.15 the distribution API does nothing on PyTorch, and `fit` knows of no process group: in several
-# processes each would train a model of its own, without a word. So on PyTorch use one GPU per process, for different
-# settings or seeds, or train on JAX and open the file on PyTorch.
+# As of Keras 3.15 the distribution API has no effect on PyTorch, and `fit` does not use process groups: several
+# processes would each train a model of their own, without a warning. So on PyTorch use one GPU per process, for
+# different settings or seeds; or train on JAX and open the file on PyTorch.
 
 # %%
 if backend == "torch":
@@ -198,5 +197,5 @@ if backend == "torch":
 # %% [markdown]
 # ## Threads
 #
-# On a CPU more is not always faster. Several processes, each with as many threads as there are cores, get in each
-# other's way; PyTorch has been seen to run twenty times slower. `OMP_NUM_THREADS=1` for each process settles it.
+# On a CPU more threads are not always faster. Several processes with as many threads as there are cores slow each other
+# down; with PyTorch we have measured a factor of twenty. Set `OMP_NUM_THREADS=1` for each process.

@@ -1,10 +1,10 @@
 # %% [markdown]
 # # The command line
 #
-# Everything that a model goes through, from training to pictures, without a line of Python: `keras-ar`.
+# Train, score and sample a model from a shell, without writing Python: `keras-ar`.
 #
-# Each run below is a line for your own shell. Here `sh` passes it on and prints the answer. `--json` makes any
-# command answer with one JSON object, for scripts.
+# Each line below works in your own shell. Here the function `sh` runs it and prints its output. With `--json` every
+# command prints one JSON object, for scripts.
 
 # %%
 import json
@@ -17,22 +17,22 @@ import time
 
 QUICK = "KERAS_AR_QUICK" in os.environ
 
-shutil.rmtree("runs/guide", ignore_errors=True)  # what this page has written before
+shutil.rmtree("runs/guide", ignore_errors=True)  # what an earlier run of this page has written
 
 
 def sh(line):
     """Runs a line as a shell would, and prints what it prints."""
     print(f"$ {line}")
-    answer = subprocess.run(shlex.split(line), capture_output=True, text=True, check=True).stdout
-    print(answer)
-    return answer
+    output = subprocess.run(shlex.split(line), capture_output=True, text=True, check=True).stdout
+    print(output)
+    return output
 
 
 # %% [markdown]
 # ## What there is
 #
-# Models, heads and layers, those of installed plugins as well, and *recipes*: a model, a data set and settings that
-# went well together. This answers at once, without loading any backend.
+# Models, heads and layers, also those of installed plugins, and *recipes*: a model, a data set and settings that work
+# well together. This does not load a backend, so it takes no time.
 
 # %%
 sh("keras-ar list")
@@ -40,16 +40,15 @@ sh("keras-ar list")
 # %% [markdown]
 # ## Train
 #
-# A recipe by its name, and any of its settings changed by `--set`. Which backend? The one of `--backend`, or of
-# `KERAS_BACKEND`. While it trains, a line shows the epoch.
+# Give the name of a recipe; `--set` changes any of its settings. `--backend`, or `KERAS_BACKEND`, chooses the backend.
+# During training a line shows the epoch.
 
 # %%
 epochs = 2 if QUICK else 30
 sh(f"keras-ar train made-digits --set train.epochs={epochs} --seed 1 --out runs/guide/made")
 
 # %% [markdown]
-# A run is one folder. In it are the recipe as run, a line for each epoch, the numbers, the model, and pictures that
-# it has drawn:
+# A run writes one folder: the recipe as it was run, the history of the epochs, the results, the model and pictures.
 
 # %%
 for path in sorted(pathlib.Path("runs/guide/made").iterdir()):
@@ -57,31 +56,31 @@ for path in sorted(pathlib.Path("runs/guide/made").iterdir()):
 print(pathlib.Path("runs/guide/made/recipe.toml").read_text())
 
 # %% [markdown]
-# The recipe is a file that you can edit, keep beside a paper, and give to `keras-ar train` again. No recipe is
-# needed, either: `keras-ar train nade --data my_table.csv` takes any model and any data that fit.
+# The recipe is a file that you can edit and give to `keras-ar train` again. A recipe is not required:
+# `keras-ar train nade --data my_table.csv` takes any model and any data that fit.
 #
-# ## Look at it
+# ## Evaluate
 #
 # `info` says what a file holds; `evaluate` scores a part of the data.
 
 # %%
 sh("keras-ar info runs/guide/made")
 sh("keras-ar evaluate runs/guide/made --part valid")
-told = json.loads(sh("keras-ar evaluate runs/guide/made --json"))
-print(f"{told['bits_per_dim']:.3f} bits per pixel")
+result = json.loads(sh("keras-ar evaluate runs/guide/made --json"))
+print(f"{result['bits_per_dim']:.3f} bits per pixel")
 
 # %% [markdown]
-# ## Draw
+# ## Sample
 #
-# The ending of `--out` says what is written: a picture, an array, a table, text or sound. The same seed gives the
-# same draws as `model.sample` does in Python, on each backend.
+# The suffix of `--out` says what is written: a picture, an array, a table, text or sound. A seed gives the same samples
+# as `model.sample` in Python, on every backend.
 
 # %%
-sh("keras-ar sample runs/guide/made -n 36 --seed 0 --out draws.png")
-sh("keras-ar sample runs/guide/made -n 36 --seed 0 --temperature 0.7 --out cautious.png")
+sh("keras-ar sample runs/guide/made -n 36 --seed 0 --out samples.png")
+sh("keras-ar sample runs/guide/made -n 36 --seed 0 --temperature 0.7 --out temperature_0_7.png")
 
 # %% [markdown]
-# Test images of which the first half is known, completed:
+# Complete test images, given their first half:
 
 # %%
 sh("keras-ar complete runs/guide/made -n 10 --known 0.5 --seed 0 --out completed.png")
@@ -89,8 +88,8 @@ sh("keras-ar complete runs/guide/made -n 10 --known 0.5 --seed 0 --out completed
 # %% [markdown]
 # ## Interrupted?
 #
-# A run keeps its state after each epoch, so nothing worse than an epoch is lost when the power fails. Here is a run
-# that is killed, without a warning, as soon as three epochs are in its history:
+# A run saves its state after each epoch, so at most one epoch is lost when the process ends early. This run is killed
+# as soon as its history has three epochs:
 
 # %%
 folder = pathlib.Path("runs/guide/nade")
@@ -113,34 +112,33 @@ else:
 print(f"{epochs_done()} epochs done; in the folder:", *sorted(path.name for path in folder.iterdir()))
 
 # %% [markdown]
-# `--resume` goes on with what is there, to the very weights that the run would have had if nothing had happened to
-# it: what is random in an epoch follows from the seed and the number of the epoch alone.
+# `--resume` continues the run and ends with the same weights as a run without interruption, because the random numbers
+# of an epoch depend only on the seed and the number of the epoch.
 
 # %%
 sh(f"keras-ar train --resume --out {folder}")
 
 # %% [markdown]
-# ## A class for each draw
+# ## Classes
 #
-# `data.labels=true` makes a model that is told the class of each event; then `--condition` asks for one.
+# `data.labels=true` trains a model that is given the class of each event; `--condition` then chooses a class.
 
 # %%
 epochs = 1 if QUICK else 40
 settings = f"--set data.labels=true --set train.epochs={epochs} --set model.hidden_units=[300]"
-sh(f"keras-ar train made-digits {settings} --out runs/guide/told")
+sh(f"keras-ar train made-digits {settings} --out runs/guide/by_class")
 for digit in (3, 8):
-    sh(f"keras-ar sample runs/guide/told -n 16 --condition {digit} --seed 0 --out digit_{digit}.png")
+    sh(f"keras-ar sample runs/guide/by_class -n 16 --condition {digit} --seed 0 --out digit_{digit}.png")
 
 # %% [markdown]
 # ## From here to Python, and back
 #
-# `model.keras` is a plain Keras file: `keras_ar.load_model("runs/guide/made/model.keras")` opens it, and every
-# command above takes a `.keras` file that you have saved from Python. What went wrong is said in one line, with exit
-# code 2:
+# `model.keras` is a Keras file: `keras_ar.load_model("runs/guide/made/model.keras")` opens it. Every command above also
+# takes a `.keras` file that you saved from Python. An error is one line, with exit code 2:
 
 # %%
 wrong = subprocess.run(["keras-ar", "train", "made-digit"], capture_output=True, text=True)
 print(wrong.stderr, "exit code", wrong.returncode)
 
 # %% [markdown]
-# And `keras-ar new-plugin` makes a distribution of your own: that is the subject of *Writing a plugin*.
+# `keras-ar new-plugin` writes a distribution for components of your own: see *Writing a plugin*.

@@ -1,12 +1,12 @@
 # %% [markdown]
 # # Heads: what a value can be
 #
-# A network gives numbers; a head says what they mean. The same MADE models bits, grey levels or real numbers,
-# depending on the head that it is given, and every head both scores and draws.
+# A network computes numbers; a head says what they mean. With different heads the same MADE models bits, gray levels or
+# real numbers. Every head both scores values and draws them.
 #
-# A head is a small thing without weights. It says how many numbers it wants for each value (`num_params`), and turns
-# them into log-probabilities and, with random numbers, into a value. What it draws is exactly what it scores: draw
-# often enough, and each value comes as often as its probability says.
+# A head has no weights. It says which values are possible (`support`) and how many numbers it needs for each value
+# (`num_params`). It turns these numbers into log-probabilities and, together with random numbers, into a value. It
+# draws from the distribution that it scores: over many draws, each value comes as often as its probability says.
 
 # %%
 import math
@@ -22,20 +22,20 @@ QUICK = "KERAS_AR_QUICK" in os.environ
 keras.utils.set_random_seed(0)
 heads = keras_ar.heads
 for head in (heads.Bernoulli(), heads.Categorical(17), heads.DiscretizedLogisticMixture(17, 5), heads.Normal()):
-    print(f"{head}: {head.num_params} numbers for each value, {head.num_levels or 'real'} values")
+    print(f"{head}: {head.num_params} numbers for each value, {head.support}")
 
 # %% [markdown]
-# ## Two heads for grey levels
+# ## Two heads for gray levels
 #
-# A pixel of the digits has 17 levels. `Categorical` gives each level a logit of its own. It can take any shape, and
-# knows nothing: that level 8 is near level 9 is something it has to learn from data.
+# A pixel of the digits has 17 levels. `Categorical` has a logit for each level. It can represent any distribution, but
+# has to learn from data that level 8 is close to level 9.
 #
-# `DiscretizedLogisticMixture`, of PixelCNN++, knows that levels are ordered. A logistic distribution, which looks
-# like a normal one with heavier tails, is cut into 17 pieces; what lies beyond the ends goes to the outermost levels:
+# `DiscretizedLogisticMixture`, from PixelCNN++, knows that levels are ordered. A logistic distribution (like a normal
+# one, with heavier tails) is cut into 17 pieces; the tails belong to the first and the last level:
 #
 #     P(k) = Σₘ πₘ · [σ((k + ½ − μₘ)/sₘ) − σ((k − ½ − μₘ)/sₘ)]
 #
-# Five of them need 15 numbers instead of 17. With 256 levels it is 256 against 15, and there it matters.
+# A mixture of five needs 15 numbers instead of 17. With 256 levels it is 15 instead of 256, a large difference.
 
 # %%
 data = keras_ar.datasets.load("digits")
@@ -43,7 +43,7 @@ train, valid, test = (part[:64] if QUICK else part for part in (data.train, data
 
 
 def fit(model, x, epochs, rate=3e-3, **kwargs):
-    """Trains with a falling learning rate, and keeps the weights that are best in validation."""
+    """Trains with a learning rate that falls to zero along a cosine."""
     epochs = 1 if QUICK else epochs
     schedule = keras.optimizers.schedules.CosineDecay(rate, epochs * math.ceil(len(x) / 64))
     model.compile(keras.optimizers.Adam(schedule))
@@ -62,8 +62,8 @@ for head in (heads.Categorical(17), heads.DiscretizedLogisticMixture(17, num_com
     print(f"{model.name}: {model.count_params():,} weights, {bits:.3f} bits per pixel")
 
 # %% [markdown]
-# What do they think of one pixel? Both models are shown the upper half of a test image, and asked about four pixels
-# of the row below. `model(x)` gives the parameters of all pixels at once; the head scores all 17 levels with them.
+# Which distributions do they predict? Both models see the upper half of a test image and predict four pixels of the row
+# below. `model(x)` returns the parameters of all pixels at once; the head scores all 17 levels with them.
 
 # %%
 image, row, columns = test[1], 4, (2, 3, 4, 5)
@@ -74,23 +74,24 @@ for ax, column in zip(figure.subplots(1, 4, sharey=True), columns, strict=True):
         params = model(image[None])[0, row, column, 0]  # (num_params,)
         log_prob = model.head.log_prob(keras.ops.expand_dims(params, 0), levels)
         ax.bar(levels + offset, np.exp(keras.ops.convert_to_numpy(log_prob)), width=0.4, label=name)
-    ax.axvline(image[row, column, 0], color="black", linestyle=":", label="what it is")
+    ax.axvline(image[row, column, 0], color="black", linestyle=":", label="true level")
     ax.set(title=f"pixel ({row}, {column})", xlabel="level")
 ax.legend(fontsize=7)
 figure.savefig("two_heads.png")
 
 # %% [markdown]
-# The columns of the categorical head are ragged, because each level is learned by itself. The mixture is smooth, and
-# still sharp where full ink (16) is likely. With few images, to know that levels have an order is worth a lot, as the
-# bits above say; with very many, the freedom of the categorical head costs nothing any more.
+# The bars of the categorical head are ragged, because each level is learned by itself. The mixture is smooth, and still
+# sharp where full ink (16) is likely. With few images it helps much to know that levels are ordered, as the bits above
+# show; with very many images the categorical head loses nothing by not knowing it.
 
 # %% [markdown]
 # ## Can the probabilities be trusted?
 #
-# A weather forecaster is calibrated if it rains on 30% of the days for which she said 30%. For distributions the same
-# idea is the *probability integral transform*: F(x), the probability of a value below the one that came. If the model
-# is right, these numbers are uniform. A hump in the middle means that it is less sure than it could be, horns at both
-# ends that it is too sure of itself. The band is where 95% of the columns of a perfect model would be.
+# A weather forecast is calibrated if it rains on 30% of the days with a forecast of 30%. For distributions the same
+# idea is the *probability integral transform* (PIT): F(x), the probability of a value below the one that was observed.
+# If the model is right, these numbers are uniform. A hump in the middle means that the model is less certain than it
+# could be; peaks at both ends mean that it is too certain. The band holds 95% of the columns of a perfect model. The
+# numbers themselves come from `keras_ar.diagnostics.pit_values`.
 
 # %%
 figure = matplotlib.figure.Figure((11, 3.6), layout="constrained")
@@ -101,21 +102,21 @@ figure.savefig("calibration.png")
 # %% [markdown]
 # ## Temperature
 #
-# A head can be sharpened: draw each value from p^(1/T), normalised. Below 1 only what is likely remains, above 1 the
-# odds even out. It is a knob of *drawing*. The likelihood of the model is what it is, at T = 1.
+# A temperature T changes how values are *drawn*: from p^(1/T), normalized. Below 1 the likely values become more
+# likely, above 1 less. Scores do not depend on it: the likelihood of the model is that at T = 1.
 
 # %%
 model = models["Categorical"]
-draws = {f"T = {t}": model.sample(25, seed=0, temperature=t) for t in (0.5, 0.8, 1.0, 1.5)}
-ax = keras_ar.plots.images(draws, num_levels=17, cmap="gray_r")
+samples = {f"T = {t}": model.sample(25, seed=0, temperature=t) for t in (0.5, 0.8, 1.0, 1.5)}
+ax = keras_ar.plots.images(samples, num_levels=17, cmap="gray_r")
 ax.figure.savefig("temperature.png")
 
 # %% [markdown]
 # ## Real numbers
 #
-# For real numbers a head is a *density*. Here are points on two spirals: p(x₁, x₂) = p(x₁) · p(x₂ | x₁), two values,
-# two conditionals. NADE with a density head is known as RNADE. One normal distribution for each conditional is not
-# enough: at a given x₁ the spirals are at several heights. A mixture of normals is.
+# For real numbers a head is a *density*. The data here are points on two spirals: p(x₁, x₂) = p(x₁) · p(x₂ | x₁), two
+# values and two conditionals. NADE with a density head is known as RNADE. One normal distribution for each conditional
+# is not enough, because at a given x₁ the spirals are at several heights. A mixture of normals is enough.
 
 
 # %%
@@ -142,29 +143,28 @@ for ax, head in zip(axes[1:], (heads.Normal(scale=scale), heads.NormalMixture(20
 figure.savefig("spirals.png")
 
 # %% [markdown]
-# `scale` tells the head the units of the data; the network sees standardised numbers, and the log-density that comes
-# out is that of the data as they are.
+# `scale` is the unit of the data: the network sees x / scale, and the log-density is that of the data as they are.
 #
 # ## Densities are not probabilities
 #
-# A density can exceed 1, so its nats can be negative, and its bits depend on the unit of measurement. The two kinds
-# must not be compared carelessly. Integers scored by a density are the classical trap: a model can put an ever
-# narrower spike on every integer, and its log-density grows without end. Here is a spike at the right level, with
-# ever smaller scale:
+# A density can exceed 1, so its NLL can be negative, and its bits depend on the unit of measurement. So the NLL of a
+# density and that of a distribution over integers cannot be compared directly. A density of integers has no upper
+# limit: a model can put a narrower and narrower spike on every integer. Here is a spike at the right level, with
+# smaller and smaller scale:
 
 # %%
 for scale in (1.0, 0.1, 0.01, 0.001):
     at_its_mean = np.zeros((1, 2), "float32")
     log_density = heads.Normal(loc=8.0, scale=scale).log_prob(at_its_mean, np.array([8.0], "float32"))
-    print(f"scale {scale}: {float(log_density[0]):6.2f} nats for a pixel")
+    print(f"scale {scale}: log-density {float(log_density[0]):6.2f} nats")
 
 # %% [markdown]
-# The cure is to spread each integer over its cell: add uniform noise from 0 to 1. Then
+# The remedy is to spread each integer over its cell: add uniform noise from 0 to 1 (*dequantization*). Then
 #
 #     E[log density(x + u)]  ≤  log P(x),   where P(x) is the integral of the density over the cell of x
 #
-# by Jensen's inequality, so that the density's nats *bound* those of a model of integers. With that, a density head
-# may stand beside the two above: bits per pixel of the same network with a mixture of normals, on noisy test images.
+# by Jensen's inequality, so the NLL of the density is an *upper bound* of the NLL of a model of integers. This bound
+# can be compared with the two results above. Here is the same network with a mixture of normals, on noisy test images.
 
 
 # %%
@@ -185,5 +185,5 @@ bound = density.evaluate(spread(test, 2), verbose=0, return_dict=True)["bits_per
 print(f"NormalMixture on noisy images: at most {bound:.3f} bits per pixel")
 
 # %% [markdown]
-# A density has to spend effort on drawing boxes where an integer head has none to draw. Use the head that your data
-# are: bits, integers, or reals. If none fits, a head is some forty lines of your own: see *Writing a plugin*.
+# The density has to learn the flat cells; a head of integers has them built in. Use the head that fits your data: bits,
+# integers or reals. If none fits, you can write one in about forty lines: see *Writing a plugin*.

@@ -1,13 +1,11 @@
 # %% [markdown]
 # # Images: what a pixel may see
 #
-# MADE treats an image as a bag of 64 numbers. Networks of images know better: neighbours matter, and what is a stroke
-# here is a stroke there. Four architectures, each the answer to a shortcoming of another: PixelRNN, PixelCNN, Gated
-# PixelCNN and PixelCNN++.
+# MADE treats an image as a list of 64 numbers. Networks for images use more: neighbors matter, and a stroke looks the
+# same everywhere in the image. This guide shows four architectures, PixelRNN, PixelCNN, Gated PixelCNN and PixelCNN++.
 #
-# All of them go through the image in raster order, row by row, and each pixel is given all pixels above it and those
-# to its left. That is what it *may* see. What it *does* see depends on the architecture, and is the theme of this
-# lecture.
+# All of them go through the image in raster order, row by row. Each pixel *may* see all pixels above it and those to
+# its left. What it *does* see depends on the architecture.
 
 # %%
 import math
@@ -28,9 +26,9 @@ print(data)
 # %% [markdown]
 # ## PixelCNN: convolutions that look back
 #
-# A convolution sees a square around a pixel; a *masked* one only the half of it that comes earlier. There are two
-# kinds. Type A, the first layer, hides the pixel from itself, since that is what is to be predicted. Type B, all the
-# others, lets a pixel see its own features: they know nothing of the pixel any more.
+# A convolution sees a square around a pixel; a *masked* convolution only the half of it that comes earlier. There are
+# two types of mask. Type A, in the first layer, hides the pixel from itself, because it is to be predicted. Type B, in
+# all other layers, lets a pixel see its own features, which do not depend on the pixel.
 
 # %%
 layers = keras_ar.layers
@@ -42,15 +40,15 @@ for ax, mask_type in zip(figure.subplots(1, 2), "AB", strict=True):
 figure.savefig("mask_types.png")
 
 # %% [markdown]
-# Many such layers see far; but look what the red pixel sees of a 9×9 image. White is earlier and *not seen*, however
-# many layers there are: such a kernel gets to the right only by going up, and what is just above and far to the right
-# is out of its reach. Masks make a **blind spot**.
+# Many such layers see far. But look at what the red pixel sees of a 9×9 image: white pixels are earlier and *not seen*,
+# however many layers there are. Such a kernel reaches to the right only by going up, so pixels just above and far to
+# the right are out of reach. This is the **blind spot** of masked convolutions.
 #
-# The Gated PixelCNN has two stacks of convolutions instead. A vertical one sees all rows above, without any mask,
-# because rows above are all allowed. A horizontal one sees the own row to the left, and is told what the vertical one
-# knows. No blind spot is left. PixelCNN++ shifts its convolutions instead of masking them, to the same end, and adds
-# coarser scales that see far at once. PixelRNN replaces convolutions by LSTMs that walk over the image: by rows,
-# where what a pixel sees is a triangle above it, or along its diagonals from both sides, where it is everything.
+# The Gated PixelCNN has two stacks of convolutions instead. The vertical stack sees all rows above, and needs no mask.
+# The horizontal stack sees the current row to the left and the output of the vertical stack. There is no blind spot.
+# PixelCNN++ shifts its convolutions instead of masking them, with the same effect, and adds coarser scales, which see
+# far with few layers. PixelRNN replaces convolutions by LSTMs that run over the image: by rows, where a pixel sees a
+# triangle above it, or along the diagonals from both sides, where it sees all earlier pixels.
 
 # %%
 H = keras_ar.heads
@@ -70,16 +68,16 @@ figure.savefig("receptive_fields.png")
 # %% [markdown]
 # ## Train them
 #
-# Small ones, for a few epochs, on digits of 17 grey levels. Everything around `fit` is Keras' own:
+# Small models, for a few epochs, on digits of 17 gray levels. Everything around `fit` is Keras' own:
 #
 # - a *schedule* lets the learning rate fall to zero along a cosine;
 # - *averaged weights* (EMA): `use_ema=True` keeps an average of the weights of the last steps, which is nearly always
-#   better than the last ones. The callback `SwapEMAWeights` puts it in place for validation and, with
-#   `swap_on_epoch=True`, from the end of an epoch to the beginning of the next;
+#   better than the last weights. The callback `SwapEMAWeights` uses it for validation and, with `swap_on_epoch=True`,
+#   from the end of an epoch to the beginning of the next;
 # - *checkpoints*: `ModelCheckpoint` keeps the weights of the best epoch in a file. It comes after `SwapEMAWeights` in
-#   the list, so what it keeps are the averaged ones.
+#   the list, so it keeps the averaged weights.
 #
-# PixelCNN++ gets the head that it came with, a mixture of logistics; the others have a logit for each level.
+# PixelCNN++ has the head of its paper, a mixture of logistics; the others have a logit for each level.
 
 
 # %%
@@ -135,54 +133,55 @@ for name, model in models.items():
 
 # %% [markdown]
 # MADE, in *A first model*, has 2.02 bits per pixel with many times as many weights. Weights that are shared over the
-# image see every stroke 64 times. (Trained for longer, all four get better still: `benchmarks/RESULTS.md`.)
+# image learn a stroke from every place where it occurs. (With longer training all four get better:
+# `benchmarks/RESULTS.md`.)
 
 # %%
 ax = keras_ar.plots.learning_curves(histories["PixelCNN"], unit="bits", title="PixelCNN, averaged in validation")
 ax.figure.savefig("learning_curves.png")
 
 # %% [markdown]
-# Validation is better than training, since dropout is off and weights are averaged; but in the first epochs averaged
-# weights look bad, because the average still remembers the beginning.
+# The validation loss is below the training loss, because dropout is off and weights are averaged. In the first epochs
+# it is high, because the average still contains the first steps.
 #
-# Draws, 25 of each, with one seed:
+# 25 samples from each, with one seed:
 
 # %%
 grids = {"Test images": data.test[:25]} | {name: model.sample(25, seed=0) for name, model in models.items()}
 ax = keras_ar.plots.images(grids, num_levels=17, cmap="gray_r")
-ax.figure.savefig("draws.png")
+ax.figure.savefig("samples.png")
 
 # %% [markdown]
 # ## Which digit?
 #
-# Every model takes a *condition*: a vector, or an integer that stands for a class. Then it learns p(x | class), and a
-# batch is the pair of events and classes. One seed for a whole column: the same random numbers, told different
-# digits.
+# Every model takes a *condition*: a vector (`condition_shape`), or a class (`num_classes`). It then learns p(x |
+# class), and a batch is the pair of events and classes. Each column below has one seed: the same random numbers, for
+# ten different digits.
 
 # %%
-told = keras_ar.models.GatedPixelCNN(
-    shape, filters=24, num_blocks=0 if QUICK else 2, dropout=0.3, head=levels, condition_shape=10, name="told"
+by_class = keras_ar.models.GatedPixelCNN(
+    shape, filters=24, num_blocks=0 if QUICK else 2, dropout=0.3, head=levels, num_classes=10, name="by_class"
 )
 labels = data.train_labels[: len(train)], data.valid_labels[: len(valid)], data.test_labels[: len(test)]
-fit(told, (train, labels[0]), (valid, labels[1]))
-columns = [told.sample(10, condition=np.arange(10), seed=seed) for seed in range(8)]
+fit(by_class, (train, labels[0]), (valid, labels[1]))
+columns = [by_class.sample(10, condition=np.arange(10), seed=seed) for seed in range(8)]
 rows = np.stack(columns, axis=1).reshape(-1, *shape)  # a row for each digit
 ax = keras_ar.plots.images(rows, columns=8, num_levels=17, cmap="gray_r", title="A row for each digit")
-ax.figure.savefig("told_the_digit.png")
+ax.figure.savefig("by_class.png")
 
 # %% [markdown]
-# And with Bayes' rule a model of images given classes is a *classifier*, though nobody trained it as one: the digit
-# under which the image is most probable.
+# By Bayes' rule a model of images given classes is also a *classifier*: choose the digit for which the image is most
+# probable.
 
 # %%
-log_probs = np.stack([told.score_samples(test, np.full(len(test), digit)) for digit in range(10)], axis=1)
+log_probs = np.stack([by_class.score_samples(test, np.full(len(test), digit)) for digit in range(10)], axis=1)
 accuracy = (log_probs.argmax(axis=1) == labels[2]).mean()
-print(f"{100 * accuracy:.1f}% of {len(test)} test digits are named rightly")
+print(f"{100 * accuracy:.1f}% of {len(test)} test digits are classified correctly")
 
 # %% [markdown]
 # ## Completing images
 #
-# What comes first may be given. Upper halves of test images, and what each model makes of the rest:
+# What comes first in the ordering may be given: here the upper halves of test images. Each model draws the rest.
 
 # %%
 upper = np.broadcast_to(np.arange(8)[:, None, None] < 4, shape)
@@ -193,5 +192,5 @@ ax = keras_ar.plots.completions(x, upper, completed, num_levels=17, cmap="gray_r
 ax.figure.savefig("completed.png")
 
 # %% [markdown]
-# In colour nothing changes but the shape: `event_shape=(32, 32, 3)`. With `Categorical(256)` the colours of a pixel
-# come one after the other, R, G, B; with `DiscretizedLogisticMixture(num_channels=3)` they are drawn together.
+# For color images only the shape changes: `event_shape=(32, 32, 3)`. With `Categorical(256)` the colors of a pixel come
+# one after the other, R, G, B; with `DiscretizedLogisticMixture(num_channels=3)` they are drawn together.

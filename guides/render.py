@@ -1,8 +1,8 @@
-"""Renders guides to HTML, with what they print and draw: `python guides/render.py`, or `... render.py heads.py`.
+"""Renders guides to HTML with their output: `python guides/render.py`, or `... render.py heads.py` for one of them.
 
 A guide is a Python file in percent cells. A page shows its text, its code and, below each cell, what the cell prints
-and the pictures and sounds that it writes into the current folder. Nothing else is magic: the file runs by itself.
-Each guide runs in a process and a folder of its own; the index and the contact sheet follow when all are through.
+and the pictures and sounds that it writes to the current folder. The file also runs by itself. Each guide runs in a
+process and a folder of its own; at the end come the index and a contact sheet of all pictures.
 """
 
 import base64
@@ -122,25 +122,25 @@ def write_page(path, title, body):
 
 
 def contact_sheet(pictures, path, width=1400, height=136, gap=14):
-    """All pictures, small, in rows of one height; `pictures` leads from what stands below each to its file."""
+    """All pictures, small, in rows of one height; `pictures` maps the lines of each caption to its file."""
     font, rows, left = ImageFont.load_default(10), [[]], gap
-    for told, picture in pictures.items():
+    for caption, picture in pictures.items():
         image = Image.open(picture).convert("RGB")
         image.thumbnail((3 * height, height), Image.Resampling.LANCZOS)
-        step = max(image.width, *(int(font.getlength(line)) for line in told)) + gap
+        step = max(image.width, *(int(font.getlength(line)) for line in caption)) + gap
         if left + step > width:
             rows.append([])
             left = gap
-        rows[-1].append((left, image, told))
+        rows[-1].append((left, image, caption))
         left += step
     step = height + 26 + gap
     sheet = Image.new("RGB", (width, len(rows) * step + gap), "white")
     draw = ImageDraw.Draw(sheet)
     for i, row in enumerate(rows):
-        for left, image, told in row:
+        for left, image, caption in row:
             top = gap + i * step + height - image.height
             sheet.paste(image, (left, top))
-            for line, text in enumerate(told):
+            for line, text in enumerate(caption):
                 draw.text((left, top + image.height + 2 + 12 * line), text, fill="black", font=font)
     sheet.quantize(224, dither=Image.Dither.NONE).save(path, optimize=True)
     return path

@@ -1,12 +1,12 @@
 # %% [markdown]
 # # Sound and text: sequences without end
 #
-# An image has a last pixel. Sound and text go on, so a model of them must be able to start anywhere, to take up a
-# beginning that somebody else has made, and to go on for as long as one likes in bounded memory.
+# An image has a last pixel. Sound and text go on. So a model of sequences must continue any beginning (a *prompt*), and
+# must be able to go on without end in bounded memory.
 #
-# The chain rule is the same, and now the weights are as well: what comes next is asked with the *same* network at
-# every step, of the last few values. Two ways to remember them are the subject here. A WaveNet looks back through
-# convolutions with holes, each twice as wide as the one before. A recurrent network carries a state.
+# The chain rule is the same. In addition the weights are the same at every step: one network predicts the next value
+# from the last few values. This guide shows two ways to remember the past. A WaveNet looks back through dilated
+# convolutions, each with twice the spacing of the one before. A recurrent network carries a state.
 
 # %%
 import math
@@ -25,11 +25,11 @@ keras.utils.set_random_seed(0)
 # %% [markdown]
 # ## Sound
 #
-# The instrument is made here, a music box: a tone is a fundamental and two overtones, which fade, the higher the
-# sooner. The melody wanders up and down a pentatonic scale.
+# The sound is computed here: a music box. A tone is a fundamental and two overtones; the higher, the faster it fades.
+# The melody goes up and down a pentatonic scale at random.
 
 # %%
-rate = 4000  # samples in a second: a poor telephone
+rate = 4000  # samples per second: half that of a telephone
 
 
 def tone(frequency, length):
@@ -54,16 +54,16 @@ keras_ar.sound.write_wav("music_box.wav", song[: 20 * 600], rate)
 print(f"{len(song) / rate:.0f} seconds")
 
 # %% [markdown]
-# Samples are put on 64 levels, so that a categorical head can give them any distribution there is. Equal steps would
-# waste levels on loud samples, which are rare, and lose the quiet ones. *Mu-law*, of the telephone, spaces the levels
-# by the logarithm of loudness, as the ear does:
+# The sound is quantized to 64 levels, so that a categorical head can represent any distribution over them. Equally
+# spaced levels would be too coarse for quiet samples, which are frequent. *Mu-law*, from telephony, spaces the levels
+# by the logarithm of the amplitude:
 #
 #     level ~ sign(x) · log(1 + μ|x|) / log(1 + μ)
 
 # %%
 levels = keras_ar.sound.mu_law(song, num_levels=64)
 error = song - keras_ar.sound.inverse_mu_law(levels, 64)
-print(f"signal to noise of 64 levels: {10 * np.log10((song**2).mean() / (error**2).mean()):.0f} dB")
+print(f"signal-to-noise ratio of 64 levels: {10 * np.log10((song**2).mean() / (error**2).mean()):.0f} dB")
 
 length = 1000
 windows = levels.reshape(-1, length)
@@ -72,9 +72,9 @@ train, test = windows[: -len(windows) // 8], windows[-len(windows) // 8 :]
 # %% [markdown]
 # ## WaveNet
 #
-# A convolution with two taps sees two steps. Put taps 1, 2, 4, 8, … steps apart, layer by layer, and what an output
-# sees *doubles* with each layer: ten layers see a thousand steps. To draw a step, a WaveNet needs only what its taps
-# touch, which it keeps in a ring; a step costs the same at second 1 and at hour 1.
+# A convolution with two taps sees two steps. With taps 1, 2, 4, 8, … steps apart, layer by layer, the receptive field
+# *doubles* with each layer: ten layers see a thousand steps. To draw a step, a WaveNet needs only the values at its
+# taps, which it keeps in a ring buffer. So a step costs the same in the first second and in the first hour.
 
 # %%
 wavenet = keras_ar.models.WaveNet(
@@ -84,8 +84,8 @@ wavenet = keras_ar.models.WaveNet(
     dilations=[2**i for i in range(3 if QUICK else 9)],  # 1, 2, 4, ..., 256
     head=keras_ar.heads.Categorical(64),
 )
-print(f"{wavenet.count_params():,} weights; each step sees {wavenet.receptive_field} steps back,")
-print(f"{1000 * wavenet.receptive_field / rate:.0f} milliseconds; a period of the lowest note takes {1000 / 262:.1f}")
+print(f"{wavenet.count_params():,} weights; each step sees the last {wavenet.receptive_field} steps,")
+print(f"{1000 * wavenet.receptive_field / rate:.0f} ms; a period of the lowest note takes {1000 / 262:.1f} ms")
 
 epochs = 1 if QUICK else 30
 schedule = keras.optimizers.schedules.CosineDecay(4e-3, epochs * math.ceil(len(train) / 4))
@@ -97,11 +97,10 @@ ax.figure.savefig("learning_curves.png")
 counts = np.bincount(train.ravel(), minlength=64) + 1
 independent = -np.log2(counts / counts.sum())[test].mean()
 bits = wavenet.evaluate(test, verbose=0, return_dict=True)["bits_per_dim"]
-print(f"64 levels: 6 bits; independent samples: {independent:.2f} bits; WaveNet: {bits:.2f} bits per sample")
+print(f"bits per sample: 6 for equal odds, {independent:.2f} for independent samples, {bits:.2f} for WaveNet")
 
 # %% [markdown]
-# Play on! The model is given a quarter of a second, and draws what follows. The prompt goes in by one
-# pass.
+# The model is given a quarter of a second and draws what follows. One pass takes in the prompt (`prefill`).
 
 # %%
 seconds = 1 if QUICK else 3
@@ -116,27 +115,26 @@ ax.figure.savefig("spectrograms.png")
 keras_ar.sound.write_wav("continued.wav", samples[0], rate)
 
 # %% [markdown]
-# In the spectrogram a note is a ladder of three lines, which fade from the top. The model has found the notes of the
-# scale, where they begin and roughly how long they last; it was never told that there is such a thing as a note. A
-# purist will hear the hiss of 64 levels.
+# In the spectrogram a note is three horizontal lines; the upper ones fade first. The model has learned the notes of the
+# scale, where they begin and roughly how long they last, from the sound alone. The hiss comes from the 64 levels.
 #
-# How surprised is it, sample by sample? At the beginning of each window, at 0, 0.25 and 0.5 seconds, where it knows
-# nothing yet; and whenever a new note begins, since nobody can foresee which.
+# How uncertain is the model, sample by sample? Its NLL is high at the beginning of each window, at 0, 0.25 and 0.5
+# seconds, where there is no past; and at the beginning of each note, because the melody is random.
 
 # %%
 nats = -wavenet.score_conditionals(test[:3]).ravel()
-surprise = np.convolve(nats, np.ones(20) / 20, mode="same") / math.log(2)
+bits_per_sample = np.convolve(nats, np.ones(20) / 20, mode="same") / math.log(2)
 figure = matplotlib.figure.Figure((10, 3), layout="constrained")
 ax = figure.subplots()
-ax.plot(np.arange(len(surprise)) / rate, surprise)
-ax.set(title="Surprise, over three quarters of a second", xlabel="seconds", ylabel="bits per sample", xmargin=0)
-figure.savefig("surprise.png")
+ax.plot(np.arange(len(bits_per_sample)) / rate, bits_per_sample)
+ax.set(title="NLL over three quarters of a second", xlabel="seconds", ylabel="bits per sample", xmargin=0)
+figure.savefig("nll_of_samples.png")
 
 # %% [markdown]
 # ## Text
 #
-# Characters instead of samples, and a recurrent network instead of convolutions. Python brings the text along: its
-# own manual. A `Vocabulary` turns characters into integers and back, and is saved with the model.
+# Now characters instead of sound, and a recurrent network instead of convolutions. The text is Python's own manual,
+# which comes with Python. A `Vocabulary` turns characters into integers and back, and is saved with the model.
 
 # %%
 text = "\n".join(topics[name] for name in sorted(topics))
@@ -149,15 +147,15 @@ print(text[2000:2300])
 cut = len(text) * 9 // 10
 train, test = (vocabulary.windows(part, length=100) for part in (text[:cut], text[cut:]))
 
-rnn = keras_ar.models.CharRNN(100, vocabulary=vocabulary, embedding=32, units=160, num_layers=1, cell="gru")
+rnn = keras_ar.models.CharRNN(100, vocabulary=vocabulary, units=160, num_layers=1, embedding_dim=32, cell="gru")
 epochs = 1 if QUICK else 16
 schedule = keras.optimizers.schedules.CosineDecay(8e-3, epochs * math.ceil(len(train) / 32))
 rnn.compile(keras.optimizers.Adam(schedule, clipnorm=1.0))
 rnn.fit(train, batch_size=32, epochs=epochs, verbose=0)
 
 # %% [markdown]
-# How good is it? Claude Shannon asked this of English in 1951, and the yardstick is still his: bits per character,
-# from models that know more and more of what came before.
+# How good is it? Claude Shannon measured English in 1951 in bits per character, for models that see more and more of
+# the past. The same measure here:
 
 # %%
 size = len(vocabulary)
@@ -171,7 +169,7 @@ print(f"pairs               {-np.log2(pairs[test[:, :-1], test[:, 1:]]).mean():.
 print(f"recurrent network   {rnn.evaluate(test, verbose=0, return_dict=True)['bits_per_dim']:.2f}")
 
 # %% [markdown]
-# And what it writes, cautious and bold:
+# Text from the model, at two temperatures:
 
 # %%
 for temperature in (0.5, 1.0):
@@ -180,18 +178,18 @@ for temperature in (0.5, 1.0):
 # %% [markdown]
 # ## Without end
 #
-# A stream gives some steps at a time, for ever, and in bounded memory. Its `state` is a few arrays: store them, and
-# go on tomorrow. What comes is what `sample` would have drawn with the same seed, all at once.
+# A stream returns a chunk of steps at a time, without end, in bounded memory. Its `state` is a nest of NumPy arrays,
+# which can be stored; another stream goes on from it. The chunks are what `sample` returns for the same seed.
 
 # %%
 stream = rnn.stream(chunk=60, seed=1)
 print(repr(vocabulary.decode(next(stream)[0])))
-state = stream.state  # NumPy arrays
-first_go = next(stream)
-second_go = next(rnn.stream(chunk=60, state=state))
-print(repr(vocabulary.decode(second_go[0])))
-print("the same from the state:", bool((first_go == second_go).all()))
+state = stream.state
+chunk = next(stream)
+again = next(rnn.stream(chunk=60, state=state))
+print(repr(vocabulary.decode(again[0])))
+print("the same from the state:", bool((chunk == again).all()))
 
 # %% [markdown]
-# While a model trains, `keras_ar.callbacks.SampleAudio` and `SampleText` write what it draws after every so many
-# epochs, into a folder and to TensorBoard. One hears and reads how it learns.
+# During training, the callbacks `keras_ar.callbacks.SampleAudio` and `SampleText` write samples every few epochs, to a
+# folder and to TensorBoard.

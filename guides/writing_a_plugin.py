@@ -1,17 +1,19 @@
 # %% [markdown]
 # # Writing a plugin
 #
-# A head, a layer or a model of yours becomes everybody's by one line in a `pyproject.toml`: then `keras-ar list`
-# shows it, its name works wherever ours do, and files that contain it open by themselves.
+# A plugin is a Python distribution that lists heads, layers, bijectors or models in its `pyproject.toml`. Once it is
+# installed, `keras-ar list` shows them, their names work wherever ours do, and files that contain them open by
+# themselves.
 #
-# The registry knows no difference between what comes with keras_ar and what does not. Both are *entry points*, of the
-# groups `keras_ar.heads`, `keras_ar.layers` and `keras_ar.models`: a name, and where the class is. What is installed
-# is found; no code of a plugin runs until somebody asks for it by name.
+# Components of keras_ar and of plugins are found in the same way: by *entry points* of the groups `keras_ar.heads`,
+# `keras_ar.layers`, `keras_ar.bijectors` and `keras_ar.models`. An entry point is a name and the place of a class. No
+# code of a plugin runs until somebody asks for one of its names.
 
 # %%
 import math
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -21,18 +23,19 @@ import keras
 import keras_ar
 import matplotlib.figure
 import numpy as np
+from keras import ops
 
 QUICK = "KERAS_AR_QUICK" in os.environ
 
 keras.utils.set_random_seed(0)
 for entry in keras_ar.registry.entries("heads"):
-    print(f"{entry.name:32}{entry.target:64}{entry.distribution}")
+    print(f"{entry.name:32}{entry.target:72}{entry.distribution}")
 
 # %% [markdown]
-# ## Start from something that works
+# ## Start from the template
 #
-# `keras-ar new-plugin` writes a whole distribution: a head, a layer and a model that install and pass their tests.
-# Change one thing at a time from there.
+# `keras-ar new-plugin` writes a distribution with one head, one layer, one bijector and one model, which installs and
+# passes its tests. Change it step by step.
 
 # %%
 folder = pathlib.Path(tempfile.mkdtemp())
@@ -44,7 +47,7 @@ for path in sorted(plugin.rglob("*.*")):
     print(f"{len(path.read_text().splitlines()):4} lines  {path.relative_to(plugin)}")
 
 # %% [markdown]
-# The index of what it provides:
+# Its `pyproject.toml` lists what it provides:
 
 # %%
 print(plugin.joinpath("pyproject.toml").read_text())
@@ -52,19 +55,23 @@ print(plugin.joinpath("pyproject.toml").read_text())
 # %% [markdown]
 # ## A head
 #
-# The template's head is a Laplace distribution. Let us write another one, for levels k = 0, 1, …, L − 1, with two
-# numbers instead of the L of a categorical head. The levels are scaled to z from −1 to 1, and their logits are a
+# The head of the template is a Laplace distribution. This guide adds another one, for levels k = 0, 1, …, L − 1, with
+# two parameters instead of the L of a categorical head. The levels are scaled to z from −1 to 1, and the logits are a
 # parabola:
 #
 #     P(k) = exp(a·z + b·z²) / Σ exp(a·z + b·z²),  the sum over all levels
 #
-# With b < 0 that is a normal distribution, restricted to the grid. With b > 0 it is a U: one end or the other, which
-# is what ink on paper does. The sum over L levels makes it exact, and since the logits are linear in the parameters,
-# a temperature simply divides them.
+# With b < 0 this is a normal distribution restricted to the levels. With b > 0 it has a peak at each end: a pixel is
+# ink or paper. The sum over L levels makes it exact. The logits are linear in the parameters, so a temperature divides
+# them.
 #
-# What is left to do, levels with logits can do already: the head makes logits, and asks `Categorical`. Each method is
-# a pure function of tensors, in `keras.ops`, and so runs on three backends. The class is registered with Keras under
-# the plugin's own module: that is the name it has in files.
+# A head sets `num_params` and `support`, and writes `encode`, `log_prob` and `sample`. `LevelHead` sets `support` and
+# writes `encode` and `get_config` for heads of levels (`RealHead` for real values). Here the head computes logits and
+# leaves the rest to `Categorical`. The optional methods are `mean`, `mode`, `cdf`, `temper`, `truncate`, `to_noise` and
+# `from_noise`; this head writes the first four.
+#
+# Every method is a pure function of tensors in `keras.ops`, so it runs on the three backends. The class is registered
+# with Keras under the name of the plugin's module, because files refer to it by that name.
 
 # %%
 source = """\"\"\"Levels whose logits are a parabola.\"\"\"
@@ -73,26 +80,23 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_ar.heads import Categorical, Head
+from keras_ar.heads import Categorical, LevelHead
 
 
 @keras.saving.register_keras_serializable(package="keras_ar_parabola")
-class Parabola(Head):
+class Parabola(LevelHead):
     \"\"\"Levels `0, ..., num_levels - 1`, by the slope and the curvature of their logits.\"\"\"
 
     num_params = 2
 
     def __init__(self, num_levels=256):
-        self.num_levels = num_levels
+        super().__init__(num_levels)
         self._levels = Categorical(num_levels)
         self._z = np.linspace(-1, 1, num_levels, dtype="float32")
 
     def logits(self, params):
-        # `ops.multiply`, not `*`: a NumPy array times a tensor is not for every backend.
+        # `ops.multiply`, not `*`: a NumPy array times a tensor does not work on every backend.
         return ops.multiply(params[..., :1], self._z) + ops.multiply(params[..., 1:], self._z**2)
-
-    def encode(self, x):
-        return self._levels.encode(x)
 
     def log_prob(self, params, x):
         return self._levels.log_prob(self.logits(params), x)
@@ -111,62 +115,70 @@ class Parabola(Head):
 
     def temper(self, params, temperature):
         return params / temperature
-
-    def get_config(self):
-        return {"num_levels": self.num_levels}
 """
-plugin.joinpath("keras_ar_parabola", "parabola.py").write_text(source)
-toml = plugin.joinpath("pyproject.toml")
+module = plugin / "keras_ar_parabola" / "parabola.py"
+module.write_text(source)
+pyproject = plugin / "pyproject.toml"
 line = 'laplace = "keras_ar_parabola.laplace:Laplace"'
-toml.write_text(toml.read_text().replace(line, f'{line}\nparabola = "keras_ar_parabola.parabola:Parabola"'))
+pyproject.write_text(pyproject.read_text().replace(line, f'{line}\nparabola = "keras_ar_parabola.parabola:Parabola"'))
 
 # %% [markdown]
 # ## Install it
 #
-# You would say `pip install -e keras-ar-parabola` now, in your own environment. This page shall leave yours as it is,
-# so it does by hand the little that pip does: packaging metadata, beside the module, in a folder that Python looks
-# into.
+# In your own environment this is `pip install -e keras-ar-parabola`. This guide leaves your environment unchanged:
+# `install` writes the metadata that pip would write, in a folder on Python's path.
+
 
 # %%
-project = tomllib.loads(toml.read_text())["project"]
-metadata = plugin / f"{project['name'].replace('-', '_')}-{project['version']}.dist-info"
-metadata.mkdir()
-metadata.joinpath("METADATA").write_text(f"Name: {project['name']}\nVersion: {project['version']}\n")
-groups = [
-    "\n".join([f"[{group}]", *(f"{name} = {target}" for name, target in targets.items())])
-    for group, targets in project["entry-points"].items()
-]
-metadata.joinpath("entry_points.txt").write_text("\n\n".join(groups))
-sys.path.insert(0, str(plugin))
-keras_ar.registry.refresh()
+def install():
+    project = tomllib.loads(pyproject.read_text())["project"]
+    for old in plugin.glob("*.dist-info"):
+        shutil.rmtree(old)
+    metadata = plugin / f"{project['name'].replace('-', '_')}-{project['version']}.dist-info"
+    metadata.mkdir()
+    metadata.joinpath("METADATA").write_text(f"Name: {project['name']}\nVersion: {project['version']}\n")
+    groups = [
+        "\n".join([f"[{group}]", *(f"{name} = {target}" for name, target in targets.items())])
+        for group, targets in project["entry-points"].items()
+    ]
+    metadata.joinpath("entry_points.txt").write_text("\n\n".join(groups))
+    keras_ar.registry.refresh()
+    return [entry for entry in keras_ar.registry.entries() if entry.distribution == project["name"]]
 
-for entry in keras_ar.registry.entries():
-    if entry.distribution == project["name"]:
-        print(f"{entry.kind:8}{entry.name:12}{entry.target}")
-print("imported so far:", "keras_ar_parabola" in sys.modules)
+
+sys.path.insert(0, str(plugin))
+for entry in install():
+    print(f"{entry.kind:10}{entry.name:12}{entry.target}")
+print("imported:", "keras_ar_parabola" in sys.modules)
 
 # %% [markdown]
-# Found, and not yet imported: reading metadata runs no code. A name that two plugins have is an error that says how
-# to name each, `"keras-ar-parabola:parabola"`; and a plugin can never take a name that keras_ar itself has.
+# The components are found, and the plugin is not imported: reading metadata runs no code. If two plugins have a name,
+# the bare name is an error that says how to name each: `"keras-ar-parabola:parabola"`. A plugin cannot take a name that
+# keras_ar itself has.
 #
 # ## Is it right?
 #
-# The kit knows what a head has to keep, by itself and inside of a model. In the plugin, `tests/test_conformance.py`
-# runs it in three lines, and `pytest keras-ar-parabola` that.
+# The kit checks the head alone and inside a model. In the plugin, `tests/test_conformance.py` does this in three lines,
+# and `pytest keras-ar-parabola` runs it.
 
 # %%
 head = keras_ar.heads.get("parabola", num_levels=8)
+print(head, "has", ", ".join(sorted(head.capabilities)))
 model = keras_ar.models.get("made", event_shape=4, hidden_units=8, head=keras_ar.heads.get("parabola", num_levels=4))
 for component in (head,) if QUICK else (head, model):
     checks = keras_ar.testing.checks_for(component)
     for check in checks.values():
         check()
-    print(f"{component}: passed", ", ".join(name.removeprefix("check_") for name in checks), "\n")
+    print(
+        f"{getattr(component, 'name', component)}: passed",
+        ", ".join(name.removeprefix("check_") for name in checks),
+        "\n",
+    )
 
 # %% [markdown]
 # ## Is it any good?
 #
-# The same MADE on the digits, with 2 numbers for each pixel in place of 17.
+# The same MADE on the digits, with 2 parameters for each pixel in place of 17.
 
 # %%
 data = keras_ar.datasets.load("digits")
@@ -195,15 +207,15 @@ ax = keras_ar.plots.images(grids, num_levels=17, cmap="gray_r")
 ax.figure.savefig("parabola.png")
 
 # %% [markdown]
-# What it thinks of four pixels, given the upper half of an image: ramps and U's. Ink or paper, seldom grey.
+# Its predictions for four pixels, given the upper half of an image: most have their peaks at the ends.
 
 # %%
 image, model = test[1], models["parabola"]
 figure = matplotlib.figure.Figure((11, 3), layout="constrained")
 for ax, column in zip(figure.subplots(1, 4, sharey=True), (2, 3, 4, 5), strict=True):
     params = model(image[None])[0, 4, column, 0]
-    probabilities = keras.ops.softmax(model.head.logits(params))
-    ax.bar(np.arange(17), keras.ops.convert_to_numpy(probabilities))
+    probabilities = ops.softmax(model.head.logits(params))
+    ax.bar(np.arange(17), ops.convert_to_numpy(probabilities))
     ax.axvline(image[4, column, 0], color="black", linestyle=":")
     ax.set(title=f"pixel (4, {column})", xlabel="level")
 figure.savefig("parabolas.png")
@@ -211,22 +223,133 @@ figure.savefig("parabolas.png")
 # %% [markdown]
 # ## Files
 #
-# A file that holds the model names the head, not where its code is. Whoever opens it needs the plugin installed, and
-# nothing else: plain Keras finds it, and imports that plugin alone. Without it, the error says which package to
-# install.
+# A file names the head, not the place of its code. To open it, the plugin must be installed: plain Keras then finds the
+# class, and imports this plugin alone. Without the plugin, the error says which package to install.
 
 # %%
 model.save("parabola.keras")
 again = keras.saving.load_model("parabola.keras")
-print(again.head, "the same draws:", bool((again.sample(36, seed=0) == grids["parabola"]).all()))
+print(again.head, "the same samples:", bool((again.sample(36, seed=0) == grids["parabola"]).all()))
 
 # %% [markdown]
-# ## A layer, a model
+# ## A layer
 #
-# They go the same way. `causal_mean.py` of the template is a layer: `call` over whole events, `start` and `step` for
-# one position after the other, and `strict = True`, which says that a position does not see itself. `mean_net.py` is
-# a model on top of it. The kit holds `step` to what `call` computes: *A model of your own* shows what it finds if
-# they differ.
+# The layer of the template is a `CausalLayer`: `call` on whole events, and `prepare`, `start` and `step` for one
+# position after the other. `strict = True` says that a position does not see itself.
 
 # %%
 print(plugin.joinpath("keras_ar_parabola", "causal_mean.py").read_text())
+
+# %% [markdown]
+# A layer with kernels and biases extends `KernelLayer` instead, and takes initializers, regularizers and constraints as
+# `keras.layers.Dense` does. The kit checks that `step` computes what `call` computes; *A model of your own* shows what
+# it finds otherwise, and how to write a model. The model of the template is a network on this layer:
+
+# %%
+print(plugin.joinpath("keras_ar_parabola", "mean_net.py").read_text())
+
+# %% [markdown]
+# ## A bijector
+#
+# A bijector is an invertible map between events x and noise z: `to_noise` and `from_noise`. Both return the same number
+# for the same pair, log |det dz/dx|. So a density of z gives a density of x:
+#
+#     log p(x) = log p(z) + log |det dz/dx|
+
+# %%
+print(plugin.joinpath("keras_ar_parabola", "standardize.py").read_text())
+bijector = keras_ar.bijectors.get("keras-ar-parabola:standardize")
+z, log_det = bijector(np.ones((2, 3), "float32"))
+x, same_log_det = bijector.from_noise(z)
+print(ops.convert_to_numpy(x).tolist(), ops.convert_to_numpy(log_det - same_log_det).tolist())
+
+# %% [markdown]
+# ## What keras_ar offers to authors
+#
+# `keras.ops` has most of what a component needs. `keras_ar.backend` has the rest, on the three backends:
+#
+# - `scan(body, carry, xs)`: a loop with gradients, compiled where the backend compiles;
+# - `when(condition, function, state)`: a branch inside a step, such as once a row;
+# - `lookup(table, t)`: entry `t` of a table of integers, inside a step;
+# - `compiled(owner, function)`: a function of tensors for use outside of training. `model.compiled_function` and
+#   `model.map_events` do this for a model, and cut events into batches.
+#
+# `keras_ar.numerics` has the formulas of log-probabilities that lose no digits: `inverse_cdf` (a level from a uniform),
+# `normal_quantile`, `logistic_quantile`, `bounded_exp` (a scale that neither vanishes nor overflows) and others.
+# `keras_ar.arguments` checks arguments, with errors that name the argument and its value. `keras_ar.noise` makes random
+# numbers from a seed, the same on every backend.
+
+# %%
+backend, numerics = keras_ar.backend, keras_ar.numerics
+
+
+def step(memory, x):
+    """An exponential moving average."""
+    memory = 0.9 * memory + 0.1 * x
+    return memory, memory
+
+
+last, averages = backend.scan(step, ops.zeros(()), ops.ones(5))
+print("scan:", [round(float(average), 4) for average in averages])
+print("when:", float(backend.when(ops.convert_to_tensor(3) % 4 == 0, lambda x: x + 1.0, ops.zeros(()))))
+print("lookup:", int(backend.lookup(np.array([5, 7, 9]), ops.convert_to_tensor(2))))
+square = backend.compiled(None, lambda x: x * x)
+print("compiled:", ops.convert_to_numpy(square(np.arange(3, dtype="float32"))).tolist())
+print("normal_quantile:", round(float(numerics.normal_quantile(np.float32(0.975))), 4))
+try:
+    keras_ar.arguments.integer(0, "units")
+except ValueError as error:
+    print("integer:", error)
+
+# %% [markdown]
+# ## Migration
+#
+# Your plugin will change, and files of its older versions should open. Version 0.2 of this one renames the class
+# `Parabola` to `QuadraticLogits`, and its argument `num_levels` to `levels`:
+#
+# - *renamed class*: keep an empty subclass under the old name, and list it as an entry point. Files refer to it.
+# - *renamed argument*: translate it in `from_config`. Files hold what `get_config` returned.
+# - *weights*: Keras finds them by the names of attributes and their order. Do not rename the attributes that hold
+#   layers, and do not change the order in which weights are made. If that cannot be avoided, give the class a new name,
+#   and keep the old one as it was.
+
+# %%
+source = source.replace("class Parabola(LevelHead)", "class QuadraticLogits(LevelHead)")
+source = source.replace(
+    "    def __init__(self, num_levels=256):\n        super().__init__(num_levels)",
+    "    def __init__(self, levels=256):\n        super().__init__(levels)",
+)
+source = source.replace("(num_levels)", "(levels)").replace("1, num_levels,", "1, levels,")
+source += """
+    def get_config(self):
+        return {"levels": self.num_levels}
+
+    @classmethod
+    def from_config(cls, config):
+        if "num_levels" in config:  # files of version 0.1
+            config = {"levels": config["num_levels"]}
+        return cls(**config)
+
+
+@keras.saving.register_keras_serializable(package="keras_ar_parabola")
+class Parabola(QuadraticLogits):
+    \"\"\"The name of `QuadraticLogits` in files of version 0.1.\"\"\"
+"""
+module.write_text(source)
+line = 'parabola = "keras_ar_parabola.parabola:Parabola"'
+new_line = 'quadratic_logits = "keras_ar_parabola.parabola:QuadraticLogits"'
+toml = pyproject.read_text().replace(line, f"{line}\n{new_line}").replace('version = "0.1.0"', 'version = "0.2.0"')
+pyproject.write_text(toml)
+print(*(entry.name for entry in install()))
+
+# %% [markdown]
+# A new process opens the file of version 0.1. (This process has imported version 0.1 and keeps it.)
+
+# %%
+program = """
+import keras_ar
+print(keras_ar.load_model("parabola.keras").head)
+print(keras_ar.heads.get("quadratic_logits", levels=4))
+"""
+environment = {**os.environ, "PYTHONPATH": str(plugin)}
+print(subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True).stdout)

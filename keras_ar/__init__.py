@@ -1,13 +1,19 @@
 """Autoregressive deep generative models with exact likelihoods, for Keras 3."""
 
 from keras_ar import (
+    arguments,
+    backend,
+    batches,
+    bijectors,
     callbacks,
     datasets,
+    diagnostics,
     heads,
     layers,
     masks,
     models,
     noise,
+    numerics,
     orderings,
     plots,
     registry,
@@ -17,21 +23,33 @@ from keras_ar import (
 )
 from keras_ar.autoregressive import AutoregressiveModel
 from keras_ar.density import DensityModel
+from keras_ar.image import ImageModel
 from keras_ar.saving import load_model
+from keras_ar.sequence import SequenceModel
+from keras_ar.support import Support
 
 __version__ = "0.1.0"
 
 __all__ = [
     "AutoregressiveModel",
     "DensityModel",
+    "ImageModel",
+    "SequenceModel",
+    "Support",
+    "arguments",
+    "backend",
+    "batches",
+    "bijectors",
     "callbacks",
     "datasets",
+    "diagnostics",
     "heads",
     "layers",
     "load_model",
     "masks",
     "models",
     "noise",
+    "numerics",
     "orderings",
     "plots",
     "registry",

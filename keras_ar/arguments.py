@@ -2,17 +2,30 @@
 
 import math
 import numbers
+from typing import Any
+
+__all__ = ["integer", "integers", "multiple", "number", "one_of", "pair"]
 
 
-def integer(value, name, least=1):
-    """`value` as an integer of at least `least`; NumPy's integers are welcome, `True` is none."""
+def integer(value: Any, name: str, least: int = 1) -> int:
+    """`value` as an integer of at least `least`. NumPy's integers are welcome; `True` is none.
+
+    >>> keras_ar.arguments.integer(0, "units")
+    Traceback (most recent call last):
+    ...
+    ValueError: `units` must be an integer of at least 1. Received: units=0.
+    """
     if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < least:
         raise ValueError(f"`{name}` must be an integer of at least {least}. Received: {name}={value!r}.")
     return int(value)
 
 
-def integers(value, name, least=1):
-    """`value`, an integer or a sequence of them, as a tuple of at least one."""
+def integers(value: Any, name: str, least: int = 1) -> tuple[int, ...]:
+    """`value`, an integer or a sequence of integers, as a tuple of at least one.
+
+    >>> keras_ar.arguments.integers(5, "hidden_units")
+    (5,)
+    """
     values = tuple(value) if isinstance(value, list | tuple) else (value,)
     if not values:
         raise ValueError(f"`{name}` must hold at least one integer. Received: {name}={value!r}.")
@@ -24,8 +37,12 @@ def integers(value, name, least=1):
         ) from error
 
 
-def number(value, name, above=None):
-    """`value` as a finite float, larger than `above`."""
+def number(value: Any, name: str, above: float | None = None) -> float:
+    """`value` as a finite float, larger than `above`.
+
+    >>> keras_ar.arguments.number(2, "scale", above=0)
+    2.0
+    """
     is_number = isinstance(value, numbers.Real) and not isinstance(value, bool) and math.isfinite(value)
     if not is_number or (above is not None and not value > above):
         expected = "a finite number" if above is None else f"a finite number above {above}"
@@ -33,31 +50,41 @@ def number(value, name, above=None):
     return float(value)
 
 
-def pair(value, name):
-    """`value`, an integer or two of them, as a pair."""
+def one_of(value: Any, name: str, choices: tuple[str, ...]) -> str:
+    """`value`, which must be one of some strings.
+
+    >>> keras_ar.arguments.one_of("row", "variant", ("row", "diagonal"))
+    'row'
+    """
+    if not isinstance(value, str) or value not in choices:
+        *others, last = map(repr, choices)
+        raise ValueError(f"`{name}` must be {', '.join(others)} or {last}. Received: {name}={value!r}.")
+    return value
+
+
+def pair(value: Any, name: str) -> tuple[int, int]:
+    """`value`, an integer or two of them, as a pair.
+
+    >>> keras_ar.arguments.pair(3, "kernel_size")
+    (3, 3)
+    """
     values = integers(value, name)
     if len(values) > 2:
         raise ValueError(f"`{name}` must be an integer, or a pair of integers. Received: {name}={value!r}.")
     return values if len(values) == 2 else (values[0], values[0])
 
 
-def multiple(value, name, of, of_name):
-    """Checks that `value` is a multiple of `of`."""
+def multiple(value: int, name: str, of: int, of_name: str) -> None:
+    """Raises a `ValueError` unless `value` is a multiple of `of`.
+
+    >>> keras_ar.arguments.multiple(64, "filters", 3, "num_colors")
+    Traceback (most recent call last):
+    ...
+    ValueError: `filters` must be a multiple of `num_colors` = 3, such as 63 or 66. Received: filters=64.
+    """
     if value % of:
         below, above = value // of * of, (value // of + 1) * of
         near = f"{above}" if below == 0 else f"{below} or {above}"
         raise ValueError(
             f"`{name}` must be a multiple of `{of_name}` = {of}, such as {near}. Received: {name}={value}."
         )
-
-
-def image_shape(event_shape, head):
-    """Rows, columns, and how many colours of a pixel come one after the other, of the images that a head draws."""
-    shape = integers(event_shape, "event_shape")
-    positions = shape[: len(shape) - len(head.event_shape)]
-    if len(positions) not in (2, 3):
-        raise ValueError(
-            f"`event_shape` must be that of an image, (rows, columns), (rows, columns, 1) or (rows, columns, colours). "
-            f"Received: event_shape={event_shape!r}, with {head}."
-        )
-    return (*positions, 1)[:3]

@@ -6,34 +6,40 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_ar import arguments, decoding, heads, noise, orderings
+from keras_ar import arguments, backend, batches, decoding, heads, noise, orderings
 from keras_ar.density import DensityModel
-from keras_ar.layers import MaskedConv2D, protocol
-from keras_ar.layers import get as get_layer
+
+__all__ = ["AutoregressiveModel"]
 
 
 class AutoregressiveModel(DensityModel):
     """A model that maps an event to the parameters of each of its conditionals.
 
-    A subclass implements `call`, and `start` and `step` where it can, which
-    compute the same, one position at a time:
+    **A subclass writes**
 
-    - `call(x, condition=None) -> params`, of shape `(batch, *positions, num_params)`;
-      with an argument `training`, passed on, where a part behaves otherwise in training;
-    - `start(batch_size, condition=None) -> state`, a nest of tensors;
-    - `step(state, t, previous) -> (params_t, state)`: the parameters of step `t`, of
+    - `call(x, condition=None, training=None) -> params`, of shape `(batch, *positions, num_params)`.
+
+    **It may write** what computes the same one position at a time, and makes samples cheap:
+
+    - `prepare(condition=None) -> constants`: the weights laid out for stepping, and what follows from the condition;
+    - `start(batch_size, num_steps) -> state`: what is carried, before the first step;
+    - `step(constants, state, t, previous) -> (params, state)`: the parameters of step `t`, of
       shape `(batch, num_params)`. `previous` is what was drawn at step `t - 1`; at
-      `t = 0` it means nothing and must have no effect.
+      `t = 0` it means nothing and must have no effect;
+    - `prefill(constants, state, values) -> (params, state)`: the same for all of `values`,
+      `(batch, steps, ...)`, in one pass.
 
-    `to_steps` and `from_steps` translate between the layout of events and the
-    order in which they unroll.
+    Constants and states are nests of tensors without `None`. `to_steps` and `from_steps` translate between the
+    layout of events and the order in which they are drawn.
 
     Args:
-        event_shape: Shape of one event: an integer, or a tuple such as `(28, 28, 1)`.
-        head: Name, instance, class or config of a head: the distribution of a step.
-        ordering: Which position comes when: `None` for the natural order, a name or a
-            permutation from `keras_ar.orderings`.
-        condition_shape: Shape of the condition of one event, or `None`.
+        event_shape: Integer or tuple, the shape of one event, such as `(28, 28, 1)`.
+        head: Name, instance, class or config of a head: the distribution of a step. Defaults to `"bernoulli"`.
+        ordering: Which position comes when: `"natural"`, `"reversed"`, `"random"`, a permutation of the
+            positions (`ordering[t]` is the one drawn at step `t`), or `None` for the natural order. Defaults to `None`.
+        condition_shape: Integer or tuple, the shape of the condition of one event, or `None`. Defaults to `None`.
+        num_classes: Integer, the number of classes that a condition may be, or `None`. Defaults to `None`.
+        seed: Integer, the seed of `ordering="random"`. Defaults to `0`.
         **kwargs: `name` and `dtype`, as in every Keras model.
 
     Example:
@@ -49,8 +55,18 @@ class AutoregressiveModel(DensityModel):
     (5, 3)
     """
 
-    def __init__(self, event_shape, *, head="bernoulli", ordering=None, condition_shape=None, **kwargs):
-        super().__init__(event_shape, condition_shape=condition_shape, **kwargs)
+    def __init__(
+        self,
+        event_shape,
+        *,
+        head="bernoulli",
+        ordering=None,
+        condition_shape=None,
+        num_classes=None,
+        seed=0,
+        **kwargs,
+    ):
+        super().__init__(event_shape, condition_shape=condition_shape, num_classes=num_classes, **kwargs)
         self.head = heads.get(head)
         drawn_together = self.head.event_shape
         if drawn_together and self.event_shape[-len(drawn_together) :] != drawn_together:
@@ -60,54 +76,116 @@ class AutoregressiveModel(DensityModel):
             )
         self.position_shape = self.event_shape[: len(self.event_shape) - len(drawn_together)]
         self.num_steps = math.prod(self.position_shape)
-        self.step_size = math.prod(drawn_together)
-        self.resolution = self.head.resolution
-        self.ordering = orderings.get(ordering, self.num_steps)
+        self.step_size = math.prod(drawn_together)  # values of an event that a step draws
+        self.num_features = self.head.num_features  # what the network sees of them
+        self.ordering = orderings.get(ordering, self.num_steps, noise.check_seed(seed))
         self._is_natural = bool((self.ordering == np.arange(self.num_steps)).all())
         self._inverse_ordering = np.argsort(self.ordering)
 
-    @staticmethod
-    def from_layers(layers, *, event_shape, head="bernoulli", condition_shape=None, **kwargs):
-        """A model from a chain of causal layers; see `LayeredModel`."""
-        return LayeredModel(event_shape, layers=layers, head=head, condition_shape=condition_shape, **kwargs)
+    @classmethod
+    def from_layers(cls, layers, *, event_shape, **kwargs):
+        """A model from a chain of causal layers: a word for `keras_ar.models.CausalSequential`.
 
-    # The conditionals.
+        Args:
+            layers: Causal layers, and Keras layers that treat every position alike.
+            event_shape: Integer or tuple, the shape of one event.
+            **kwargs: What `CausalSequential` takes besides.
 
-    def start(self, batch_size, condition=None):
-        """State before the first step."""
-        raise NotImplementedError(f"{type(self).__name__} has no `start` and `step`; draw by 'parallel' or 'full'.")
+        Example:
 
-    def step(self, state, t, previous):
-        """Parameters of step `t`, and the next state."""
-        raise NotImplementedError(f"{type(self).__name__} has no `start` and `step`; draw by 'parallel' or 'full'.")
+        >>> layers = [keras_ar.layers.NADEDense(units=8, outputs=4), keras.layers.ReLU()]
+        >>> keras_ar.AutoregressiveModel.from_layers(layers, event_shape=6).sample(2, seed=0).shape
+        (2, 6)
+        """
+        if cls is not AutoregressiveModel:
+            raise ValueError(
+                f"`from_layers` must be called as AutoregressiveModel.from_layers: its layers are the whole model. "
+                f"Received: {cls.__name__}.from_layers."
+            )
+        from keras_ar import registry
+
+        return registry.get("models", "causal_sequential", event_shape=event_shape, layers=layers, **kwargs)
+
+    @property
+    def support(self):
+        """The values that an entry of an event may have: those of the head."""
+        return self.head.support
+
+    # The conditionals one at a time.
+
+    def prepare(self, condition=None):
+        """What all steps share: a nest of tensors."""
+        return ()
+
+    def start(self, batch_size, num_steps):
+        """The initial state, a nest of tensors; `num_steps` is `None` for a stream without end."""
+        raise NotImplementedError(f"{type(self).__name__} has no `start` and `step`: sample by 'parallel' or 'full'.")
+
+    def step(self, constants, state, t, previous):
+        """The parameters of step `t`, and the next state."""
+        raise NotImplementedError(f"{type(self).__name__} has no `start` and `step`: sample by 'parallel' or 'full'.")
+
+    def prefill(self, constants, state, values):
+        """The parameters of the first steps, and the state after them.
+
+        Args:
+            constants: From `prepare`.
+            state: From `start`.
+            values: Tensor of shape `(batch, steps, *head.event_shape)`, in the order of the steps.
+
+        Returns:
+            The pair of parameters `(batch, steps, num_params)` and the state.
+        """
+        previous = ops.swapaxes(values, 0, 1)
+        previous = ops.concatenate([previous[:1], previous[:-1]])  # the first means nothing
+
+        def body(state, xs):
+            t, previous = xs
+            params, state = self.step(constants, state, t, previous)
+            return state, params
+
+        state, params = backend.scan(body, state, (ops.arange(previous.shape[0]), previous))
+        return ops.swapaxes(params, 0, 1), state
 
     @property
     def steppable(self):
         """Whether the model can compute its conditionals one at a time."""
         return type(self).step is not AutoregressiveModel.step
 
-    def to_steps(self, x, values_in=True):
-        """Unrolls `(batch, *event_shape)` to `(batch, num_steps, *head.event_shape)`.
+    @property
+    def has_prefill(self):
+        """Whether `prefill` is one pass, in place of a loop of steps."""
+        return type(self).prefill is not AutoregressiveModel.prefill
 
-        Parameters, of shape `(batch, *positions, num_params)`, unroll as well, with `values_in=False`.
-        """
-        inner = self.head.event_shape if values_in else (self.head.num_params,)
+    def to_steps(self, x):
+        """Events in the order of their steps: `(batch, *event_shape) -> (batch, num_steps, *head.event_shape)`."""
+        return self._unroll(x, self.head.event_shape)
+
+    def params_to_steps(self, params):
+        """Parameters in step order: `(batch, *positions, num_params) -> (batch, num_steps, num_params)`."""
+        return self._unroll(params, (self.head.num_params,))
+
+    def _unroll(self, x, inner):
         x = ops.reshape(x, (-1, self.num_steps, *inner))
         return x if self._is_natural else ops.take(x, self.ordering, axis=1)
 
     def from_steps(self, x):
-        """Undoes `to_steps`, for values and for parameters."""
+        """Undoes `to_steps` and `params_to_steps`."""
         if not self._is_natural:
             x = ops.take(x, self._inverse_ordering, axis=1)
         return ops.reshape(x, (-1, *self.position_shape, *x.shape[2:]))
 
     def encode_steps(self, x):
-        """Events as a network's inputs, unrolled: `(batch, num_steps, step_size)`."""
-        return ops.reshape(self.to_steps(self.head.encode(x)), (-1, self.num_steps, self.step_size))
+        """Events as a network's inputs, in the order of their steps: `(batch, num_steps, num_features)`."""
+        return self.head.encode_draws(self.to_steps(x))
 
     def encode_previous(self, previous):
-        """What was drawn in one step as a network's input: `(batch, step_size)`."""
-        return ops.reshape(self.head.encode(previous), (-1, self.step_size))
+        """What was drawn in one step as a network's input: `(batch, num_features)`."""
+        return self.head.encode_draws(previous)
+
+    def flat_condition(self, condition):
+        """The condition as one vector for each event, `(batch, features)`; `None` if there is none."""
+        return None if condition is None else ops.reshape(condition, (-1, math.prod(self.condition_shape)))
 
     # Scores.
 
@@ -118,18 +196,31 @@ class AutoregressiveModel(DensityModel):
     def _conditional_log_prob(self, params, x):
         return self.head.log_prob(ops.cast(params, "float32"), x)
 
-    def _log_prob(self, outputs, x):
+    def log_prob_from(self, outputs, x):
         steps = self._conditional_log_prob(outputs, x)
         return ops.sum(steps, axis=tuple(range(1, len(steps.shape))))
+
+    def conditional_cdf(self, x, condition=None):
+        """Probabilities, for each step given those before it, of a value below `x` and of one up to `x`.
+
+        For real values the two are the same.
+
+        Returns:
+            The pair of them, float32 tensors of shape `(batch, *positions)`.
+        """
+        self.head.require("cdf", "conditional_cdf")
+        params, values = ops.cast(self(x, condition), "float32"), ops.cast(x, "float32")
+        up_to = self.head.cdf(params, values)
+        return (self.head.cdf(params, values - 1.0) if self.support.is_discrete else up_to), up_to
 
     def score_conditionals(self, x, condition=None, *, batch_size=256, verbose=0):
         """Log-probability, in nats, of each position given those before it; they add up to `score_samples`.
 
         Args:
             x: Array of shape `(events, *event_shape)`.
-            condition: Array of shape `(events, *condition_shape)`.
-            batch_size: How many events are scored at a time.
-            verbose: 1 for a progress bar.
+            condition: Array of shape `(events, *condition_shape)`, or of classes. Defaults to `None`.
+            batch_size: Integer, how many events are scored at a time. Defaults to `256`.
+            verbose: `1` for a progress bar. Defaults to `0`.
 
         Returns:
             float32 array of shape `(events, *position_shape)`.
@@ -140,14 +231,46 @@ class AutoregressiveModel(DensityModel):
         >>> [round(float(p), 3) for p in model.score_conditionals(np.array([[0, 1, 1]]))[0]]
         [-0.693, -0.693, -0.693]
         """
-        return self._score("conditional_log_prob", self.conditional_log_prob, x, condition, batch_size, verbose)
+        return self.map_events(self.conditional_log_prob, x, condition, batch_size=batch_size, verbose=verbose)
 
-    # Draws.
+    def random_batch(self, num_events, seed=0):
+        """Random events on the support, in the units of the head, and random conditions if the model takes any."""
+        events, *condition = super().random_batch(num_events, seed)
+        if self.support.num_levels is None:  # the head knows the scale: what it draws from parameters near zero
+            shape = (num_events, self.num_steps)
+            uniforms = noise.uniforms(noise.check_seed(seed), 0, num_events, (self.num_steps, self.head.num_uniforms))
+            params = 0.1 * np.random.default_rng(seed).normal(size=(*shape, self.head.num_params)).astype("float32")
+            steps = backend.once(self.head.sample, params, uniforms)
+            events = ops.convert_to_numpy(steps).reshape(events.shape).astype(self.support.dtype)
+        return [events, *condition]
+
+    # Samples.
+
+    @property
+    def noise_shape(self):
+        """Shape of the uniforms that `draw` makes one event of."""
+        return (self.num_steps, self.head.num_uniforms)
+
+    def draw(self, noise, condition=None):
+        """Events and their log-probabilities, from uniforms of shape `(batch, num_steps, num_uniforms)`."""
+        return decoding.draw(self, noise, *self.encode_condition(condition))
 
     def sample(
-        self, num_samples=1, condition=None, *, method="auto", temperature=1.0, top_k=None, top_p=None, **kwargs
+        self,
+        num_samples=1,
+        condition=None,
+        *,
+        method="auto",
+        temperature=1.0,
+        top_k=None,
+        top_p=None,
+        seed=None,
+        first_event=0,
+        batch_size=64,
+        return_log_prob=False,
+        verbose=0,
     ):
-        """Draws events.
+        """Samples events.
 
         Event 7 of a seed is the same event whatever the method, the batch size and
         the number of samples, on every backend; except where a uniform falls within
@@ -157,53 +280,41 @@ class AutoregressiveModel(DensityModel):
         levels, expect the first.
 
         Args:
-            num_samples: How many events to draw.
-            condition: Array of shape `(num_samples, *condition_shape)`, or of shape
-                `condition_shape`: one for all. Classes are integers: one, or `num_samples`.
-            method: `"stepwise"`: by `start` and `step`, at the arithmetic of about one
+            num_samples: Integer, how many events to sample. Defaults to `1`.
+            condition: Array of shape `(num_samples, *condition_shape)`, or of shape `condition_shape`: one
+                for all. Classes are one integer, or `num_samples` of them. Defaults to `None`.
+            method: `"stepwise"`: by `prepare`, `start` and `step`, at the arithmetic of about one
                 whole pass. `"parallel"`: all positions at once, repeated until nothing
                 changes. `"full"`: a whole pass for each position. `"auto"`: stepwise
-                where the model can, else parallel.
-            temperature: Draws each step from the distribution proportional to
-                `p ** (1 / temperature)`.
-            top_k: Integer: draws from so many most probable levels only.
-            top_p: Number from 0 to 1: draws from the fewest most probable levels that
-                have at least this probability together.
-            **kwargs: `seed`, `batch_size`, `return_log_prob` and `verbose`, as in
-                `DensityModel.sample`.
+                where the model can, else parallel. Defaults to `"auto"`.
+            temperature: Float. Draws each step from the distribution proportional to `p ** (1 / temperature)`; mixtures
+                temper the choice of the component and each component, which is close to that. Defaults to `1.0`.
+            top_k: Integer: draws from so many most probable levels only. Defaults to `None`.
+            top_p: Float from 0 to 1: draws from the fewest most probable levels that
+                have at least this probability together; with `top_k`, of the `top_k` levels. Defaults to `None`.
+            seed: Integer from 0 to 2**64 - 1; `None` for a fresh one. Defaults to `None`.
+            first_event: Integer, the number of the first event. Defaults to `0`.
+            batch_size: Integer, how many events are sampled at a time. Defaults to `64`.
+            return_log_prob: Boolean, whether to return the log-probabilities that the events were drawn
+                with, as well. At another temperature than 1 these are not `score_samples`. Defaults to `False`.
+            verbose: `1` for a progress bar. Defaults to `0`.
 
         Returns:
             Array of shape `(num_samples, *event_shape)`; with `return_log_prob=True` the
-            pair of it and the log-probabilities that the events were drawn with
-            (at another temperature than 1 these are not `score_samples`).
+            pair of it and the float32 array of log-probabilities.
         """
-        options = {"method": self._check_method(method), "shaping": self._check_shaping(temperature, top_k, top_p)}
-        return super().sample(num_samples, condition, **options, **kwargs)
-
-    def _check_shaping(self, temperature, top_k, top_p):
-        """From what to draw, as `decoding` takes it."""
-        shaping = {"temperature": np.float32(arguments.number(temperature, "temperature", above=0))}
-        for name, limit in (("top_k", top_k), ("top_p", top_p)):
-            if limit is not None and not hasattr(self.head, "truncate"):
-                raise ValueError(
-                    f"`{name}` is for heads that can cut off levels, such as Categorical. Received {self.head}."
-                )
-        if top_k is not None:
-            shaping["top_k"] = np.int32(arguments.integer(top_k, "top_k"))
-        if top_p is not None:
-            if arguments.number(top_p, "top_p", above=0) > 1:
-                raise ValueError(f"`top_p` must be at most 1. Received: top_p={top_p}.")
-            shaping["top_p"] = np.float32(top_p)
-        return shaping
-
-    def _check_method(self, method):
-        if method == "auto":
-            method = "stepwise" if self.steppable else "parallel"
-        if method not in ("stepwise", "parallel", "full"):
-            raise ValueError(f"`method` must be 'auto', 'stepwise', 'parallel' or 'full'. Received: method={method!r}.")
-        if method == "stepwise" and not self.steppable:
-            raise ValueError(f"`method` must not be 'stepwise': {self.name} has a part without `step`.")
-        return method
+        return self.sample_steps(
+            num_samples,
+            condition,
+            num_steps=self.num_steps,
+            method=method,
+            sampling=self.check_sampling(temperature, top_k, top_p),
+            seed=seed,
+            first_event=first_event,
+            batch_size=batch_size,
+            return_log_prob=return_log_prob,
+            verbose=verbose,
+        )
 
     def complete(
         self,
@@ -211,33 +322,33 @@ class AutoregressiveModel(DensityModel):
         known,
         condition=None,
         *,
-        seed=None,
-        batch_size=64,
-        return_log_prob=False,
-        verbose=0,
         method="auto",
         temperature=1.0,
         top_k=None,
         top_p=None,
+        seed=None,
+        batch_size=64,
+        return_log_prob=False,
+        verbose=0,
     ):
-        """Draws what is missing of events, given what is known of them.
+        """Samples what is missing of events, given what is known of them.
 
         What is known must come first in the model's ordering: the upper rows of an
         image, the beginning of a sequence.
 
         Args:
-            x: Array of shape `(events, *event_shape)`. What stands at unknown places means nothing.
+            x: Array of shape `(events, *event_shape)`. What it holds at unknown places means nothing.
             known: Boolean array of shape `event_shape`: what is known, of all the events.
-            condition: Array of shape `(events, *condition_shape)`, or one for all.
-            seed: Integer from 0 to 2**64 - 1; `None` for a fresh one.
-            batch_size: How many events are completed at a time.
-            return_log_prob: Whether to return the log-probabilities with which the
-                missing parts were drawn, given the known ones, as well.
-            verbose: 1 for a progress bar.
+            condition: Array of shape `(events, *condition_shape)`, one for all, or classes. Defaults to `None`.
             method: As in `sample`.
             temperature: As in `sample`.
             top_k: As in `sample`.
             top_p: As in `sample`.
+            seed: Integer from 0 to 2**64 - 1; `None` for a fresh one. Defaults to `None`.
+            batch_size: Integer, how many events are completed at a time. Defaults to `64`.
+            return_log_prob: Boolean, whether to return the log-probabilities with which the
+                missing parts were drawn, given the known ones, as well. Defaults to `False`.
+            verbose: `1` for a progress bar. Defaults to `0`.
 
         Returns:
             Array of the shape of `x`, or the pair of it and the float32 array of
@@ -249,80 +360,160 @@ class AutoregressiveModel(DensityModel):
         >>> model.complete(np.array([[1, 0, 0, 0]]), known=[True, True, False, False], seed=0)[0, :2].tolist()
         [1, 0]
         """
-        method, shaping = self._check_method(method), self._check_shaping(temperature, top_k, top_p)
-        arguments.integer(batch_size, "batch_size")
-        seed, x, known = noise.check_seed(seed), np.asarray(x), np.asarray(known)
-        self._check_shape_of_events(x)
-        num_given = self._count_given(known, x.shape[1:])
+        x, known = np.asarray(x), np.asarray(known)
+        self.check_event_shape(x)
+        self._check_known(known, x)
         x = np.where(known, x, 0)
-        self._check_events(x)
-        condition = self._check_condition(condition, len(x), broadcast=True)
-        steps = ops.convert_to_numpy(self.to_steps(ops.convert_to_tensor(x))).astype(self.head.dtype)
-        options = {"method": method, "shaping": shaping, "num_given": num_given, "num_steps": steps.shape[1]}
-        draws = self._draw(len(x), condition, [steps], seed, batch_size, verbose, **options)
-        return draws if return_log_prob else draws[0]
+        self.check_events(x)
+        steps = ops.convert_to_numpy(self.to_steps(ops.convert_to_tensor(x)))
+        return self.sample_steps(
+            len(x),
+            condition,
+            num_steps=steps.shape[1],
+            known=steps.astype(self.support.dtype),
+            num_known=self._count_known(known),
+            method=method,
+            sampling=self.check_sampling(temperature, top_k, top_p),
+            seed=seed,
+            batch_size=batch_size,
+            return_log_prob=return_log_prob,
+            verbose=verbose,
+        )
 
-    def _count_given(self, known, shape):
-        """How many steps are known, of which there must be no other."""
-        if known.shape != shape or known.dtype != bool:
+    def sample_steps(
+        self,
+        num_samples,
+        condition,
+        *,
+        num_steps,
+        method,
+        sampling,
+        seed,
+        batch_size,
+        return_log_prob,
+        verbose,
+        first_event=0,
+        known=None,
+        num_known=0,
+    ):
+        """The driver of `sample` and `complete`: samples of `num_steps` steps, the first `num_known` of them given.
+
+        Args:
+            num_samples: As in `sample`.
+            condition: As in `sample`.
+            num_steps: Integer, how many steps an event has.
+            method: As in `sample`.
+            sampling: From `check_sampling`.
+            seed: As in `sample`.
+            batch_size: As in `sample`.
+            return_log_prob: As in `sample`.
+            verbose: As in `sample`.
+            first_event: As in `sample`.
+            known: Array of shape `(num_samples, num_steps, ...)`, whose first `num_known` steps count, or `None`.
+            num_known: Integer. Defaults to `0`.
+        """
+        seed, condition = self.check_sample_arguments(num_samples, condition, seed, first_event, batch_size)
+        self.check_num_steps(num_steps, condition)
+        drawing = decoding.Drawing(self, self._check_method(method))
+        draw = self._draw_parallel if drawing.method == "parallel" else self._draw_by_steps
+        progress = batches.Progress(num_samples, verbose)
+
+        def draw_batch(first, *arrays):
+            given, rest = ([], arrays) if known is None else ([_by_steps(arrays[0])], arrays[1:])
+            shape = (num_steps, self.head.num_uniforms)
+            uniforms = _by_steps(noise.uniforms(seed, first_event + first, batch_size, shape))
+            values, log_prob = draw(drawing, sampling, uniforms, given, num_known, rest, progress)
+            return self.from_steps(ops.swapaxes(values, 0, 1)), log_prob
+
+        arrays = condition if known is None else [known, *condition]
+        samples = batches.run(draw_batch, arrays, num_samples, batch_size, progress)
+        return samples if return_log_prob else samples[0]
+
+    def _draw_parallel(self, drawing, sampling, uniforms, known, num_known, condition, progress):
+        values, log_prob, _ = drawing.parallel(uniforms, sampling, condition, *([known, num_known] if known else []))
+        progress.add(uniforms.shape[1])
+        return values, log_prob
+
+    def _draw_by_steps(self, drawing, sampling, uniforms, known, num_known, condition, progress):
+        num_steps, batch_size = uniforms.shape[:2]
+        constants, carry = drawing.prepare(condition), drawing.start(batch_size, num_steps)
+        values, begin, rows = [], 0, [uniforms, *known]
+        if num_known and drawing.has_prefill:
+            prompt = known[0][:num_known]
+            carry = drawing.prefill(constants, carry, prompt)
+            values, begin, rows = [prompt], num_known, [uniforms]
+        piece = self.piece_length(num_steps, progress)
+        for first in range(begin, num_steps, piece):
+            last = min(first + piece, num_steps)
+            cut = [np.resize(array[first:last], (piece, *array.shape[1:])) for array in rows]
+            drawn, carry = drawing.advance(constants, carry, first, last, cut, sampling, num_known)
+            values.append(drawn[: last - first])
+            progress.add(batch_size * (last - first) / num_steps)
+        return ops.concatenate(values), carry["log_prob"]
+
+    def check_num_steps(self, num_steps, condition):
+        """Raises a `ValueError` where an event cannot have so many steps. `condition` is a list of one or none."""
+
+    def piece_length(self, num_steps, progress):
+        """How many steps one compiled loop takes. A loop is cut into pieces only to show how far it is."""
+        return math.ceil(num_steps / 20) if progress.is_shown else num_steps
+
+    # Checking and saving.
+
+    def check_sampling(self, temperature=1.0, top_k=None, top_p=None):
+        """The arguments that shape the distribution of a step, checked: a dictionary as `decoding` takes it."""
+        sampling = {}
+        if arguments.number(temperature, "temperature", above=0) != 1.0:
+            self.head.require("temper", "temperature")
+            sampling["temperature"] = np.float32(temperature)
+        for name, limit in (("top_k", top_k), ("top_p", top_p)):
+            if limit is not None:
+                self.head.require("truncate", name)
+        if top_k is not None:
+            sampling["top_k"] = np.int32(arguments.integer(top_k, "top_k"))
+        if top_p is not None:
+            if arguments.number(top_p, "top_p", above=0) > 1:
+                raise ValueError(f"`top_p` must be at most 1. Received: top_p={top_p}.")
+            sampling["top_p"] = np.float32(top_p)
+        return sampling
+
+    def _check_method(self, method):
+        arguments.one_of(method, "method", ("auto", "stepwise", "parallel", "full"))
+        if method == "stepwise" and not self.steppable:
+            raise ValueError(f"`method` must not be 'stepwise': {self.name} has a part without `step`.")
+        if method == "auto":
+            return "stepwise" if self.steppable else "parallel"
+        return method
+
+    def _check_known(self, known, x):
+        if known.shape != x.shape[1:] or known.dtype != bool:
             raise ValueError(
-                f"`known` must be a boolean array of shape {shape}. "
+                f"`known` must be a boolean array of shape {x.shape[1:]}. "
                 f"Received: known.shape={known.shape}, known.dtype={known.dtype}."
             )
+
+    def _count_known(self, known):
+        """How many steps are known, of which there must be no other."""
         steps = ops.convert_to_numpy(self.to_steps(ops.convert_to_tensor(known[None])))[0]
-        steps = steps.reshape(len(steps), self.step_size)
+        steps = steps.reshape(len(steps), -1)
         whole = steps.all(axis=1)
-        num_given = len(steps) if whole.all() else int(np.argmin(whole))
-        if steps[num_given:].any():
-            gap, beyond = (
-                self._place(step) for step in (num_given, num_given + int(np.argmax(steps[num_given:].any(axis=1))))
-            )
+        num_known = len(steps) if whole.all() else int(np.argmin(whole))
+        if steps[num_known:].any():
+            beyond = num_known + int(np.argmax(steps[num_known:].any(axis=1)))
+            gap, beyond = self.name_of_step(num_known), self.name_of_step(beyond)
             raise ValueError(
                 f"`known` must be what comes first in the model's ordering, with no gap: "
                 f"{self.name} draws {gap} before {beyond}. Received: {beyond} known, {gap} not (or not all of it)."
             )
-        return num_given
+        return num_known
 
-    def _place(self, step):
+    def name_of_step(self, step):
+        """What an error calls the value of a step, such as `x[0, 3]`."""
         return f"x{[int(i) for i in np.unravel_index(self.ordering[step], self.position_shape)]}"
 
-    def _sample_batch(
-        self, seed, first_event, batch_size, condition, given, progress, *, method, shaping, num_given=0, num_steps=None
-    ):
-        num_steps = num_steps or self.num_steps
-        known = [np.swapaxes(steps, 0, 1) for steps in given]
-        uniforms = noise.uniforms(seed, first_event, batch_size, num_steps, self.head.num_uniforms)
-        if method == "parallel":
-            draw = decoding.compiled(self, decoding.parallel)
-            values, log_prob, _ = draw(uniforms, shaping, condition, *((steps, num_given) for steps in known))
-            progress.add(batch_size)
-        else:
-            values, begun, carry = self._begin(method, uniforms, condition, known, num_given)
-            rows = [uniforms, *(known if begun < num_given else [])]
-            advance = decoding.compiled(self, decoding.advance, method, num_steps)
-            piece = self._length_of_pieces(num_steps, progress)
-            for first in range(begun, num_steps, piece):
-                last = min(first + piece, num_steps)
-                cut = [np.resize(array[first:last], (piece, *array.shape[1:])) for array in rows]
-                drawn, carry = advance(carry, first, last, cut, shaping, num_given)
-                values.append(drawn[: last - first])
-                progress.add(batch_size * (last - first) / num_steps)
-            values, log_prob = ops.concatenate(values), carry["log_prob"]
-        events = self.from_steps(ops.swapaxes(values, 0, 1))
-        return ops.convert_to_numpy(events), ops.convert_to_numpy(log_prob)
-
-    def _begin(self, method, uniforms, condition, known, num_given):
-        """What is known of the values already, the first step that is not, and what the drawing carries there."""
-        return [], 0, decoding.compiled(self, decoding.begin, method, len(uniforms))(uniforms, *condition)
-
-    def _length_of_pieces(self, num_steps, progress):
-        """The loop is cut into pieces of one length only to show how far it is."""
-        return math.ceil(num_steps / 20) if progress.shown else num_steps
-
-    # Checking and saving.
-
-    def _check_events(self, x, name="x"):
-        super()._check_events(x, name)
+    def check_events(self, x, name="x"):
+        """Raises a `ValueError` unless the array holds at least one event, of the right shape, on the support."""
+        self.check_event_shape(x, name)
         self.head.check(x, name)
 
     def get_config(self):
@@ -333,111 +524,6 @@ class AutoregressiveModel(DensityModel):
         }
 
 
-@keras.saving.register_keras_serializable(package="keras_ar")
-class LayeredModel(AutoregressiveModel):
-    """A chain of causal layers as a model: `AutoregressiveModel.from_layers` makes it.
-
-    The layers see the encoded event with its positions first and features last,
-    `(batch, *positions, features)`: a trailing axis of one channel, or of the
-    channels that the head draws together, holds the features; otherwise
-    there is one. A last `Dense` makes the head's parameters. A condition enters as
-    a learned bias behind the layer that hides each position from itself. Positions
-    come in raster order.
-
-    Args:
-        event_shape: Shape of one event.
-        layers: Causal layers and Keras layers that treat every position alike; just
-            one of them is strict (mask type A).
-        head: Name, instance, class or config of a head.
-        condition_shape: Shape of the condition of one event, or `None`.
-        **kwargs: `name` and `dtype`; the layers keep their own.
-
-    Example:
-
-    >>> model = keras_ar.AutoregressiveModel.from_layers(
-    ...     [keras_ar.layers.NADEDense(units=8, outputs=4), keras.layers.ReLU()], event_shape=(6,))
-    >>> model.sample(2, seed=0).shape
-    (2, 6)
-    """
-
-    def __init__(self, event_shape, *, layers, head="bernoulli", condition_shape=None, **kwargs):
-        super().__init__(event_shape, head=head, condition_shape=condition_shape, **kwargs)
-        self.chain = [get_layer(layer) for layer in layers]
-        strict = [i for i, layer in enumerate(self.chain) if protocol.is_strict(layer)]
-        if len(strict) != 1:
-            raise ValueError(
-                "`layers` must have exactly one strict layer (mask type A), which hides each position from itself. "
-                f"Received {len(strict)} of them in {[layer.name for layer in self.chain]}."
-            )
-        by_row = [layer.name for layer in self.chain if protocol.is_by_row(layer)]
-        if by_row:
-            raise ValueError(f"`layers` must not see a row of an image as a whole. Received such layers: {by_row}.")
-        self._strict_index = strict[0]
-        has_channels = self.step_size > 1 or (len(self.event_shape) > 1 and self.event_shape[-1] == 1)
-        self._inner_shape = self.event_shape if has_channels else (*self.event_shape, 1)
-
-        shape = (None, *self._inner_shape)
-        for i, layer in enumerate(self.chain):
-            if not layer.built:
-                layer.build(shape)
-            output_shape = layer.compute_output_shape(shape)
-            if len(output_shape) != len(shape) or output_shape[1:-1] != shape[1:-1]:
-                raise ValueError(
-                    f"`layers` must keep the positions as they are, {shape[1:-1]}. Received: {layer.name}, which gives "
-                    f"the shape {output_shape} for inputs of shape {shape}."
-                )
-            shape = output_shape
-            if i == self._strict_index and self.condition_shape:
-                # One for each feature; and for each colour, where these come one after the other.
-                self._bias_shape = (*self._inner_shape[2:-1], shape[-1])
-                self.condition_bias = keras.layers.Dense(
-                    math.prod(self._bias_shape), use_bias=False, dtype=layer.dtype_policy
-                )
-        self.to_params = self._make_to_params()
-
-    def _make_to_params(self):
-        options = {"dtype": self.dtype_policy, "name": "to_params"}
-        if len(self._inner_shape) < 4:
-            return keras.layers.Dense(self.head.num_params, **options)
-        # Colours that come one after the other: each has parameters of its own, and sees those before it.
-        colours = self._inner_shape[2]
-        return MaskedConv2D(colours * self.head.num_params, 1, groups=colours, **options)
-
-    def call(self, x, condition=None, training=None):
-        h = ops.reshape(self.head.encode(x), (-1, *self._inner_shape))  # (batch, *positions, features)
-        for i, layer in enumerate(self.chain):
-            h = layer(h, training=training)
-            if i == self._strict_index and condition is not None:
-                ones = (1 for _ in h.shape[1 : -len(self._bias_shape)])
-                h = h + ops.reshape(self._bias_from(condition), (-1, *ones, *self._bias_shape))
-        return ops.reshape(self.to_params(h), (-1, *self.position_shape, self.head.num_params))
-
-    @property
-    def steppable(self):
-        # Ahead of the strict layer a step runs one position behind: only layers that do not count positions can.
-        ahead, others = self.chain[: self._strict_index], self.chain[self._strict_index :]
-        return all(map(protocol.is_position_wise, ahead)) and all(map(protocol.is_steppable, others))
-
-    def start(self, batch_size, condition=None):
-        bias = () if condition is None else self._bias_from(condition)
-        chain = [*self.chain, self.to_params]
-        return {"bias": bias, "layers": [protocol.start(layer, batch_size) for layer in chain]}
-
-    def step(self, state, t, previous):
-        h = self.encode_previous(previous)  # (batch, features)
-        states = []
-        for i, layer in enumerate([*self.chain, self.to_params]):
-            h, layer_state = protocol.step(layer, state["layers"][i], h, t)
-            states.append(layer_state)
-            if i == self._strict_index and self.condition_shape:
-                num_colours, num_features = math.prod(self._bias_shape[:-1]), self._bias_shape[-1]
-                h = h + ops.reshape(state["bias"], (-1, num_colours, num_features))[:, t % num_colours]
-        return h, {"bias": state["bias"], "layers": states}
-
-    def _bias_from(self, condition):
-        return self.condition_bias(ops.reshape(condition, (-1, math.prod(self.condition_shape))))
-
-    def get_config(self):
-        config = super().get_config()
-        del config["ordering"]  # raster, always
-        return {**config, "layers": [keras.saving.serialize_keras_object(layer) for layer in self.chain]}
+def _by_steps(x):
+    """`(batch, steps, ...) -> (steps, batch, ...)`, of a NumPy array."""
+    return np.ascontiguousarray(np.swapaxes(x, 0, 1))

@@ -1,8 +1,8 @@
-"""Draws in the course of training, to look at, to listen to and to read. All else that callbacks do is in Keras.
+"""Samples in the course of training, to look at, to listen to and to read. For everything else use Keras' callbacks.
 
-Each draws with one seed at the end of every so many epochs, so that what changes is the model. Draws have no
-influence on training. Behind `keras.callbacks.SwapEMAWeights(swap_on_epoch=True)` in the list of callbacks they are of
-the averaged weights.
+Each callback samples with the same seed every time, so that what changes is the model. Sampling has no influence on
+training. After `keras.callbacks.SwapEMAWeights(swap_on_epoch=True)` in the list of callbacks, samples are those of the
+averaged weights.
 """
 
 import os
@@ -12,10 +12,10 @@ import time
 import uuid
 
 import keras
-import numpy as np
 
 from keras_ar import arguments, noise, plots, sound
 from keras_ar.autoregressive import AutoregressiveModel
+from keras_ar.density import DensityModel
 from keras_ar.plots import canvas
 from keras_ar.sequence import SequenceModel
 
@@ -23,7 +23,7 @@ __all__ = ["SampleAudio", "SampleImages", "SampleText"]
 
 
 class _SampleCallback(keras.callbacks.Callback):
-    """What they have in common. A subclass says what it can draw, in `check`, and writes it, in `write`."""
+    """What they have in common. A subclass says in `check` which models it is for, and samples in `write`."""
 
     def __init__(self, folder, *, every=1, num_samples=1, condition=None, seed=0, temperature=1.0, tensorboard=None):
         super().__init__()
@@ -38,7 +38,11 @@ class _SampleCallback(keras.callbacks.Callback):
 
     def on_train_begin(self, logs=None):
         self.check(self.model)
-        self.model._check_condition(self.condition, self.num_samples, broadcast=True)
+        self.model.check_condition(self.condition, self.num_samples, broadcast=True)
+        if self.temperature != 1.0:
+            if not isinstance(self.model, AutoregressiveModel):
+                self.refuse("autoregressive models, if `temperature` is not 1")
+            self.model.check_sampling(self.temperature)
         self.folder.mkdir(parents=True, exist_ok=True)
         if self.tensorboard is not None:
             self.log = _EventFile(self.tensorboard)
@@ -53,18 +57,21 @@ class _SampleCallback(keras.callbacks.Callback):
             self.log.close()
 
     def check(self, model):
-        """Raises a `ValueError` if these are not draws that the model can give."""
+        """Raises a `ValueError` if this is not a model of such events."""
         raise NotImplementedError
 
     def write(self, path, epoch):
-        """Draws, and writes to a path that has no suffix yet, and to the log."""
+        """Samples, and writes to a path that has no suffix yet, and to the log."""
         raise NotImplementedError
 
-    def draw(self, method, **kwargs):
+    def sample(self, method, **kwargs):
         """Calls the model's `sample`, or `write`."""
-        return method(condition=self.condition, seed=self.seed, temperature=self.temperature, **kwargs)
+        if self.temperature != 1.0:
+            kwargs["temperature"] = self.temperature
+        return method(num_samples=self.num_samples, condition=self.condition, seed=self.seed, **kwargs)
 
     def refuse(self, expected):
+        """Raises a `ValueError` that says which models the callback is for."""
         model = self.model
         shape = f", with event_shape={model.event_shape}" if hasattr(model, "event_shape") else ""
         raise ValueError(
@@ -73,22 +80,25 @@ class _SampleCallback(keras.callbacks.Callback):
 
 
 class SampleImages(_SampleCallback):
-    """Writes a grid of images at the end of every so many epochs: `epoch_005.png`. Needs matplotlib.
+    """Writes a grid of sampled images every few epochs, such as `epoch_005.png`. Needs matplotlib.
+
+    For any `DensityModel` whose events are images by their shape.
 
     Args:
-        folder: Where to; it is made if there is none.
-        every: Number of epochs from one grid to the next.
-        num_samples: How many images to draw.
-        condition: As in `model.sample`: one for all, or one for each.
-        seed: Integer, the seed of all draws.
-        temperature: As in `model.sample`.
-        cmap: matplotlib's name of the colour map of grey images.
-        tensorboard: Folder of a TensorBoard log to write the grids to as well; needs the package tensorboard.
+        folder: Path of the folder to write to; it is made if there is none.
+        every: Integer, how many epochs there are from one grid to the next. Defaults to `1`.
+        num_samples: Integer, how many images to sample. Defaults to `16`.
+        condition: As in `model.sample`: one for all, or one for each. Defaults to `None`.
+        seed: Integer, the seed of all samples. Defaults to `0`.
+        temperature: Float, as in `AutoregressiveModel.sample`. Defaults to `1.0`.
+        cmap: String, matplotlib's name of the color map of gray images. Defaults to `"gray"`.
+        tensorboard: Path of a folder for a TensorBoard log, to write the grids to as well, or `None`; needs the
+            package tensorboard. Defaults to `None`.
 
     Example:
 
     ```python
-    model.fit(x, epochs=20, callbacks=[keras_ar.callbacks.SampleImages("draws", every=5, tensorboard="logs")])
+    model.fit(x, epochs=20, callbacks=[keras_ar.callbacks.SampleImages("samples", every=5, tensorboard="logs")])
     ```
     """
 
@@ -99,14 +109,13 @@ class SampleImages(_SampleCallback):
     def check(self, model):
         shape = getattr(model, "event_shape", ())
         is_image = len(shape) == 2 or (len(shape) == 3 and shape[2] in (1, 3))
-        if not isinstance(model, AutoregressiveModel) or isinstance(model, SequenceModel) or not is_image:
+        if not isinstance(model, DensityModel) or isinstance(model, SequenceModel) or not is_image:
             self.refuse("models of images, (rows, columns), (rows, columns, 1) or (rows, columns, 3)")
         canvas.load_matplotlib()
 
     def write(self, path, epoch):
-        draws = self.draw(self.model.sample, num_samples=self.num_samples)
-        levels = self.model.head.num_levels
-        ax = plots.images(draws, num_levels=levels, cmap=self.cmap, title=f"epoch {epoch}")
+        samples = self.sample(self.model.sample)
+        ax = plots.images(samples, num_levels=self.model.support.num_levels, cmap=self.cmap, title=f"epoch {epoch}")
         path = path.with_suffix(".png")
         ax.figure.savefig(path)
         if self.log:
@@ -115,25 +124,26 @@ class SampleImages(_SampleCallback):
 
 
 class SampleAudio(_SampleCallback):
-    """Writes sound at the end of every so many epochs: `epoch_005.wav`, or `epoch_005_0.wav, ...` if several are drawn.
+    """Writes sound every few epochs: `epoch_005.wav`, or `epoch_005_0.wav`, … if there are several samples.
 
     Args:
-        folder: Where to; it is made if there is none.
-        rate: Samples in a second.
-        length: How many samples a sequence has; `model.event_shape[0]` by default.
-        every: Number of epochs from one to the next.
-        num_samples: How many sequences to draw.
-        condition: As in `model.sample`: one for all, or one for each.
-        seed: Integer, the seed of all draws.
-        temperature: As in `model.sample`.
-        decode: Function from an array of draws to samples from -1 to 1. By default integers are
-            levels of `keras_ar.sound.mu_law`, and real values are samples, cut off at -1 and 1.
-        tensorboard: Folder of a TensorBoard log to write the sound to as well; needs the package tensorboard.
+        folder: Path of the folder to write to; it is made if there is none.
+        rate: Integer, how many values are in a second of sound.
+        length: Integer, how many values a sequence has; `None` for `model.event_shape[0]`. Defaults to `None`.
+        every: Integer, how many epochs there are from one file to the next. Defaults to `1`.
+        num_samples: Integer, how many sequences to sample. Defaults to `1`.
+        condition: As in `model.sample`: one for all, or one for each. Defaults to `None`.
+        seed: Integer, the seed of all samples. Defaults to `0`.
+        temperature: Float, as in `model.sample`. Defaults to `1.0`.
+        decode: Function from an array of sampled values to sound from -1 to 1; `None` for
+            `keras_ar.sound.to_samples`. Defaults to `None`.
+        tensorboard: Path of a folder for a TensorBoard log, to write the sound to as well, or `None`; needs the
+            package tensorboard. Defaults to `None`.
 
     Example:
 
     ```python
-    model.fit(x, epochs=20, callbacks=[keras_ar.callbacks.SampleAudio("draws", rate=16_000, length=32_000)])
+    model.fit(x, epochs=20, callbacks=[keras_ar.callbacks.SampleAudio("samples", rate=16_000, length=32_000)])
     ```
     """
 
@@ -141,44 +151,41 @@ class SampleAudio(_SampleCallback):
         super().__init__(folder, **kwargs)
         self.rate = arguments.integer(rate, "rate")
         self.length = None if length is None else arguments.integer(length, "length")
-        self.decode = decode or self._decode
+        self.decode = decode or (lambda values: sound.to_samples(values, self.model.support.num_levels))
 
     def check(self, model):
-        if not isinstance(model, SequenceModel) or model.head.event_shape or hasattr(model, "vocabulary"):
+        if not isinstance(model, SequenceModel) or model.step_size > 1 or hasattr(model, "vocabulary"):
             self.refuse("models of sound: of sequences of single values, such as WaveNet")
 
     def write(self, path, epoch):
-        draws = self.draw(self.model.sample, num_samples=self.num_samples, length=self.length)
-        for i, samples in enumerate(self.decode(draws)):
-            suffix = f"_{i}" if len(draws) > 1 else ""
+        values = self.sample(self.model.sample, length=self.length)
+        for i, samples in enumerate(self.decode(values)):
+            suffix = f"_{i}" if len(values) > 1 else ""
             file = path.with_name(f"{path.name}{suffix}.wav")
             sound.write_wav(file, samples, self.rate)
             if self.log:
                 self.log.write_audio(f"{self.folder.name}{suffix}", epoch, file.read_bytes(), len(samples), self.rate)
 
-    def _decode(self, draws):
-        levels = self.model.head.num_levels
-        return np.clip(draws, -1.0, 1.0) if levels is None else sound.inverse_mu_law(draws, levels)
-
 
 class SampleText(_SampleCallback):
-    """Writes text at the end of every so many epochs: `epoch_005.txt`.
+    """Writes text every few epochs, such as `epoch_005.txt`.
 
     Args:
-        folder: Where to; it is made if there is none.
-        length: How many characters a text has, those of the prompt among them.
-        prompt: What each text begins with.
-        every: Number of epochs from one to the next.
-        num_samples: How many texts to draw; a line of dashes is between them.
-        condition: As in `model.sample`: one for all, or one for each.
-        seed: Integer, the seed of all draws.
-        temperature: As in `model.sample`.
-        tensorboard: Folder of a TensorBoard log to write the texts to as well; needs the package tensorboard.
+        folder: Path of the folder to write to; it is made if there is none.
+        length: Integer, how many characters a text has, those of the prompt included. Defaults to `500`.
+        prompt: String, what each text begins with, or `None`. Defaults to `None`.
+        every: Integer, how many epochs there are from one file to the next. Defaults to `1`.
+        num_samples: Integer, how many texts to sample; a line of dashes is between them. Defaults to `1`.
+        condition: As in `model.sample`: one for all, or one for each. Defaults to `None`.
+        seed: Integer, the seed of all samples. Defaults to `0`.
+        temperature: Float, as in `model.sample`. Defaults to `1.0`.
+        tensorboard: Path of a folder for a TensorBoard log, to write the texts to as well, or `None`; needs the
+            package tensorboard. Defaults to `None`.
 
     Example:
 
     ```python
-    model.fit(x, epochs=20, callbacks=[keras_ar.callbacks.SampleText("draws", prompt="to be", temperature=0.8)])
+    model.fit(x, epochs=20, callbacks=[keras_ar.callbacks.SampleText("samples", prompt="to be", temperature=0.8)])
     ```
     """
 
@@ -197,15 +204,15 @@ class SampleText(_SampleCallback):
             )
 
     def write(self, path, epoch):
-        options = {"length": self.length, "prompt": self.prompt, "num_samples": self.num_samples}
-        text = f"\n{'-' * 40}\n".join(self.draw(self.model.write, **options))
+        texts = self.sample(self.model.write, length=self.length, prompt=self.prompt)
+        text = f"\n{'-' * 40}\n".join(texts)
         path.with_suffix(".txt").write_text(text, encoding="utf-8")
         if self.log:
             self.log.write_text(self.folder.name, epoch, text)
 
 
 class _EventFile:
-    """A TensorBoard log, by its own protos and record writer: these do without TensorFlow."""
+    """A TensorBoard log, by TensorBoard's own protos and record writer, which need no TensorFlow."""
 
     def __init__(self, folder):
         try:
@@ -217,7 +224,7 @@ class _EventFile:
         self._event, self._summary, self._text = event_pb2.Event, summary_pb2.Summary, summary_v2.text_pb
         folder = pathlib.Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        # TensorBoard looks for the beginning of this name; the end is nobody else's.
+        # TensorBoard looks for the beginning of this name; its end is unique.
         name = f"events.out.tfevents.{int(time.time())}.{socket.gethostname()}.{os.getpid()}.{uuid.uuid4().hex[:8]}"
         self._records = RecordWriter((folder / name).open("wb"))
         self._write(file_version="brain.Event:2")
@@ -233,13 +240,13 @@ class _EventFile:
         self._write(step=step, summary=self._summary(value=[self._summary.Value(tag=tag, audio=audio)]))
 
     def write_text(self, tag, step, text):
-        # TensorBoard takes it for Markdown, in which indented lines stay as they are.
+        # TensorBoard reads it as Markdown, in which indented lines stay as they are.
         text = "\n".join(f"    {line}" for line in text.split("\n"))
         self._write(step=step, summary=self._text(tag, text))
 
     def _write(self, **event):
         self._records.write(self._event(wall_time=time.time(), **event).SerializeToString())
-        self._records.flush()  # for who looks on
+        self._records.flush()  # TensorBoard may be watching
 
     def close(self):
         self._records.close()

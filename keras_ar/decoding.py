@@ -1,112 +1,115 @@
 """How to draw from an autoregressive model, given noise.
 
-Three ways, one answer:
+Three methods, one answer:
 
-- `stepwise`: `model.start` and `model.step`, one position after the other;
+- `stepwise`: the model's `prepare`, `start` and `step`, one position after the other;
 - `parallel`: guess all positions, recompute all of them from the guess by one
   whole pass, repeat until nothing changes. Position `i` is right after pass `i`
   at the latest, because it only depends on those before it;
 - `full`: a whole pass for each position. Slow, always right: the reference.
 
-All are pure functions of tensors. Values are in step layout, shape
+All are pure functions of tensors. Values are in step layout, of shape
 `(steps, batch, *head.event_shape)`; noise has shape `(steps, batch, num_uniforms)`.
-`shaping` says from what is drawn: `{"temperature": 1.0}`, with `top_k` or `top_p` where only
-the most probable levels count.
+
+`sampling` says how the distribution of a step is shaped before it is drawn from: a dictionary that may hold
+`temperature`, `top_k` and `top_p`. An empty one draws from the distribution as it is.
 """
+
+import functools
 
 from keras import ops
 
 from keras_ar import backend
 
-
-class Stepwise:
-    """Steps by the model's own `start` and `step`."""
-
-    def __init__(self, model, num_steps):
-        self.start, self.step, self.loop = model.start, model.step, backend.Loop(model)
+__all__ = ["Drawing", "FullPasses", "advance", "draw", "initial_carry", "parallel", "shape_params"]
 
 
-class Full:
-    """Steps by a whole pass over the model for each position."""
+class FullPasses:
+    """Steps by a whole pass over the model for each position; has the `prepare`, `start` and `step` of a model."""
 
-    def __init__(self, model, num_steps):
-        self.model, self.num_steps, self.loop = model, num_steps, backend.Loop(model)
+    def __init__(self, model):
+        self.model = model
 
-    def start(self, batch_size, condition=None):
+    def prepare(self, condition=None):
+        return () if condition is None else (condition,)
+
+    def start(self, batch_size, num_steps):
+        head = self.model.head
+        return ops.zeros((batch_size, num_steps, *head.event_shape), head.support.dtype)
+
+    def step(self, constants, state, t, previous):
         model = self.model
-        values = ops.zeros((batch_size, self.num_steps, *model.head.event_shape), model.head.dtype)
-        return {"values": values, "condition": () if condition is None else (condition,)}
-
-    def step(self, state, t, previous):
-        model = self.model
-        steps = ops.reshape(ops.arange(self.num_steps), (-1, *(1 for _ in model.head.event_shape)))
-        values = ops.where(steps == t - 1, ops.expand_dims(previous, 1), state["values"])
-        params = model.to_steps(model(model.from_steps(values), *state["condition"]), values_in=False)
-        return params[:, t], {**state, "values": values}
+        steps = ops.reshape(ops.arange(state.shape[1]), (-1, *(1 for _ in model.head.event_shape)))
+        values = ops.where(steps == t - 1, ops.expand_dims(previous, 1), state)
+        params = model.params_to_steps(model.call(model.from_steps(values), *constants))
+        return params[:, t], values
 
 
-def begin(model, stepper, noise, *condition):
-    """What the drawing of a batch carries from step to step, before the first."""
-    batch_size = noise.shape[1]
+def initial_carry(model, stepper, batch_size, num_steps):
+    """The initial carry of the drawing loop."""
+    head = model.head
     return {
-        "state": stepper.start(batch_size, *condition),
-        "previous": ops.zeros((batch_size, *model.head.event_shape), model.head.dtype),
+        "state": stepper.start(batch_size, num_steps),
+        "previous": ops.zeros((batch_size, *head.event_shape), head.support.dtype),
         "log_prob": ops.zeros((batch_size,), "float32"),
     }
 
 
-def resume(model, prompt, *condition):
-    """What the drawing of a batch carries behind a prompt, of shape `(batch, steps, ...)`; see `SequenceModel`."""
-    return {
-        "state": model.prime(prompt, *condition),
-        "previous": prompt[:, -1],
-        "log_prob": ops.zeros((prompt.shape[0],), "float32"),
-    }
-
-
-def advance(model, stepper, carry, first, last, rows, shaping, count=0):
+def advance(model, stepper, loop, constants, carry, first, last, rows, sampling, num_known=0):
     """Draws the steps `first, ..., last - 1`.
 
-    `rows` has the noise, which begins with that of step `first` and may be longer; and where the first
-    `count` steps are known, the values, alike: those are taken as they are, and have no part in the log-probability.
+    Args:
+        model: The model.
+        stepper: What has `step`: the model, or its `FullPasses`.
+        loop: A `backend.Loop`.
+        constants: From `stepper.prepare`.
+        carry: From `initial_carry`, or from the call before.
+        first: Integer, the first step.
+        last: Integer, one more than the last step.
+        rows: `[noise]`, or `[noise, known]` if the first `num_known` steps are given. Both start at
+            step `first` and may be longer than needed. Known values are copied; they do not count in the
+            log-probability.
+        sampling: Dictionary, see above.
+        num_known: Integer, how many steps are given. Defaults to `0`.
 
     Returns:
         The values, of the length of the noise, and the carry for going on.
     """
     head = model.head
 
-    def body(t, carry, row, shaping, count):
+    def body(t, carry, row, constants, sampling, num_known):
         noise, *known = row
-        params, state = stepper.step(carry["state"], t, carry["previous"])
-        params = shaped(head, params, shaping)
-        value = ops.cast(head.sample(params, noise), head.dtype)
+        params, state = stepper.step(constants, carry["state"], t, carry["previous"])
+        params = shape_params(head, params, sampling)
+        value = ops.cast(head.sample(params, noise), head.support.dtype)
         log_prob = carry["log_prob"] + head.log_prob(params, value)
         if known:
-            value, log_prob = backend.when(t < count, lambda _: (*known, carry["log_prob"]), (value, log_prob))
+            value, log_prob = backend.when(t < num_known, lambda _: (*known, carry["log_prob"]), (value, log_prob))
         return {"state": state, "previous": value, "log_prob": log_prob}, value
 
-    values = ops.zeros((*rows[0].shape[:2], *head.event_shape), head.dtype)
-    return stepper.loop(body, first, last, carry, rows, values, (shaping, count))
+    values = ops.zeros((*rows[0].shape[:2], *head.event_shape), head.support.dtype)
+    return loop(body, first, last, carry, rows, values, (constants, sampling, num_known))
 
 
-def parallel(model, noise, shaping, condition=(), given=None):
-    """Draws all steps at once, by fixed-point iteration; `given` as in `advance`.
+def parallel(model, noise, sampling, condition=(), known=None, num_known=0):
+    """Draws all steps at once, by fixed-point iteration; `known` and `num_known` as in `advance`.
 
     Returns:
         The values, their log-probabilities, and the number of passes.
     """
     head = model.head
     noise = ops.swapaxes(noise, 0, 1)  # (batch, steps, num_uniforms)
+    batch_size, num_steps = noise.shape[:2]
 
     def redraw(values):
-        params = model.to_steps(model(model.from_steps(values), *condition), values_in=False)
-        params = shaped(head, params, shaping)
-        drawn = ops.cast(head.sample(params, noise), head.dtype)
+        params = model.params_to_steps(model.call(model.from_steps(values), *condition))
+        params = shape_params(head, params, sampling)
+        drawn = ops.cast(head.sample(params, noise), head.support.dtype)
         log_prob = head.log_prob(params, drawn)
-        if given is not None:
-            known, count = ops.swapaxes(given[0], 0, 1), given[1]
-            is_known = ops.arange(noise.shape[1]) < count
-            drawn = ops.where(ops.reshape(is_known, (-1, *(1 for _ in head.event_shape))), known, drawn)
+        if known is not None:
+            is_known = ops.arange(num_steps) < num_known
+            mask = ops.reshape(is_known, (-1, *(1 for _ in head.event_shape)))
+            drawn = ops.where(mask, ops.swapaxes(known, 0, 1), drawn)
             log_prob = ops.where(is_known, 0.0, log_prob)
         return drawn, ops.sum(log_prob, axis=1)
 
@@ -117,13 +120,12 @@ def parallel(model, noise, shaping, condition=(), given=None):
     def unfinished(passes, values, log_prob, unchanged):
         return ops.logical_not(unchanged)
 
-    batch_size, num_steps = noise.shape[:2]
     passes, values, log_prob, _ = ops.while_loop(
         unfinished,
         body,
         (
             ops.zeros((), "int32"),
-            ops.zeros((batch_size, num_steps, *head.event_shape), head.dtype),
+            ops.zeros((batch_size, num_steps, *head.event_shape), head.support.dtype),
             ops.zeros((batch_size,), "float32"),
             ops.zeros((), "bool"),
         ),
@@ -132,19 +134,85 @@ def parallel(model, noise, shaping, condition=(), given=None):
     return ops.swapaxes(values, 0, 1), log_prob, passes
 
 
-def shaped(head, params, shaping):
-    """Parameters of what is drawn from: tempered, and cut to the most probable levels."""
-    params = head.temper(ops.cast(params, "float32"), shaping["temperature"])
-    limits = {name: limit for name, limit in shaping.items() if name != "temperature"}
+def draw(model, noise, *condition):
+    """Draws events as they are: by steps if the model has them, else in parallel.
+
+    Args:
+        model: The model.
+        noise: Tensor of shape `(batch, steps, num_uniforms)`.
+        *condition: The condition as `call` takes it, if there is one.
+
+    Returns:
+        Events `(batch, *event_shape)` and their log-probabilities `(batch,)`.
+    """
+    batch_size, num_steps = noise.shape[:2]
+    noise = ops.swapaxes(noise, 0, 1)
+    if model.steppable:
+        carry = initial_carry(model, model, batch_size, num_steps)
+        constants = model.prepare(*condition)
+        values, carry = advance(model, model, backend.Loop(model), constants, carry, 0, num_steps, [noise], {})
+        log_prob = carry["log_prob"]
+    else:
+        values, log_prob, _ = parallel(model, noise, {}, condition)
+    return model.from_steps(ops.swapaxes(values, 0, 1)), log_prob
+
+
+def shape_params(head, params, sampling):
+    """The parameters of what is drawn from: tempered, and cut to the most probable levels."""
+    params = ops.cast(params, "float32")
+    limits = dict(sampling)
+    if "temperature" in limits:
+        params = head.temper(params, limits.pop("temperature"))
     return head.truncate(params, **limits) if limits else params
 
 
-def compiled(model, function, method=None, num_steps=None):
-    """One of the functions above, for this model, compiled once for each way of stepping and all argument shapes."""
-    num_steps = num_steps or model.num_steps
-    key = (function.__name__, method, num_steps if method == "full" else None)
-    if key not in model.compiled_functions:
-        steppers = {"stepwise": Stepwise, "full": Full}
-        bound = [steppers[method](model, num_steps)] if method else []
-        model.compiled_functions[key] = backend.compiled(model, lambda *args: function(model, *bound, *args))
-    return model.compiled_functions[key]
+class Drawing:
+    """The pieces that a driver draws by, compiled for one model: NumPy arrays welcome.
+
+    Args:
+        model: An `AutoregressiveModel`.
+        method: `"stepwise"`, `"parallel"` or `"full"`.
+    """
+
+    def __init__(self, model, method):
+        self._model, self.method = model, method
+        self._stepper = FullPasses(model) if method == "full" else model
+        self.has_prefill = method == "stepwise" and model.has_prefill
+
+    def prepare(self, condition):
+        """The constants of all steps, from a list of one condition or of none."""
+        model, stepper = self._model, self._stepper
+        return self._compiled("prepare", lambda *c: stepper.prepare(*model.encode_condition(*c or (None,))))(*condition)
+
+    def start(self, batch_size, num_steps):
+        """The initial carry."""
+        make = functools.partial(initial_carry, self._model, self._stepper, batch_size, num_steps)
+        return self._compiled("start", make, batch_size, num_steps)()
+
+    def prefill(self, constants, carry, values):
+        """The carry after `values`, of shape `(steps, batch, ...)`."""
+        model = self._model
+
+        def prefill(constants, carry, values):
+            _, state = model.prefill(constants, carry["state"], ops.swapaxes(values, 0, 1))
+            return {**carry, "state": state, "previous": values[-1]}
+
+        return self._compiled("prefill", prefill)(constants, carry, values)
+
+    def advance(self, *args):
+        """`advance`, without model, stepper and loop."""
+        bound = self._model, self._stepper, backend.Loop(self._model)
+        return self._compiled("advance", lambda *args: advance(*bound, *args))(*args)
+
+    def parallel(self, noise, sampling, condition, known=(), num_known=0):
+        """`parallel`; condition and known values are lists of one array or of none."""
+        model = self._model
+
+        def draw(noise, sampling, condition, known, num_known):
+            condition = model.encode_condition(*condition or (None,))
+            return parallel(model, noise, sampling, condition, *((known[0], num_known) if known else ()))
+
+        return self._compiled("parallel", draw)(noise, sampling, list(condition), list(known), num_known)
+
+    def _compiled(self, piece, function, *sizes):
+        return self._model.compiled_function(function, key=(piece, self.method == "full", *sizes))

@@ -1,86 +1,190 @@
-"""DensityModel: a Keras model that is trained and judged by its exact likelihood."""
+"""DensityModel: a Keras model that scores events and samples events."""
 
-import functools
 import math
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
 
-from keras_ar import arguments, backend, noise
+from keras_ar import arguments, backend, batches, noise
+from keras_ar.support import Support
+
+__all__ = ["DensityModel", "NegativeLogLikelihood"]
 
 
 @keras.saving.register_keras_serializable(package="keras_ar")
 class NegativeLogLikelihood(keras.losses.Loss):
-    """Reduces the nats of each event to a loss, with Keras' sample weights and scaling over devices."""
+    """Reduces nats per event to a loss, with Keras' sample weights and its scaling over devices.
+
+    Keras' losses compare targets with predictions. Here the model has computed the nats already, so `y_pred` *is* the
+    loss of each event, and only the reduction is left.
+
+    Example:
+
+    >>> loss = keras_ar.density.NegativeLogLikelihood()
+    >>> float(loss(np.zeros(2, "float32"), np.array([1.0, 3.0], "float32")))
+    2.0
+    """
 
     def call(self, y_true, y_pred):
         return y_pred
 
 
-class _WholeOnceConstructed(type(keras.Model)):
-    """Makes all weights behind the outermost `__init__`: never in a compiled function, whoever subclasses whom."""
+# What happens when Keras calls a DensityModel: the constructor returns to `_BuiltAtOnce.__call__`, which builds the
+# model, so that all weights exist. `fit` and `evaluate` then call `model(batch)` on TensorFlow and torch, and
+# `model.stateless_call(weights, ..., batch)` on JAX. Both unpack a batch that is a pair into event and condition, and
+# go on to `call`. The trainer hands what `call` returns to `compute_loss`.
+
+
+class _BuiltAtOnce(type(keras.Model)):  # type: ignore[misc]
+    """Builds a model once the outermost `__init__` has returned.
+
+    So weights are never created inside a compiled function, however deep the subclassing.
+    """
 
     def __call__(cls, *args, **kwargs):
         model = super().__call__(*args, **kwargs)
         if not model.built:
-            condition = model.condition_shape and keras.KerasTensor((None, *model.condition_shape))
-            model(keras.KerasTensor((None, *model.event_shape)), condition)
+            model.build((None, *model.event_shape))
         return model
 
 
-class DensityModel(keras.Model, metaclass=_WholeOnceConstructed):
-    """Base of all models: an event goes in, its exact log-likelihood comes out.
+class DensityModel(keras.Model, metaclass=_BuiltAtOnce):
+    """Base of all models: scores events, samples events, and is trained by the likelihood.
 
-    A subclass implements `call`, which computes whatever describes the
-    distribution, `_log_prob`, which scores events by it, and `_sample_batch`.
-    From these the base class makes training, evaluation, scoring and sampling.
-    A model has its weights as soon as it is constructed.
+    **A subclass sets** `support`, and **writes**
+
+    - `call(x, condition=None, training=None)`: whatever describes the distribution of `x`;
+    - `log_prob_from(outputs, x)`: nats per event, from what `call` returned;
+    - `noise_shape` and `draw(noise, condition=None)`: events from uniforms.
+
+    The rest follows: `fit`, `evaluate`, `score_samples`, `sample`, files, the command line, the conformance kit.
+    A subclass never sees how events are cut into batches.
 
     A batch is an array of events, or the pair `(events, conditions)` where the
-    model has a `condition_shape`; that holds for `fit` and `evaluate`, too.
+    model takes conditions; that holds for `fit` and `evaluate`, too.
 
     Args:
-        event_shape: Shape of one event: an integer, or a tuple such as `(28, 28, 1)`.
-        condition_shape: Shape of the condition of one event: an integer or a tuple
-            such as `(10,)`; `None` for a model without condition. In place of vectors of
-            10 numbers, integers from 0 to 9 are welcome: classes.
+        event_shape: Integer or tuple, the shape of one event, such as `(28, 28, 1)`.
+        condition_shape: Integer or tuple, the shape of the condition of one event, a vector or an array of
+            real numbers; `None` for a model without. Defaults to `None`.
+        num_classes: Integer, the number of classes, where the condition of an event is a class: an
+            integer from 0 to `num_classes - 1`. `call` is given one-hot vectors. Defaults to `None`.
         **kwargs: `name` and `dtype`, as in every Keras model.
+
+    Attributes:
+        support: `keras_ar.Support`, the values that an entry of an event may have.
+        exact: Boolean, whether scores are likelihoods; `False` where they are lower bounds.
+        steppable: Boolean, whether the model can sample one position at a time.
+        any_order: Boolean, whether the model answers for any set of known values.
 
     Example:
 
-    >>> model = keras_ar.models.MADE(event_shape=4, hidden_units=8)
-    >>> isinstance(model, keras_ar.DensityModel)
-    True
-    >>> model.compile(optimizer="adam")  # no loss: it is the negative log-likelihood
-    >>> history = model.fit(np.ones((32, 4)), epochs=2, verbose=0)
+    >>> class Coins(keras_ar.DensityModel):
+    ...     support = keras_ar.Support.levels(2)
+    ...     def __init__(self, event_shape, **kwargs):
+    ...         super().__init__(event_shape, **kwargs)
+    ...         self.logits = self.add_weight(self.event_shape, "zeros")
+    ...     def call(self, x):
+    ...         return keras.ops.zeros_like(keras.ops.cast(x, "float32")) + self.logits
+    ...     def log_prob_from(self, logits, x):
+    ...         sign = 2.0 * keras.ops.cast(x, "float32") - 1.0
+    ...         return keras.ops.sum(keras.ops.log_sigmoid(sign * logits), axis=-1)
+    ...     @property
+    ...     def noise_shape(self):
+    ...         return self.event_shape
+    ...     def draw(self, noise):
+    ...         x = keras.ops.cast(noise < keras.ops.sigmoid(self.logits), "int32")
+    ...         return x, self.log_prob(x)
+    >>> coins = Coins(3)
+    >>> coins.compile("adam")
+    >>> history = coins.fit(np.ones((64, 3)), epochs=2, verbose=0)
     >>> sorted(history.history)
     ['bits_per_dim', 'loss']
-    >>> model.score_samples(np.ones((3, 4))).shape
-    (3,)
+    >>> coins.sample(4, seed=0).shape
+    (4, 3)
     """
 
-    resolution = 1.0
+    exact = True
+    steppable = False
+    any_order = False
 
-    def __init__(self, event_shape, *, condition_shape=None, **kwargs):
+    def __init__(self, event_shape, *, condition_shape=None, num_classes=None, **kwargs):
         super().__init__(autocast=False, **kwargs)
+        if condition_shape is not None and num_classes is not None:
+            raise ValueError(
+                f"`num_classes` must come without `condition_shape`: a condition is a class or an array. Received: "
+                f"num_classes={num_classes!r}, condition_shape={condition_shape!r}."
+            )
         self.event_shape = arguments.integers(event_shape, "event_shape")
+        self.num_dims = math.prod(self.event_shape)
+        self.num_classes = None if num_classes is None else arguments.integer(num_classes, "num_classes")
+        if self.num_classes is not None:
+            condition_shape = self.num_classes  # the length of the one-hot vectors that `call` is given
         self.condition_shape = (
             None if condition_shape is None else arguments.integers(condition_shape, "condition_shape")
         )
-        self.num_dims = math.prod(self.event_shape)
         self._reduce_nats = NegativeLogLikelihood()
-        self._bits_per_dim = keras.metrics.Mean(name="bits_per_dim")
+        self._bits_per_dim = keras.metrics.Mean(name="bits_per_dim" if self.exact else "bits_per_dim_at_most")
+        self._compiled_functions, self._compiled_for = {}, None
+        self._requested_jit_compile = "auto"
+
+    def add_weight(self, *args, **kwargs):
+        """As in every Keras layer, but the weight stays float32 under a mixed-precision policy."""
+        return super().add_weight(*args, **{"autocast": False, **kwargs})
+
+    # What a subclass sets and writes.
 
     @property
-    def data_shape(self):
+    def support(self) -> Support:
+        """The values that an entry of an event may have."""
+        raise NotImplementedError(f"A model must set `support`. {type(self).__name__} does not.")
+
+    def log_prob_from(self, outputs: Any, x: Any) -> Any:
+        """Nats of each event, from what `call` returned for it: float32 tensor of shape `(batch,)`."""
+        raise NotImplementedError(f"A model must have `log_prob_from` or `log_prob`. {type(self).__name__} has none.")
+
+    def objective(self, outputs: Any, x: Any, training: bool) -> Any:
+        """Nats of each event that `fit` lowers; the negative log-likelihood, unless a subclass says otherwise."""
+        return -self.log_prob_from(outputs, x)
+
+    @property
+    def noise_shape(self) -> tuple[int, ...]:
+        """Shape of the uniforms that `draw` makes one event of."""
+        raise NotImplementedError(f"A model that samples must have `noise_shape`. {type(self).__name__} has none.")
+
+    def draw(self, noise: Any, condition: Any = None) -> tuple[Any, Any]:
+        """Events and their log-probabilities, from uniforms: a pure function, a piece of a graph.
+
+        Args:
+            noise: Tensor of shape `(batch, *noise_shape)`, strictly between 0 and 1.
+            condition: As in `log_prob`: `encode_condition` makes of it what `call` takes. Defaults to `None`.
+
+        Returns:
+            Tensors of shape `(batch, *event_shape)` and `(batch,)`.
+        """
+        raise NotImplementedError(f"A model that samples must have `draw`. {type(self).__name__} has none.")
+
+    def initialize_from_data(self, x: Any, condition: Any = None) -> None:
+        """Sets weights from a few hundred events, before training. Does nothing, unless a subclass says otherwise."""
+
+    @property
+    def data_shape(self) -> tuple[int | None, ...]:
         """Shape that an event of the data must have, `None` where it may have any length."""
         return self.event_shape
 
     @property
-    def condition_data_shape(self):
+    def condition_data_shape(self) -> tuple[int | None, ...] | None:
         """Shape that the condition of an event must have, `None` where it may have any length."""
-        return self.condition_shape
+        return () if self.num_classes is not None else self.condition_shape
+
+    @property
+    def num_events(self) -> float:
+        """How many different events there are: an integer, or infinity."""
+        levels = self.support.num_levels
+        return math.inf if levels is None else levels**self.num_dims
 
     # Pieces of a graph: tensors in, tensors out.
 
@@ -89,185 +193,364 @@ class DensityModel(keras.Model, metaclass=_WholeOnceConstructed):
         return super().__call__(x, *condition, **kwargs)
 
     def stateless_call(self, trainable_variables, non_trainable_variables, x, condition=None, **kwargs):
-        # The trainer on JAX comes in here, past `__call__`.
         x, *condition = self._unpack(x, condition)
         return super().stateless_call(trainable_variables, non_trainable_variables, x, *condition, **kwargs)
 
     def _unpack(self, x, condition):
-        """Events, and the condition if there is one, from the two forms that a batch may have."""
+        """Events, and the condition as `call` takes it if there is one, from the two forms of a batch."""
         if condition is None and isinstance(x, tuple | list):
             x, condition = _pair(x)
         self._check_condition_is_due(condition)
         _check_shape(x, self.data_shape, "x")
+        return (x, *self.encode_condition(condition))
+
+    def encode_condition(self, condition: Any) -> list[Any]:
+        """The condition as `call` takes it, in a list that is empty if there is none.
+
+        Classes become one-hot vectors, everything else float32.
+        """
         if condition is None:
-            return (x,)
-        if self._are_classes(condition):
-            condition = ops.one_hot(ops.cast(condition, "int32"), *self.condition_shape)
+            return []
         _check_shape(condition, self.condition_data_shape, "condition")
-        return x, condition
+        if self.num_classes is not None:
+            return [ops.one_hot(ops.cast(condition, "int32"), self.num_classes)]
+        return [ops.cast(condition, "float32")]
 
-    def _are_classes(self, condition):
-        """Whether a condition holds an integer for each event, in place of a vector."""
-        is_integer = "int" in str(condition.dtype)
-        return is_integer and len(condition.shape) == 1 and len(self.condition_shape) == 1
-
-    def log_prob(self, x, condition=None):
+    def log_prob(self, x: Any, condition: Any = None) -> Any:
         """Log-likelihood of each event in nats: float32 tensor of shape `(batch,)`, differentiable."""
-        return self._log_prob(self(x, condition), x)
-
-    def _log_prob(self, outputs, x):
-        """Scores events by what `call` computed for them."""
-        raise NotImplementedError
+        return self.log_prob_from(self(x, condition), x)
 
     # Training.
+
+    def compile(self, optimizer="rmsprop", loss=None, *, metrics=None, jit_compile="auto", **kwargs):
+        """Configures training, as in every Keras model, without `loss` and `metrics`.
+
+        Args:
+            optimizer: Name, config or instance of a Keras optimizer. Defaults to `"rmsprop"`.
+            loss: Must be `None`: the loss is the model's own, nats per event.
+            metrics: Must be `None`: `bits_per_dim` is reported already.
+            jit_compile: `True`, `False` or `"auto"`, for training and for the drivers alike. Defaults to `"auto"`.
+            **kwargs: `run_eagerly`, `steps_per_execution`, … of `keras.Model.compile`.
+        """
+        for name, value in (("loss", loss), ("metrics", metrics)):
+            if value is not None:
+                raise ValueError(
+                    f"`{name}` must be None in `compile`: the loss of {self.name} is its negative log-likelihood. "
+                    f"Received: {name}={value!r}."
+                )
+        self._requested_jit_compile = jit_compile
+        self._compiled_functions.clear()
+        super().compile(optimizer, jit_compile=jit_compile, **kwargs)
+
+    def get_compile_config(self):
+        """The arguments of `compile`. Keras would write what `"auto"` means on this backend into a file for any."""
+        config = super().get_compile_config()
+        return {**config, "jit_compile": self._requested_jit_compile} if config else config
+
+    def compile_from_config(self, config):
+        """Compiles the model as it was when it was saved. Keras leaves this to whoever overrides `compile`."""
+        self.compile(**keras.saving.deserialize_keras_object(config))
+        self.optimizer.build(self.trainable_variables)
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         """Nats per event, and whatever regularizers add."""
         events = x[0] if isinstance(x, tuple | list) else x
-        nats = -self._log_prob(y_pred, events)
-        self._bits_per_dim.update_state(self._to_bits_per_dim(nats, events), sample_weight)
+        nats = self.objective(y_pred, events, training)
+        self._bits_per_dim.update_state(self.to_bits_per_dim(nats, events), sample_weight)
         loss = self._reduce_nats(nats, nats, sample_weight=sample_weight)
-        for extra in self.losses:
-            loss = loss + self._aggregate_additional_loss(extra)
-        return loss
+        # Regularizers know nothing of devices: Keras' own way of adding them scales their sum for each.
+        return loss + super().compute_loss(None, None, None, None, training) if self.losses else loss
+
+    def to_bits_per_dim(self, nats: Any, events: Any) -> Any:
+        """Nats of each event as bits for each of its entries, on the grid that the data were measured on."""
+        num_dims = math.prod(events.shape[1:]) if None not in events.shape[1:] else ops.prod(ops.shape(events)[1:])
+        return nats / (ops.cast(num_dims, "float32") * math.log(2.0)) - math.log2(self.support.resolution)
 
     def fit(self, x=None, y=None, *args, sample_weight=None, validation_data=None, **kwargs):
-        """As in every Keras model; `x` is an array of events, a pair with conditions, or any dataset of such."""
+        """As in every Keras model, on events instead of inputs and targets.
+
+        Args:
+            x: Array of events, the pair `(events, conditions)`, or any dataset of such.
+            y: Must be `None`, or the events again.
+            *args: As in `keras.Model.fit`.
+            sample_weight: Array with a weight for each event. Defaults to `None`.
+            validation_data: `(events,)` or an array of events; with conditions `(events, conditions)`; or any
+                dataset. Defaults to `None`.
+            **kwargs: As in `keras.Model.fit`.
+        """
         x, y = self._prepare_data(x, y, sample_weight)
-        if isinstance(validation_data, tuple | list) and validation_data:
-            self._prepare_data(validation_data[0], None, None, "validation_data")
+        validation_data = self._prepare_validation_data(validation_data)
         return super().fit(x, y, *args, sample_weight=sample_weight, validation_data=validation_data, **kwargs)
 
     def evaluate(self, x=None, y=None, *args, sample_weight=None, **kwargs):
-        """As in every Keras model: `loss` is in nats per event."""
+        """As in every Keras model: `loss` is in nats per event.
+
+        Args:
+            x: Array of events, the pair `(events, conditions)`, or any dataset of such.
+            y: Must be `None`, or the events again.
+            *args: As in `keras.Model.evaluate`.
+            sample_weight: Array with a weight for each event. Defaults to `None`.
+            **kwargs: As in `keras.Model.evaluate`.
+        """
         x, y = self._prepare_data(x, y, sample_weight)
         return super().evaluate(x, y, *args, sample_weight=sample_weight, **kwargs)
 
-    def _to_bits_per_dim(self, nats, events):
-        num_dims = ops.cast(ops.prod(ops.shape(events)[1:]), "float32")
-        return nats / (num_dims * math.log(2.0)) - math.log2(self.resolution)
-
     # Drivers: NumPy in, NumPy out.
 
-    def score_samples(self, x, condition=None, *, batch_size=256, verbose=0):
+    def score_samples(self, x: Any, condition: Any = None, *, batch_size: int = 256, verbose: int = 0) -> np.ndarray:
         """Log-likelihood of each event in nats.
 
         Args:
             x: Array of shape `(events, *event_shape)`.
-            condition: Array of shape `(events, *condition_shape)`.
-            batch_size: How many events are scored at a time; the last batch is
-                padded, so that no number of events compiles anything anew.
-            verbose: 1 for a progress bar.
+            condition: Array of shape `(events, *condition_shape)`, or of `events` classes. Defaults to `None`.
+            batch_size: Integer, how many events are scored at a time. Defaults to `256`.
+            verbose: `1` for a progress bar. Defaults to `0`.
 
         Returns:
             float32 array of shape `(events,)`.
         """
-        return self._score("log_prob", self.log_prob, x, condition, batch_size, verbose)
+        return self.map_events(self.log_prob, x, condition, batch_size=batch_size, verbose=verbose)
 
-    def _score(self, name, function, x, condition, batch_size, verbose):
-        """`function` of events and conditions, batch by batch, as one NumPy array; compiled once, under `name`."""
+    def map_events(
+        self,
+        function: Callable,
+        x: Any,
+        condition: Any = None,
+        *,
+        extra: Sequence[np.ndarray] = (),
+        noise_shape: tuple[int, ...] | None = None,
+        seed: int = 0,
+        batch_size: int = 256,
+        verbose: int = 0,
+    ) -> Any:
+        """A function of events, over any number of them: checked, in batches of one size, compiled once.
+
+        Args:
+            function: Takes a batch of events, then one of each: conditions if the model has them, `extra`,
+                noise if there is a `noise_shape`. Returns a nest of tensors whose first axis is the batch. A method
+                of the model, or a function that is kept: each new one is compiled anew.
+            x: Array of shape `(events, *event_shape)`.
+            condition: Array of shape `(events, *condition_shape)`, or of classes. Defaults to `None`.
+            extra: More arrays with an entry for each event. Defaults to `()`.
+            noise_shape: Tuple, the shape of uniforms for each event, or `None`. An event has the same ones in
+                every batch, and other ones than `sample` draws by. Defaults to `None`.
+            seed: Integer, the seed of the noise. Defaults to `0`.
+            batch_size: Integer, how many events at a time. Defaults to `256`.
+            verbose: `1` for a progress bar. Defaults to `0`.
+
+        Returns:
+            The nest, of NumPy arrays with an entry for each event.
+
+        Example:
+
+        >>> model = keras_ar.models.FVSBN(3)
+        >>> model.map_events(model.conditional_log_prob, np.zeros((5, 3))).shape
+        (5, 3)
+        """
         arguments.integer(batch_size, "batch_size")
-        x = np.asarray(x)
-        self._check_events(x)
-        arrays = [x, *self._check_condition(condition, len(x))]
-        if name not in self.compiled_functions:
-            self.compiled_functions[name] = backend.compiled(self, function)
-        function = self.compiled_functions[name]
-        progress = Progress(len(x), verbose)
-        scores = []
-        for first in range(0, len(x), batch_size):
-            batch = [array[first : first + batch_size] for array in arrays]
-            score = ops.convert_to_numpy(function(*[_pad(array, batch_size) for array in batch]))
-            scores.append(score[: len(batch[0])])
-            progress.add(len(batch[0]))
-        return np.concatenate(scores)
+        arrays = [*self.check_batch(x, condition), *extra]
+        compiled, progress = self.compiled_function(function), batches.Progress(len(arrays[0]), verbose)
+        seed = noise.check_seed(seed)
+
+        def score(first, *batch):
+            uniforms = []
+            if noise_shape is not None:
+                uniforms = [noise.uniforms(seed, noise.OTHER_STREAMS + first, batch_size, noise_shape)]
+            found = compiled(*batch, *uniforms)
+            progress.add(batch_size)
+            return found
+
+        return batches.run(score, arrays, len(arrays[0]), batch_size, progress)
 
     def sample(
-        self, num_samples=1, condition=None, *, seed=None, batch_size=64, return_log_prob=False, verbose=0, **options
-    ):
-        """Draws events.
+        self,
+        num_samples: int = 1,
+        condition: Any = None,
+        *,
+        seed: int | None = None,
+        first_event: int = 0,
+        batch_size: int = 64,
+        return_log_prob: bool = False,
+        verbose: int = 0,
+    ) -> Any:
+        """Samples events.
 
         Event 7 of a seed is the same event whatever the batch size and the
         number of samples.
 
         Args:
-            num_samples: How many events to draw.
-            condition: Array of shape `(num_samples, *condition_shape)`, or of shape
-                `condition_shape`: one for all. Classes are integers: one, or `num_samples`.
-            seed: Integer from 0 to 2**64 - 1; `None` for a fresh one.
-            batch_size: How many events are drawn at a time; the last batch is
-                padded, so that no number of samples compiles anything anew.
-            return_log_prob: Whether to return the log-probabilities with which the
-                events were drawn, as well.
-            verbose: 1 for a progress bar.
-            **options: What the kind of model offers besides.
+            num_samples: Integer, how many events to sample. Defaults to `1`.
+            condition: Array of shape `(num_samples, *condition_shape)`, or of shape `condition_shape`: one
+                for all. Classes are one integer, or `num_samples` of them. Defaults to `None`.
+            seed: Integer from 0 to 2**64 - 1; `None` for a fresh one. Defaults to `None`.
+            first_event: Integer, the number of the first event. Defaults to `0`.
+            batch_size: Integer, how many events are sampled at a time. Defaults to `64`.
+            return_log_prob: Boolean, whether to return the log-probabilities with which the
+                events were drawn, as well. Defaults to `False`.
+            verbose: `1` for a progress bar. Defaults to `0`.
 
         Returns:
             Array of shape `(num_samples, *event_shape)`, or the pair of it and the
             float32 array of log-probabilities.
         """
+        seed, condition = self.check_sample_arguments(num_samples, condition, seed, first_event, batch_size)
+        draw, progress = self.compiled_function(self.draw), batches.Progress(num_samples, verbose)
+
+        def draw_batch(first, *condition):
+            found = draw(noise.uniforms(seed, first_event + first, batch_size, self.noise_shape), *condition)
+            progress.add(batch_size)
+            return found
+
+        samples = batches.run(draw_batch, condition, num_samples, batch_size, progress)
+        return samples if return_log_prob else samples[0]
+
+    def random_batch(self, num_events: int, seed: int = 0) -> list[np.ndarray]:
+        """Random events on the support, and random conditions if the model takes any: for trying a model out.
+
+        Args:
+            num_events: Integer, how many.
+            seed: Integer. Defaults to `0`.
+
+        Returns:
+            A list of one or two arrays.
+
+        Example:
+
+        >>> model = keras_ar.models.FVSBN(3, num_classes=2)
+        >>> [array.shape for array in model.random_batch(5)]
+        [(5, 3), (5,)]
+        """
+        events = self.support.random((num_events, *self.event_shape), seed)
+        rng = np.random.default_rng([seed, 1])
+        if self.num_classes is not None:
+            return [events, rng.integers(0, self.num_classes, num_events).astype("int32")]
+        if self.condition_shape is not None:
+            return [events, rng.normal(size=(num_events, *self.condition_shape)).astype("float32")]
+        return [events]
+
+    def compiled_function(self, function: Callable, key: Any = None) -> Callable:
+        """A function of this model, compiled as `compile` says, and kept until `compile` or a new weight.
+
+        Args:
+            function: A pure function of tensors that reads the model's weights.
+            key: What the function is kept under. Defaults to the function itself.
+
+        Returns:
+            A function of arrays or tensors.
+        """
+        variables = [id(variable) for variable in self.variables]
+        if self._compiled_for != variables:
+            self._compiled_functions.clear()
+            self._compiled_for = variables
+        key = function if key is None else key
+        if key not in self._compiled_functions:
+            mode = "xla" if self._requested_jit_compile in ("auto", True) else "graph"
+            if self.compiled and self.run_eagerly:
+                mode = "eager"
+            self._compiled_functions[key] = backend.compiled(self, function, mode)
+        return self._compiled_functions[key]
+
+    # Checking.
+
+    def check_batch(self, x: Any, condition: Any = None, name: str = "x") -> list[np.ndarray]:
+        """Events, and conditions if the model takes them, as arrays; a `ValueError` if the model cannot take them.
+
+        Args:
+            x: Array of shape `(events, *event_shape)`, on the support.
+            condition: Array of shape `(events, *condition_shape)`, or of classes. Defaults to `None`.
+            name: String, what an error calls the events. Defaults to `"x"`.
+
+        Returns:
+            A list of one or two arrays.
+
+        Example:
+
+        >>> keras_ar.models.FVSBN(3).check_batch([[0, 1, 2]])
+        Traceback (most recent call last):
+        ...
+        ValueError: `x` must hold integers from 0 to 1, the support of Bernoulli(). Received x[0, 2] = 2.
+        """
+        x = np.asarray(ops.convert_to_numpy(x) if ops.is_tensor(x) else x)
+        self.check_events(x, name)
+        return [x, *self.check_condition(condition, len(x))]
+
+    def check_event_shape(self, x: np.ndarray, name: str = "x") -> None:
+        """Raises a `ValueError` unless the array holds at least one event of the right shape."""
+        _check_shape(x, self.data_shape, name)
+        if len(x) == 0:
+            raise ValueError(f"`{name}` must hold at least one event. Received: {name}.shape={x.shape}.")
+
+    def check_events(self, x: np.ndarray, name: str = "x") -> None:
+        """Raises a `ValueError` unless the array holds at least one event, of the right shape, on the support."""
+        self.check_event_shape(x, name)
+        self.support.check(x, name, owner=self.name)
+
+    def check_condition(self, condition: Any, num_events: int, broadcast: bool = False) -> list[np.ndarray]:
+        """The condition of each event, as a list of one array, or of none.
+
+        Args:
+            condition: Array of shape `(num_events, *condition_shape)`, or of classes; `None`.
+            num_events: Integer, how many events there are.
+            broadcast: Boolean, whether one condition may serve all events. Defaults to `False`.
+        """
+        self._check_condition_is_due(condition)
+        if condition is None:
+            return []
+        array = np.asarray(ops.convert_to_numpy(condition) if ops.is_tensor(condition) else condition)
+        if array.dtype.kind not in "biuf":
+            raise ValueError(f"`condition` must hold numbers. Received: condition.dtype={array.dtype}.")
+        shape = self.condition_data_shape or ()
+        if broadcast and _fits(array.shape, shape):
+            array = np.broadcast_to(array, (num_events, *array.shape))
+        if not _fits(array.shape, (num_events, *shape)):
+            expected = "one for each event" if self.num_classes is None else "a class for each event"
+            hint = ""
+            if self.num_classes is None and array.dtype.kind in "iu" and array.ndim <= 1:
+                hint = " For classes, make the model with `num_classes` in place of `condition_shape`."
+            raise ValueError(
+                f"`condition` must have shape {_shape_text((num_events, *shape))}: {expected}. "
+                f"Received: condition.shape={array.shape}.{hint}"
+            )
+        if not np.isfinite(array).all():
+            raise ValueError("`condition` must be finite. Received NaN or infinite entries.")
+        if self.num_classes is None:
+            return [array.astype("float32")]
+        wrong = (array < 0) | (array >= self.num_classes) | (array != np.floor(array))
+        if wrong.any():
+            raise ValueError(
+                f"`condition` must hold classes, integers from 0 to {self.num_classes - 1}. "
+                f"Received class {array[wrong][0]}."
+            )
+        return [array.astype("int32")]
+
+    def check_sample_arguments(self, num_samples, condition, seed, first_event, batch_size):
+        """Checks what every way of sampling takes; returns the seed, and the conditions as a list."""
         arguments.integer(num_samples, "num_samples", least=0)
         arguments.integer(batch_size, "batch_size")
-        seed = noise.check_seed(seed)
-        condition = self._check_condition(condition, num_samples, broadcast=True)
-        draws = self._draw(num_samples, condition, (), seed, batch_size, verbose, **options)
-        return draws if return_log_prob else draws[0]
+        arguments.integer(first_event, "first_event", least=0)
+        return noise.check_seed(seed), self.check_condition(condition, num_samples, broadcast=True)
 
-    def _draw(self, num_samples, condition, given, seed, batch_size, verbose, **options):
-        """Draws batch by batch: arrays of events and of log-probabilities.
-
-        `condition` and `given` are lists of arrays with one entry for each event; they reach
-        `_sample_batch` cut into batches.
-        """
-        progress = Progress(num_samples, verbose)
-        events, log_probs = [], []
-        # Nothing asked for still tells shape and dtype: a batch is drawn and cut to nothing.
-        for first in range(0, max(num_samples, 1), batch_size):
-            size = min(batch_size, num_samples - first)
-            batch, *batches = (
-                [_pad(array[first : first + batch_size], batch_size) for array in arrays]
-                for arrays in (condition, given)
+    def _check_condition_is_due(self, condition):
+        if (condition is None) != (self.condition_shape is None):
+            argument = f"condition_shape={self.condition_shape}"
+            if self.num_classes is not None:
+                argument = f"num_classes={self.num_classes}"
+            raise ValueError(
+                f"`condition` must be given if and only if the model has a `condition_shape` or `num_classes`. "
+                f"Received: condition={'None' if condition is None else 'an array'}, {argument}."
             )
-            event, log_prob = self._sample_batch(seed, first, batch_size, batch, *batches, progress, **options)
-            events.append(event[:size])
-            log_probs.append(log_prob[:size])
-        return np.concatenate(events), np.concatenate(log_probs)
-
-    def _sample_batch(self, seed, first_event, batch_size, condition, given, progress, **options):
-        """Draws the events `first_event, ...` of a seed: NumPy arrays of events and of log-probabilities."""
-        raise NotImplementedError
-
-    # Building, checking, saving.
-
-    def build_from_config(self, config):
-        """Nothing is left to build: a model has its weights as soon as it is constructed."""
-
-    @functools.cached_property
-    def compiled_functions(self):
-        """What this model has compiled so far, by name. A plain dict that Keras does not track."""
-        return {}
-
-    def get_config(self):
-        config = super().get_config()
-        return {**config, "event_shape": self.event_shape, "condition_shape": self.condition_shape}
 
     def _prepare_data(self, x, y, sample_weight, name="x"):
         """Checks data given as arrays, and returns what to give to Keras as `x` and `y`.
 
         Batches of a dataset are checked for their shape as they come.
         """
-        if self.compiled and self.loss is not None:
-            raise ValueError(
-                f"`loss` must be None in `compile`: the loss of {self.name} is its negative log-likelihood. "
-                f"Received: loss={self.loss!r}."
-            )
         if isinstance(x, list) and not (len(x) == 2 and all(hasattr(array, "shape") for array in x)):
             x = np.asarray(x)  # a list of numbers, not a pair of arrays
         events, condition = _pair(x) if isinstance(x, tuple | list) else (x, None)
         if not (isinstance(events, np.ndarray) or ops.is_tensor(events)):
             return x, y
-        self._check_events(ops.convert_to_numpy(events), name)
-        self._check_condition(condition, len(events))
+        self.check_batch(events, condition, name)
         if y is None:
             # Keras drops sample weights that come without targets.
             return x, None if sample_weight is None else events
@@ -278,74 +561,39 @@ class DensityModel(keras.Model, metaclass=_WholeOnceConstructed):
             )
         return x, y
 
-    def _check_shape_of_events(self, x, name="x"):
-        _check_shape(x, self.data_shape, name)
+    def _prepare_validation_data(self, data):
+        """Checks validation data given as arrays, and returns what to give to Keras.
 
-    def _check_events(self, x, name="x"):
-        self._check_shape_of_events(x, name)
-        if len(x) == 0:
-            raise ValueError(f"`{name}` must hold at least one event. Received: {name}.shape={x.shape}.")
+        Keras takes a pair for inputs and targets. Here events are their own targets, so of a model with
+        conditions the pair is events and conditions.
+        """
+        if not isinstance(data, tuple | list) or not data:
+            return data
+        events, *others = data
+        if self.condition_shape is not None and len(data) == 2 and not isinstance(events, tuple | list):
+            events, others = tuple(data), []
+        self._prepare_data(events, None, None, "validation_data")
+        return (events, *others)
 
-    def _check_condition_is_due(self, condition):
-        if (condition is None) != (self.condition_shape is None):
-            raise ValueError(
-                f"`condition` must be given if and only if the model has a `condition_shape`. Received: "
-                f"condition={'None' if condition is None else 'an array'}, condition_shape={self.condition_shape}."
-            )
+    # Building and saving.
 
-    def _check_condition(self, condition, num_events, broadcast=False):
-        """The condition as a list of one array, or of none."""
-        self._check_condition_is_due(condition)
-        if condition is None:
-            return []
-        array = np.asarray(ops.convert_to_numpy(condition))
-        if broadcast and array.ndim == 0:
-            array = np.broadcast_to(array, num_events)  # one class for all
-        if self._are_classes(array):
-            array = self._one_hot(array, num_events)
-        array = array.astype("float32")
-        if broadcast and _fits(array.shape, self.condition_data_shape):
-            array = np.broadcast_to(array, (num_events, *array.shape))
-        if not _fits(array.shape, (num_events, *self.condition_data_shape)):
-            raise ValueError(
-                f"`condition` must have shape {_told((num_events, *self.condition_data_shape))}: one for each event. "
-                f"Received: condition.shape={array.shape}."
-            )
-        if not np.isfinite(array).all():
-            raise ValueError("`condition` must be finite. Received NaN or infinite entries.")
-        return [array]
+    def build(self, input_shape):
+        """Makes all weights, by running `call` once on one event."""
+        shapes = [input_shape[1:], *([] if self.condition_shape is None else [self.condition_shape])]
+        backend.make_weights(self.call, *(keras.KerasTensor((1, *shape)) for shape in shapes))
 
-    def _one_hot(self, classes, num_events):
-        """Classes as the vectors that they stand for."""
-        (num_classes,) = self.condition_shape
-        if classes.shape != (num_events,):
-            raise ValueError(
-                f"`condition` must hold one class for each of {num_events} events, or vectors of {num_classes} "
-                f"real numbers. Received integers: condition.shape={classes.shape}."
-            )
-        if num_events and not (classes.min() >= 0 and classes.max() < num_classes):
-            wrong = classes[(classes < 0) | (classes >= num_classes)][0]
-            raise ValueError(
-                f"`condition` must hold classes from 0 to {num_classes - 1}, or vectors of {num_classes} numbers. "
-                f"Received class {wrong}."
-            )
-        return np.eye(num_classes, dtype="float32")[classes]
+    def get_build_config(self):
+        """Nothing to build: the number of the format that the file is written in."""
+        return {"format": 1}
 
+    def build_from_config(self, config):
+        """Nothing is left to build: a model has its weights as soon as it is constructed."""
 
-class Progress:
-    """A bar over the events of a driver; silent unless `verbose`."""
-
-    def __init__(self, num_events, verbose):
-        self._bar = keras.utils.Progbar(num_events, unit_name="event") if verbose else None
-        self.shown = bool(verbose)
-        self._done = 0.0
-        self._num_events = num_events
-
-    def add(self, events):
-        """Moves on by so many events, or parts of one."""
-        self._done = min(self._done + events, self._num_events)
-        if self._bar:
-            self._bar.update(int(self._done + 1e-6))
+    def get_config(self):
+        config = {**super().get_config(), "event_shape": self.event_shape}
+        if self.num_classes is not None:
+            return {**config, "num_classes": self.num_classes}
+        return {**config, "condition_shape": self.condition_shape}
 
 
 def _pair(x):
@@ -356,8 +604,9 @@ def _pair(x):
 
 def _check_shape(x, shape, name):
     found = tuple(x.shape)
-    if not _fits(found[1:], shape) or not found:
-        raise ValueError(f"`{name}` must have shape {_told(('batch', *shape))}. Received: {name}.shape={found}.")
+    if not found or not _fits(found[1:], shape):
+        expected = _shape_text(("batch", *shape))
+        raise ValueError(f"`{name}` must have shape {expected}. Received: {name}.shape={found}.")
 
 
 def _fits(found, shape):
@@ -365,14 +614,6 @@ def _fits(found, shape):
     return len(found) == len(shape) and all(None in (a, b) or a == b for a, b in zip(found, shape, strict=True))
 
 
-def _told(shape):
+def _shape_text(shape):
     """A shape as errors name it."""
     return f"({', '.join('any length' if n is None else str(n) for n in shape)}{',' if len(shape) == 1 else ''})"
-
-
-def _pad(array, length):
-    missing = length - len(array)
-    if missing == 0:
-        return array
-    filler = array[-1:] if len(array) else np.zeros((1, *array.shape[1:]), array.dtype)
-    return np.concatenate([array, np.repeat(filler, missing, axis=0)])

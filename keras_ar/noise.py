@@ -10,12 +10,21 @@ import random
 
 import numpy as np
 
-# Events use the streams 0, 1, 2, ... of a seed; what a model is made of uses streams counted from the other end.
+__all__ = ["OTHER_STREAMS", "check_seed", "integers", "normals", "permutation", "randomize", "uniforms"]
+
+# Samples use the streams 0, 1, 2, ... of a seed; what scores events by noise uses those from here on, so that an event
+# and the noise that scores it are never made of the same numbers.
+OTHER_STREAMS = 2**63
+# What a model is made of uses streams counted from the other end.
 _LAST_STREAM = 2**64 - 1
 
 
 def check_seed(seed):
-    """Returns `seed` as an integer; `None` becomes a fresh one, which follows `keras.utils.set_random_seed`."""
+    """Returns `seed` as an integer; `None` becomes a fresh one, which follows `keras.utils.set_random_seed`.
+
+    >>> keras_ar.noise.check_seed(7)
+    7
+    """
     if seed is None:
         return random.getrandbits(63)
     if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or not 0 <= seed < 2**64:
@@ -30,7 +39,7 @@ def _raw_bits(seed, stream, count, first=0):
     return bits.random_raw(first % 4 + count)[first % 4 :]
 
 
-def uniforms(seed, first_event, num_events, num_steps, num_uniforms, first_step=0):
+def uniforms(seed, first_event, num_events, shape, skip=0):
     """The noise that draws events `first_event, first_event + 1, ...` of a seed.
 
     Each event has a stream of its own, so it is the same event whatever the
@@ -38,51 +47,81 @@ def uniforms(seed, first_event, num_events, num_steps, num_uniforms, first_step=
 
     Args:
         seed: Integer from 0 to 2**64 - 1.
-        first_event: Index of the first event.
-        num_events: How many events.
-        num_steps: Steps in an event.
-        num_uniforms: Uniforms that a step consumes.
-        first_step: Index of the first step; an event may go on for ever.
+        first_event: Integer, index of the first event.
+        num_events: Integer, how many events.
+        shape: Tuple of integers, the shape of one event's noise.
+        skip: Integer, how many numbers at the beginning of each stream to pass over:
+            a sequence may go on for ever. Defaults to `0`.
 
     Returns:
-        float32 array of shape `(num_steps, num_events, num_uniforms)`, strictly
-        between 0 and 1: odd multiples of 2**-24, which float32 holds exactly.
+        float32 array of shape `(num_events, *shape)`, strictly between 0 and 1:
+        odd multiples of 2**-24, which float32 holds exactly.
 
     Example:
 
-    >>> noise = keras_ar.noise.uniforms(seed=0, first_event=0, num_events=3, num_steps=5, num_uniforms=1)
-    >>> later = keras_ar.noise.uniforms(seed=0, first_event=2, num_events=1, num_steps=5, num_uniforms=1)
-    >>> bool((noise[:, 2:] == later).all())
-    True
-    >>> rest = keras_ar.noise.uniforms(0, 0, num_events=3, num_steps=2, num_uniforms=1, first_step=3)
-    >>> bool((noise[3:] == rest).all())
-    True
+    >>> noise = keras_ar.noise.uniforms(seed=0, first_event=0, num_events=3, shape=(5,))
+    >>> [round(float(u), 3) for u in noise[2]]
+    [0.814, 0.44, 0.3, 0.612, 0.82]
+    >>> later = keras_ar.noise.uniforms(seed=0, first_event=2, num_events=1, shape=(2,), skip=3)
+    >>> [round(float(u), 3) for u in later[0]]
+    [0.612, 0.82]
     """
-    count, first = num_steps * num_uniforms, first_step * num_uniforms
-    bits = [_raw_bits(seed, first_event + i, count, first) for i in range(num_events)]
-    bits = np.reshape(bits, (num_events, num_steps, num_uniforms)).astype("uint64", copy=False)
-    centred = ((bits >> np.uint64(41)).astype("float64") + 0.5) * 2.0**-23
-    return np.ascontiguousarray(centred.transpose(1, 0, 2), dtype="float32")
+    count = math.prod(shape)
+    bits = [_raw_bits(seed, first_event + i, count, skip) for i in range(num_events)]
+    bits = np.reshape(bits, (num_events, *shape)).astype("uint64", copy=False)
+    return (((bits >> np.uint64(41)).astype("float64") + 0.5) * 2.0**-23).astype("float32")
 
 
 def permutation(n, seed):
-    """A random permutation of `range(n)`, as an int64 array."""
+    """A random permutation of `range(n)`, as an int64 array.
+
+    >>> keras_ar.noise.permutation(8, seed=0).tolist()
+    [7, 5, 0, 2, 4, 3, 6, 1]
+    """
     return np.argsort(_raw_bits(seed, _LAST_STREAM, n), kind="stable")
 
 
 def integers(low, high, count, seed, stream):
-    """`count` integers drawn uniformly from `low` to `high` inclusive; each `stream` of a seed is independent."""
+    """`count` integers drawn uniformly from `low` to `high` inclusive; each `stream` of a seed is independent.
+
+    >>> keras_ar.noise.integers(1, 100, count=3, seed=0, stream=0).tolist()
+    [32, 43, 50]
+    """
     fraction = (_raw_bits(seed, _LAST_STREAM - 1 - stream, count) >> np.uint64(11)).astype("float64") * 2.0**-53
     return low + np.floor(fraction * (high - low + 1)).astype("int64")
 
 
-def randomise(layer, seed=0):
+def normals(count, seed, stream=0):
+    """`count` standard normal numbers, from Philox's raw bits by Box and Muller's formula: a float64 array.
+
+    Example:
+
+    >>> [round(float(z), 3) for z in keras_ar.noise.normals(3, seed=0)]
+    [-0.759, -0.452, -1.103]
+    """
+    bits = _raw_bits(seed, _LAST_STREAM - 1 - stream, 2 * count)
+    radius, angle = (((bits >> np.uint64(11)).astype("float64") + 0.5) * 2.0**-53).reshape(2, count)
+    return np.sqrt(-2.0 * np.log(radius)) * np.cos(2.0 * math.pi * angle)
+
+
+def randomize(layer, seed=0):
     """Gives every weight of a layer or model random values, of about the size that trained weights have.
 
     For looking at what an architecture can do: fresh weights may be zero, and hide it.
+
+    Args:
+        layer: A Keras layer or model.
+        seed: Integer. Defaults to `0`.
+
+    Example:
+
+    >>> model = keras_ar.models.FVSBN(3)
+    >>> keras_ar.noise.randomize(model)
+    >>> bool(model.get_weights()[0].any())
+    True
     """
-    rng = np.random.default_rng(seed)
-    for variable in layer.trainable_variables:
+    for stream, variable in enumerate(layer.trainable_variables):
         inputs = math.prod(variable.shape[:-1])
         size = 1.0 / math.sqrt(inputs) if len(variable.shape) > 1 and inputs else 0.5
-        variable.assign(rng.normal(size=variable.shape).astype("float32") * size)
+        values = normals(math.prod(variable.shape), seed, stream).reshape(variable.shape)
+        variable.assign((values * size).astype("float32"))

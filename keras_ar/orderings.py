@@ -10,6 +10,8 @@ import numpy as np
 
 from keras_ar import arguments, noise
 
+__all__ = ["from_permutation", "get", "natural", "random", "reversed"]
+
 
 def natural(shape):
     """First position first, in the order in which NumPy flattens.
@@ -20,17 +22,6 @@ def natural(shape):
     [0, 1, 2, 3]
     """
     return np.arange(_size(shape))
-
-
-def raster(shape):
-    """Row by row, each row from left to right, channels innermost: `natural` by its name in imaging.
-
-    Example:
-
-    >>> keras_ar.orderings.raster((2, 2, 1)).tolist()
-    [0, 1, 2, 3]
-    """
-    return natural(shape)
 
 
 def reversed(shape):
@@ -44,15 +35,15 @@ def reversed(shape):
     return natural(shape)[::-1].copy()
 
 
-def random(n, seed):
-    """A random order of `n` positions (or of those of a shape), the same for a seed on every machine.
+def random(shape, seed):
+    """A random order, the same for a seed on every machine.
 
     Example:
 
     >>> sorted(keras_ar.orderings.random(4, seed=0).tolist())
     [0, 1, 2, 3]
     """
-    return noise.permutation(_size(n), noise.check_seed(seed))
+    return noise.permutation(_size(shape), noise.check_seed(seed))
 
 
 def from_permutation(permutation):
@@ -71,23 +62,33 @@ def from_permutation(permutation):
     return array.astype("int64")
 
 
-def get(ordering, num_positions):
+def get(ordering, num_positions, seed=0):
     """The ordering of `num_positions` positions that a model's `ordering` argument means.
 
     Args:
-        ordering: `None` or `"natural"`, `"raster"`, `"reversed"`, or a permutation.
-        num_positions: Number of positions.
+        ordering: `None` or `"natural"`, `"reversed"`, `"random"`, or a permutation.
+        num_positions: Integer, number of positions.
+        seed: Integer, the seed of `"random"`. Defaults to `0`.
+
+    Returns:
+        int64 array of shape `(num_positions,)`.
+
+    Example:
+
+    >>> keras_ar.orderings.get("reversed", 3).tolist()
+    [2, 1, 0]
     """
     if ordering is None:
         return natural(num_positions)
     if isinstance(ordering, str):
-        named = {"natural": natural, "raster": raster, "reversed": reversed}
-        if ordering not in named:
+        if ordering not in ("natural", "reversed", "random"):
             raise ValueError(
-                f"`ordering` must be one of {sorted(named)}, or a permutation such as "
-                f"`keras_ar.orderings.random(n, seed)`. Received: ordering={ordering!r}."
+                f"`ordering` must be 'natural', 'reversed', 'random', or a permutation of the positions. "
+                f"Received: ordering={ordering!r}."
             )
-        return named[ordering](num_positions)
+        if ordering == "random":
+            return random(num_positions, seed)
+        return natural(num_positions) if ordering == "natural" else reversed(num_positions)
     array = from_permutation(ordering)
     if array.size != num_positions:
         raise ValueError(

@@ -1,4 +1,4 @@
-"""Finds layers, heads and models by name: ours and anybody else's, through entry points.
+"""Finds layers, heads, bijectors and models by name, ours and those of plugins, through entry points.
 
 A distribution lists its components in its packaging metadata:
 
@@ -20,15 +20,32 @@ import operator
 import os
 import re
 import sys
+import warnings
+from collections.abc import Iterator
+from typing import Any
 
-KINDS = ("layers", "heads", "models")
+__all__ = [
+    "KINDS",
+    "AmbiguousNameError",
+    "Entry",
+    "PluginError",
+    "UnknownNameError",
+    "entries",
+    "find",
+    "get",
+    "load_classes",
+    "refresh",
+]
 
-_GROUPS = {f"keras_ar.{kind}" for kind in KINDS}
-_BASES = {
+# Each kind of component, and the base class of its components. The entry points of a kind are in `keras_ar.<kind>`.
+KINDS = {
     "layers": "keras.layers:Layer",
     "heads": "keras_ar.heads.head:Head",
+    "bijectors": "keras_ar.bijectors.bijector:Bijector",
     "models": "keras_ar.density:DensityModel",
 }
+
+_GROUPS = {f"keras_ar.{kind}": kind for kind in KINDS}
 _OURS = "keras-ar"
 
 # Keras imports the classes of these packages by itself, from the module that the config names.
@@ -76,11 +93,11 @@ class Entry:
     """One component as packaging metadata describes it; nothing of it is imported.
 
     Args:
-        kind: `"layers"`, `"heads"` or `"models"`.
-        name: The name that `get` takes.
-        target: Where the class is, as `"package.module:Class"`.
-        distribution: Normalised name of the distribution that lists it.
-        version: Version of that distribution.
+        kind: String, one of `KINDS`.
+        name: String, the name that `get` takes.
+        target: String, where the class is, as `"package.module:Class"`.
+        distribution: String, the normalized name of the distribution that lists it.
+        version: String, the version of that distribution.
 
     Example:
 
@@ -98,21 +115,24 @@ class Entry:
     version: str
 
     @property
-    def qualified_name(self):
+    def qualified_name(self) -> str:
         """The name that stays unique whatever else is installed: `"distribution:name"`."""
         return f"{self.distribution}:{self.name}"
 
     @property
-    def registered_name(self):
+    def registered_name(self) -> str:
         """The name of the class in saved files: `"top_module>Class"`."""
         module, _, attribute = self.target.partition(":")
         return f"{module.partition('.')[0]}>{attribute.rpartition('.')[2]}"
 
-    def load(self):
-        """Imports the class and checks that it is what its kind says."""
+    def load(self) -> type:
+        """Imports the class, and checks its base and the name that it has in files."""
         base = _base(self.kind)
         try:
-            return _check_class(_import_target(self.target), base)
+            found = _import_target(self.target)
+            _check_class(found, base)
+            _check_registration(found, self.registered_name)
+            return found
         # A plugin may fail in any way, and may even call `sys.exit`, while it is imported.
         except (Exception, SystemExit) as error:
             raise PluginError(
@@ -121,7 +141,7 @@ class Entry:
             ) from error
 
 
-def entries(kind=None):
+def entries(kind: str | None = None) -> list[Entry]:
     """Lists the components that can be found, without importing them.
 
     The environment variable `KERAS_AR_PLUGINS` says whose: unset means every
@@ -129,7 +149,7 @@ def entries(kind=None):
     distributions `a` and `b`.
 
     Args:
-        kind: `"layers"`, `"heads"`, `"models"`, or `None` for all of them.
+        kind: String, one of `KINDS`; `None` for all of them. Defaults to `None`.
 
     Returns:
         Sorted list of `Entry`, ours first in each kind.
@@ -141,18 +161,18 @@ def entries(kind=None):
     """
     if kind is not None:
         _check_kind(kind)
-    return [entry for entry in _installed() if _is_enabled(entry) and kind in (None, entry.kind)]
+    return [entry for entry in _installed() if _is_enabled(entry.distribution) and kind in (None, entry.kind)]
 
 
-def find(kind, name):
+def find(kind: str, name: str) -> Entry:
     """Finds a component by name, without importing it.
 
     A bare name means ours if we have it, else the one plugin that has it. So
     installing a package never changes what `"made"` means.
 
     Args:
-        kind: `"layers"`, `"heads"` or `"models"`.
-        name: A bare name, or `"distribution:name"`.
+        kind: String, one of `KINDS`.
+        name: String, a bare name or `"distribution:name"`.
 
     Returns:
         An `Entry`.
@@ -167,7 +187,7 @@ def find(kind, name):
     distribution, colon, bare_name = name.rpartition(":")
     found = [entry for entry in entries(kind) if entry.name == bare_name]
     if colon:
-        found = [entry for entry in found if entry.distribution == _normalise(distribution)]
+        found = [entry for entry in found if entry.distribution == _normalize(distribution)]
     found = [entry for entry in found if entry.distribution == _OURS] or found
     if not found:
         raise UnknownNameError(_unknown_name(kind, name))
@@ -177,11 +197,11 @@ def find(kind, name):
     return found[0]
 
 
-def get(kind, identifier, **kwargs):
+def get(kind: str, identifier: Any, **kwargs) -> Any:
     """Makes a component from whatever describes it.
 
     Args:
-        kind: `"layers"`, `"heads"` or `"models"`.
+        kind: String, one of `KINDS`.
         identifier: A name, a class, a config (Keras' serialised form, or
             `{"class_name": name, "config": arguments}`), or an instance,
             which is returned as it is.
@@ -214,11 +234,11 @@ def get(kind, identifier, **kwargs):
         return identifier
     raise ValueError(
         f"`identifier` must be a name, a config, a class or an instance of a {_singular(kind)} "
-        f"({_BASES[kind].replace(':', '.')}). Received: {identifier!r}."
+        f"({KINDS[kind].replace(':', '.')}). Received: {identifier!r}."
     )
 
 
-def load_classes(config, custom_objects=None):
+def load_classes(config: Any, custom_objects: dict[str, type] | None = None) -> None:
     """Imports the plugins whose classes a serialised config names, and no others.
 
     A config can only name what an installed distribution lists as an entry
@@ -226,7 +246,7 @@ def load_classes(config, custom_objects=None):
 
     Args:
         config: Anything that Keras serialises to; plain JSON types.
-        custom_objects: Dictionary of classes by registered name, which count as known.
+        custom_objects: Dictionary of classes by registered name, which count as known. Defaults to `None`.
 
     Raises:
         UnknownNameError: Names every class that nothing provides, and what to install.
@@ -243,7 +263,7 @@ def load_classes(config, custom_objects=None):
 
     names = sorted(set(_registered_names(config)))
 
-    # Loading first and looking for the missing afterwards: a plugin's module may register helper classes too.
+    # First load, then look for what is missing: a plugin's module may register helper classes too.
     for name in names:
         known = keras.saving.get_registered_object(name, custom_objects)
         if isinstance(known, _StandIn):
@@ -254,11 +274,12 @@ def load_classes(config, custom_objects=None):
         raise UnknownNameError("\n".join(map(_unknown_class, missing)) + _what_hides_plugins())
 
 
-def refresh():
+def refresh() -> None:
     """Looks again at what is installed, and tells Keras which classes it can find.
 
     `import keras_ar` does this once; call it after installing a plugin into a
-    running process, or after changing `KERAS_AR_PLUGINS`.
+    running process, or after changing `KERAS_AR_PLUGINS`. It warns of entry-point groups whose
+    names are misspelt, such as `keras_ar.head`.
 
     Example:
 
@@ -299,9 +320,9 @@ def _install_stand_ins():
 
 
 @functools.cache
-def _installed():
+def _installed() -> list[Entry]:
     """All entries, of enabled distributions or not."""
-    found = {}
+    found: dict[tuple[str, str], Entry] = {}
     for distribution in importlib.metadata.distributions():
         for entry in _read(distribution):
             # An editable install shows up twice. As with modules, what comes first on `sys.path` counts.
@@ -310,33 +331,50 @@ def _installed():
 
 
 def _read(distribution):
-    try:
-        return [
-            Entry(
-                kind=point.group.removeprefix("keras_ar."),
-                name=point.name,
-                target=re.sub(r"\s|\[.*", "", point.value),  # without extras, which the standard allows but discourages
-                distribution=_normalise(distribution.name),
-                version=distribution.version,
-            )
-            for point in distribution.entry_points
-            if point.group in _GROUPS
-        ]
     # Any package may have left unreadable metadata behind. That must not break `import keras_ar`.
+    try:
+        name, version, points = distribution.name, distribution.version, list(distribution.entry_points)
+        name = _normalize(name)
     except Exception:
         return []
+    if _is_enabled(name):
+        for group in sorted({point.group for point in points} - set(_GROUPS)):
+            _warn_if_misspelt(group, name, version)
+    return [
+        Entry(
+            kind=_GROUPS[point.group],
+            name=point.name,
+            target=re.sub(r"\s|\[.*", "", point.value),  # without extras, which the standard allows but discourages
+            distribution=name,
+            version=version,
+        )
+        for point in points
+        if point.group in _GROUPS
+    ]
+
+
+def _warn_if_misspelt(group, distribution, version):
+    """Warns of a group that begins with `keras_ar.` or looks like one of ours: nobody reads it."""
+    looks_alike = re.fullmatch(r"keras[-_.]?ar[-_.](\w+)", group.lower())
+    meant = difflib.get_close_matches(looks_alike[1], KINDS, 1) if looks_alike else []
+    if meant or group.startswith("keras_ar."):
+        advice = f"Did you mean 'keras_ar.{meant[0]}'?" if meant else f"There are {', '.join(map(repr, _GROUPS))}."
+        warnings.warn(
+            f"{distribution} {version} has entry points in the group {group!r}, which keras_ar does not read. {advice}",
+            stacklevel=2,
+        )
 
 
 def _listing_order(entry):
-    return KINDS.index(entry.kind), entry.distribution != _OURS, entry.distribution, entry.name
+    return list(KINDS).index(entry.kind), entry.distribution != _OURS, entry.distribution, entry.name
 
 
-def _is_enabled(entry):
+def _is_enabled(distribution):
     allowed = os.environ.get("KERAS_AR_PLUGINS")
-    return allowed is None or entry.distribution in {_OURS, *map(_normalise, allowed.split(","))}
+    return allowed is None or distribution in {_OURS, *map(_normalize, allowed.split(","))}
 
 
-def _normalise(distribution):
+def _normalize(distribution):
     """The one spelling of a distribution's name, as PEP 503 defines it."""
     return re.sub(r"[-_.]+", "-", distribution.strip()).lower()
 
@@ -349,7 +387,7 @@ def _import_target(target):
 
 
 def _base(kind):
-    return _import_target(_BASES[kind])
+    return _import_target(KINDS[kind])
 
 
 def _check_class(found, base):
@@ -357,7 +395,21 @@ def _check_class(found, base):
         raise ValueError(f"It must be a class. Received: {found!r}.")
     if not issubclass(found, base):
         raise ValueError(f"It must be a subclass of {base.__module__}.{base.__name__}. Received: {found!r}.")
-    return found
+
+
+def _check_registration(found, expected):
+    """Raises a `ValueError` unless Keras writes the name into files under which they will look for the class."""
+    import keras
+
+    name = keras.saving.get_registered_name(found)
+    if name != expected:
+        package, _, class_name = expected.partition(">")
+        received = f"it is registered as {name!r}" if ">" in name else "it is not registered"
+        raise ValueError(
+            f"It must be registered with Keras as {expected!r}, else no saved file finds it: write "
+            f'`@keras.saving.register_keras_serializable(package="{package}")` above the class {class_name}. '
+            f"Received: {received}."
+        )
 
 
 def _from_config(kind, config):
@@ -372,7 +424,7 @@ def _from_config(kind, config):
         raise ValueError(f"Cannot make a {_singular(kind)} from the config {config!r}. {error}") from error
 
 
-def _registered_names(config):
+def _registered_names(config: Any) -> Iterator[str]:
     """Yields each `"package>Class"` that a nest of configs names."""
     if isinstance(config, dict):
         name = config.get("registered_name")
@@ -421,19 +473,19 @@ def _how_to_provide(package):
     # "Custom" is what Keras writes for a class whose author named no package.
     if package == "Custom" or not package.isidentifier():
         return "import the module that registers it first"
-    if package in sys.modules or importlib.util.find_spec(package):
+    providers = sorted(set(map(_normalize, importlib.metadata.packages_distributions().get(package, ()))))
+    if providers:
         return (
-            f"the installed {package!r} has no entry point for it. "
-            "Upgrade that, or import the module that registers the class first"
+            f"{' and '.join(providers)}, which is installed and provides that module, has no entry point for it. "
+            f"Upgrade it, or import the module that registers the class first"
         )
-    return (
-        f"install the distribution that provides the module {package!r}, "
-        f"usually with `pip install {package.replace('_', '-')}`"
-    )
+    if package in sys.modules or importlib.util.find_spec(package):
+        return "the module of that name has no entry point for it. Import what registers the class first"
+    return f"install the distribution that provides the module {package!r}"
 
 
 def _what_hides_plugins():
-    hidden = sorted({entry.distribution for entry in _installed() if not _is_enabled(entry)})
+    hidden = sorted({entry.distribution for entry in _installed() if not _is_enabled(entry.distribution)})
     if not hidden:
         return ""
     return f" KERAS_AR_PLUGINS={os.environ['KERAS_AR_PLUGINS']!r} hides the plugins of {', '.join(hidden)}."

@@ -1,19 +1,23 @@
 """Sound as integers and real numbers, in and out of files."""
 
 import math
+import os
 import wave
+from typing import Any
 
 import numpy as np
 
 from keras_ar import arguments
 
+__all__ = ["inverse_mu_law", "mu_law", "read_wav", "to_samples", "write_wav"]
 
-def mu_law(x, num_levels=256):
-    """Companded levels of samples from -1 to 1: finer where it is quiet, as one hears.
+
+def mu_law(x: Any, num_levels: int = 256) -> np.ndarray:
+    """Companded levels of samples from -1 to 1: the quieter, the finer, as one hears.
 
     Args:
         x: Array of real numbers from -1 to 1.
-        num_levels: Number of levels; mu is one less.
+        num_levels: Integer, the number of levels; mu is one less. Defaults to `256`.
 
     Returns:
         int32 array of the shape of `x`, of levels from 0 to `num_levels - 1`.
@@ -32,12 +36,15 @@ def mu_law(x, num_levels=256):
     return np.floor((companded + 1) / 2 * mu + 0.5).astype("int32")
 
 
-def inverse_mu_law(levels, num_levels=256):
-    """The samples that companded levels stand for: float32, from -1 to 1.
+def inverse_mu_law(levels: Any, num_levels: int = 256) -> np.ndarray:
+    """The samples that companded levels mean: float32, from -1 to 1.
 
     Args:
         levels: Array of integers from 0 to `num_levels - 1`.
-        num_levels: Number of levels.
+        num_levels: Integer, the number of levels. Defaults to `256`.
+
+    Returns:
+        float32 array of the shape of `levels`.
 
     Example:
 
@@ -55,15 +62,41 @@ def inverse_mu_law(levels, num_levels=256):
     return (np.sign(companded) * np.expm1(np.abs(companded) * math.log1p(mu)) / mu).astype("float32")
 
 
-def read_wav(path, rate=None):
+def to_samples(values: Any, num_levels: int | None) -> np.ndarray:
+    """The sound that a model's values mean: levels of `mu_law`, or real samples, clipped to -1 and 1.
+
+    Args:
+        values: Array of integers, or of real numbers.
+        num_levels: Integer, the number of levels, or `None` for real numbers: `model.support.num_levels`.
+
+    Returns:
+        float32 array of the shape of `values`.
+
+    Example:
+
+    >>> keras_ar.sound.to_samples([0.5, -3.0], num_levels=None).tolist()
+    [0.5, -1.0]
+    """
+    if num_levels is None:
+        return np.clip(values, -1.0, 1.0).astype("float32")
+    return inverse_mu_law(values, num_levels)
+
+
+def read_wav(path: str | os.PathLike, rate: int | None = None) -> tuple[np.ndarray, int]:
     """Samples of a sound file of one channel, float32 from -1 to 1; needs the package soundfile.
 
     Args:
-        path: A wav file, or another that soundfile reads.
-        rate: Samples in a second that the file must have; `None` for any.
+        path: Path of a wav file, or of another that soundfile reads.
+        rate: Integer, how many samples a second the file must have; `None` for any number. Defaults to `None`.
 
     Returns:
         The pair of an array of shape `(samples,)` and the rate.
+
+    Example:
+
+    ```python
+    samples, rate = keras_ar.sound.read_wav("speech.wav")
+    ```
     """
     samples, found = _soundfile().read(path, dtype="float32", always_2d=True)
     if samples.shape[1] != 1:
@@ -76,8 +109,20 @@ def read_wav(path, rate=None):
     return samples[:, 0], found
 
 
-def write_wav(path, samples, rate):
-    """Writes samples from -1 to 1 as a wav file of 16 bits."""
+def write_wav(path: str | os.PathLike, samples: Any, rate: int) -> None:
+    """Writes samples from -1 to 1 as a wav file of 16 bits.
+
+    Args:
+        path: Path of the file.
+        samples: Array of shape `(samples,)`.
+        rate: Integer, how many samples are in a second.
+
+    Example:
+
+    ```python
+    keras_ar.sound.write_wav("tone.wav", np.sin(np.arange(16_000) / 5), rate=16_000)
+    ```
+    """
     samples = np.asarray(samples, "float32")
     if samples.ndim != 1:
         raise ValueError(f"`samples` must have shape (samples,). Received: samples.shape={samples.shape}.")

@@ -1,13 +1,17 @@
-"""Text as integers, one for each character."""
+"""Text as arrays of integers, one for each character."""
+
+from collections.abc import Iterable
 
 import numpy as np
+
+__all__ = ["Vocabulary"]
 
 
 class Vocabulary:
     """The characters of a text, each with an integer.
 
     Args:
-        characters: String of different characters; the first one is 0.
+        characters: String of at least two characters, all different; the first one is 0.
 
     Example:
 
@@ -20,7 +24,7 @@ class Vocabulary:
     'to be'
     """
 
-    def __init__(self, characters):
+    def __init__(self, characters: str):
         if not isinstance(characters, str) or len(characters) < 2 or len(set(characters)) < len(characters):
             raise ValueError(
                 f"`characters` must be a string of at least two characters, all different. Received: {characters!r}."
@@ -29,24 +33,24 @@ class Vocabulary:
         self._index = {character: i for i, character in enumerate(characters)}
 
     @classmethod
-    def of(cls, text):
-        """The vocabulary of all characters in a text, sorted."""
+    def of(cls, text: str) -> "Vocabulary":
+        """The vocabulary of all characters in a text, in sorted order."""
         return cls("".join(sorted(set(text))))
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.characters)
 
-    def __eq__(self, other):
+    def __eq__(self, other: object) -> bool:
         return isinstance(other, Vocabulary) and self.characters == other.characters
 
-    def __hash__(self):
+    def __hash__(self) -> int:
         return hash(self.characters)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"Vocabulary({self.characters!r})"
 
-    def encode(self, text):
-        """The integers of a text, as an int32 array of shape `(length,)`."""
+    def encode(self, text: str) -> np.ndarray:
+        """A text as integers: an int32 array of shape `(length,)`."""
         try:
             return np.array([self._index[character] for character in text], "int32")
         except KeyError as error:
@@ -56,15 +60,23 @@ class Vocabulary:
                 f"Received {unknown!r}, at position {text.index(unknown)}."
             ) from None
 
-    def decode(self, integers):
-        """The text of integers."""
+    def decode(self, integers: np.ndarray | Iterable[int]) -> str:
+        """Integers as a text."""
         return "".join(self.characters[i] for i in np.asarray(integers).ravel())
 
-    def windows(self, text, length, step=None):
-        """A text cut into sequences of one length, which begin `step` characters after each other.
+    def windows(self, text: str, length: int, step: int | None = None) -> np.ndarray:
+        """A text cut into sequences of one length; what is left at the end is dropped.
 
-        By default `step` is the length. Returns an int32 array of shape `(sequences, length)`;
-        what is left at the end is dropped.
+        Args:
+            text: String.
+            length: Integer, how many characters a sequence has.
+            step: Integer, how many characters after one sequence the next one begins; `None` for the
+                length. Defaults to `None`.
+
+        Returns:
+            int32 array of shape `(sequences, length)`.
+
+        Example:
 
         >>> keras_ar.text.Vocabulary("ab").windows("abbaab", length=2).tolist()
         [[0, 1], [1, 0], [0, 1]]

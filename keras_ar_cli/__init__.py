@@ -1,7 +1,7 @@
 """The command line of keras_ar.
 
-A package beside the library, because `keras-ar --help` and `keras-ar list` answer before Keras has been
-loaded: here nothing imports `keras_ar` but inside of the commands that need it.
+A package beside the library, because `keras-ar --help` and `keras-ar list` must answer without loading Keras:
+only the commands that need `keras_ar` import it.
 """
 
 import contextlib
@@ -21,8 +21,10 @@ except ImportError as error:
 from keras_ar_cli import recipe as recipes
 from keras_ar_cli import show
 
+__all__ = ["app", "main"]
+
 app = typer.Typer(
-    help="Autoregressive models with exact likelihoods: train, score, draw.",
+    help="Autoregressive models with exact likelihoods: train, score, sample.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -44,46 +46,49 @@ class Part(enum.StrEnum):
 
 
 _Backend = Annotated[
-    str | None, typer.Option(help="jax, tensorflow or torch; else KERAS_BACKEND, else what is installed.")
+    str | None, typer.Option(help="jax, tensorflow or torch. Default: KERAS_BACKEND, or one that is installed.")
 ]
 _Json = Annotated[bool, typer.Option("--json", help="Print one JSON object, and nothing else.")]
-_Seed = Annotated[int | None, typer.Option(help="For the same result again.")]
+_Seed = Annotated[int | None, typer.Option(help="With the same seed comes the same result.")]
 _File = Annotated[pathlib.Path, typer.Argument(help="A .keras file, or the folder of a run.")]
-_Data = Annotated[str | None, typer.Option(help="A data set of keras_ar.datasets, or a path; else the run's own.")]
+_Data = Annotated[
+    str | None, typer.Option(help="A data set of keras_ar.datasets, or a path. Default: that of the run.")
+]
 
 
 @app.command()
 def train(
     recipe: Annotated[
-        str | None, typer.Argument(help="A recipe that `keras-ar list` shows, a .toml file, or a model.")
+        str | None, typer.Argument(help="A recipe from `keras-ar list`, a .toml file, or a model.")
     ] = None,
     data: Annotated[str | None, typer.Option(help="A data set of keras_ar.datasets, or a path.")] = None,
     settings: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Such as model.hidden_units=[500].")
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Change a setting, such as model.hidden_units=[500]."),
     ] = None,
-    out: Annotated[pathlib.Path | None, typer.Option(help="Folder of the run; runs/RECIPE by default.")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in that folder.")] = False,
+    out: Annotated[pathlib.Path | None, typer.Option(help="Folder of the run. Default: runs/RECIPE.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Resume the run in that folder.")] = False,
     seed: _Seed = None,
     backend: _Backend = None,
     json: _Json = False,
 ):
-    """Train a model: by a recipe, or any model on any data. A run writes one folder."""
+    """Train a model by a recipe, or any model on any data. A run writes one folder."""
     with _errors_in_one_line(json):
-        asked = _recipe(recipe, data, settings or [], seed)
+        wanted = _recipe(recipe, data, settings or [], seed)
         if recipe is None and out is None:
             raise recipes.RecipeError("name a recipe, or the folder to --resume by --out")
         folder = out or pathlib.Path("runs", pathlib.Path(recipe).stem)
         _choose(backend)
         from keras_ar_cli import run
 
-        asked = run.begin(asked, folder, resume)
+        wanted = run.begin(wanted, folder, resume)
         if json:
-            metrics = run.train(asked, folder)
+            metrics = run.train(wanted, folder)
         else:
-            show.heading(asked, folder)
-            with show.training(asked["train"]["epochs"]) as callback:
-                metrics = run.train(asked, folder, [callback])
-        _tell(json, {"folder": str(folder), **metrics}, lambda: show.result(metrics, asked, folder))
+            show.heading(wanted, folder)
+            with show.training(wanted["train"]["epochs"]) as callback:
+                metrics = run.train(wanted, folder, [callback])
+        _print(json, {"folder": str(folder), **metrics}, lambda: show.result(metrics, wanted, folder))
 
 
 @app.command()
@@ -96,7 +101,7 @@ def evaluate(file: _File, data: _Data = None, part: Part = Part.test, backend: _
         opened = draw.open_file(file)
         x, *condition = opened.events(data, part.value)
         scores = run.score_part(opened.model, x, *condition)
-        _tell(json, {"part": part.value, **scores}, lambda: show.scores({part.value: scores}))
+        _print(json, {"part": part.value, **scores}, lambda: show.scores({part.value: scores}))
 
 
 @app.command()
@@ -104,23 +109,24 @@ def sample(
     file: _File,
     num: Annotated[int, typer.Option("--num", "-n", min=1, help="How many.")] = 64,
     out: Annotated[
-        pathlib.Path | None, typer.Option(help="By its ending: png, npy, csv, txt, wav. Else what fits the model.")
+        pathlib.Path | None,
+        typer.Option(help="A file that ends in png, npy, csv, txt or wav. Default: what fits the model."),
     ] = None,
     seed: _Seed = None,
-    temperature: Annotated[float, typer.Option(help="Below 1: only what is likely.")] = 1.0,
-    condition: Annotated[int | None, typer.Option(help="The class, for a model that is told one.")] = None,
-    length: Annotated[int | None, typer.Option(help="Of sequences.")] = None,
-    prompt: Annotated[str | None, typer.Option(help="How a text begins.")] = None,
+    temperature: Annotated[float, typer.Option(help="Below 1, samples are more typical.")] = 1.0,
+    condition: Annotated[int | None, typer.Option(help="The class, for a model with classes.")] = None,
+    length: Annotated[int | None, typer.Option(help="How long a sequence is.")] = None,
+    prompt: Annotated[str | None, typer.Option(help="The beginning of a text.")] = None,
     backend: _Backend = None,
     json: _Json = False,
 ):
-    """Draw from a model, into a file."""
+    """Sample events from a model into a file."""
     with _errors_in_one_line(json):
         _choose(backend)
         from keras_ar_cli import draw
 
-        told = draw.sample(draw.open_file(file), num, out, seed, temperature, condition, length, prompt)
-        _tell(json, told, lambda: show.drawn(told))
+        result = draw.sample(draw.open_file(file), num, out, seed, temperature, condition, length, prompt)
+        _print(json, result, lambda: show.written(result))
 
 
 @app.command()
@@ -128,54 +134,56 @@ def complete(
     file: _File,
     data: _Data = None,
     num: Annotated[int, typer.Option("--num", "-n", min=1, help="How many events.")] = 8,
-    known: Annotated[float, typer.Option(min=0, max=1, help="Which part is known, from the first position on.")] = 0.5,
+    known: Annotated[
+        float, typer.Option(min=0, max=1, help="Which share of each event is known, from its beginning on.")
+    ] = 0.5,
     out: Annotated[pathlib.Path | None, typer.Option(help="As in `sample`.")] = None,
     seed: _Seed = None,
     temperature: Annotated[float, typer.Option(help="As in `sample`.")] = 1.0,
     backend: _Backend = None,
     json: _Json = False,
 ):
-    """Draw what is missing of test events, such as the lower halves of images."""
+    """Sample what is missing of test events, such as the lower halves of images."""
     with _errors_in_one_line(json):
         _choose(backend)
         from keras_ar_cli import draw
 
-        told = draw.complete(draw.open_file(file), data, num, known, out, seed, temperature)
-        _tell(json, told, lambda: show.drawn(told))
+        result = draw.complete(draw.open_file(file), data, num, known, out, seed, temperature)
+        _print(json, result, lambda: show.written(result))
 
 
 @app.command("list")
 def list_components(json: _Json = False):
-    """List models, heads, layers and recipes, those of installed plugins as well."""
+    """List models, heads, layers and recipes, including those of installed plugins."""
     with _errors_in_one_line(json):
-        found = [entry.__dict__ for entry in _registry().entries()]
-        told = {"components": found, "recipes": {name: recipes.find(name) for name in recipes.names()}}
-        _tell(json, told, lambda: show.listing(told))
+        components = [entry.__dict__ for entry in _registry().entries()]
+        found = {"components": components, "recipes": {name: recipes.find(name) for name in recipes.names()}}
+        _print(json, found, lambda: show.listing(found))
 
 
 @app.command()
 def info(file: _File, backend: _Backend = None, json: _Json = False):
-    """Tell what a file holds."""
+    """Show what a file holds."""
     with _errors_in_one_line(json):
         _choose(backend)
         from keras_ar_cli import draw
 
-        told = draw.about(draw.open_file(file))
-        _tell(json, told, lambda: show.facts(told))
+        found = draw.about(draw.open_file(file))
+        _print(json, found, lambda: show.facts(found))
 
 
 @app.command()
 def new_plugin(
-    name: Annotated[str, typer.Argument(help="Of the distribution, such as keras-ar-wavelets.")],
-    folder: Annotated[pathlib.Path, typer.Option(help="Where its folder is made.")] = pathlib.Path("."),
+    name: Annotated[str, typer.Argument(help="Name of the distribution, such as keras-ar-wavelets.")],
+    folder: Annotated[pathlib.Path, typer.Option(help="Where to make its folder.")] = pathlib.Path("."),
     json: _Json = False,
 ):
-    """Make a plugin to start from: a head, a layer and a model that install and pass their tests."""
+    """Make a new plugin: a head, a layer and a model, which can be installed and pass their tests."""
     with _errors_in_one_line(json):
         from keras_ar_cli import plugin
 
         made = plugin.make(name, folder)
-        _tell(json, {"folder": str(made)}, lambda: show.next_steps(made))
+        _print(json, {"folder": str(made)}, lambda: show.next_steps(made))
 
 
 # What the commands share.
@@ -183,19 +191,19 @@ def new_plugin(
 
 @contextlib.contextmanager
 def _errors_in_one_line(json):
-    """Turns what a user can mend into one line and exit code 2; what is our fault keeps its traceback."""
+    """Turns what a user can mend into one line and exit code 2; faults of our own keep their traceback."""
     try:
         yield
     except KeyboardInterrupt:
-        show.fail("interrupted: what was finished is kept, and `--resume` goes on with it", json)
+        show.fail("interrupted: finished epochs are kept, and `--resume` goes on from there", json)
         raise typer.Exit(130) from None
-    except (ValueError, OSError, LookupError, ImportError, MemoryError) as error:
+    except (ValueError, OSError, LookupError, ImportError, MemoryError, NotImplementedError) as error:
         show.fail(" ".join(str(error).split()) or type(error).__name__, json)
         raise typer.Exit(2) from None
 
 
 def _recipe(name, data, settings, seed):
-    """The recipe that is asked for; `None` if none is named."""
+    """The recipe with that name and those changes; `None` without a name."""
     if name is None:
         if data or settings or seed is not None:
             raise recipes.RecipeError("--data, --set and --seed go with a recipe: name one")
@@ -244,9 +252,9 @@ def _registry():
     return registry
 
 
-def _tell(json, told, shown):
+def _print(json, result, show_result):
     """Prints one JSON object, or what a person reads."""
     if json:
-        print(json_format.dumps(told))
+        print(json_format.dumps(result))
     else:
-        shown()
+        show_result()

@@ -1,4 +1,4 @@
-"""Draws of a saved model in files: pictures, sound, text, tables."""
+"""Samples of a saved model in files: pictures, sound, text, tables."""
 
 import dataclasses
 import json
@@ -7,9 +7,10 @@ import pathlib
 import numpy as np
 
 import keras_ar
-from keras_ar.sequence import SequenceModel
 from keras_ar_cli import recipe as recipes
-from keras_ar_cli import run
+from keras_ar_cli import run, show
+
+__all__ = ["Opened", "about", "after_training", "complete", "open_file", "sample"]
 
 _ENDINGS = {"images": ".png", "sound": ".wav", "text": ".txt", "table": ".csv"}
 
@@ -30,76 +31,87 @@ class Opened:
             return "text"
         is_image = len(self.model.event_shape) == 3 and self.model.event_shape[-1] in (1, 3)
         found = self.metrics.get("data", {}).get("kind") or ("images" if is_image else "table")
-        return "table" if found == "text" else found  # integers, to a model without a vocabulary
-
-    def load(self, name):
-        """The data set of that name, or that of the run, as the model takes it, and the recipe that says so."""
-        model = self.model
-        if name is None and self.recipe is None:
-            raise ValueError(f"{self.path} does not say what it was trained on: use --data")
-        said = (
-            self.recipe["data"]
-            if self.recipe
-            else {
-                "binary": model.head.num_levels == 2,
-                "length": model.event_shape[0] if isinstance(model, SequenceModel) else None,
-                "labels": model.condition_shape is not None,
-            }
-        )
-        recipe = {"data": {**said, "name": name or said["name"]}}
-        data = run.load_data(recipe)
-        if hasattr(model, "vocabulary") and data.vocabulary:
-            data = _spelled(data, model.vocabulary)
-        return data, recipe
+        return "table" if found == "text" else found  # a model without a vocabulary sees integers
 
     def events(self, name, part):
-        """Events of a part of the data, and their classes if the model is told them."""
-        data, recipe = self.load(name)
-        x = run.events(data, part, recipe)
-        return x if isinstance(x, tuple) else (x,)
+        """Events of a part of the data, and their classes if the model takes them: a tuple of arrays."""
+        model = self.model
+        if self.recipe is not None:
+            settings = self.recipe["data"]
+        elif name is not None:
+            settings = {
+                "binary": model.support.num_levels == 2,
+                "length": model.event_shape[0] if isinstance(model, keras_ar.SequenceModel) else None,
+                "labels": model.num_classes is not None,
+            }
+        else:
+            raise ValueError(f"{self.path} does not say what it was trained on: use --data")
+        data = run.load_data({"data": {**settings, "name": name or settings["name"]}})
+        x, *labels = run.events(data, part, settings["labels"])
+        if hasattr(model, "vocabulary") and data.vocabulary not in (None, model.vocabulary):
+            x = model.vocabulary.encode(data.vocabulary.decode(x)).reshape(x.shape)
+        return (x, *labels)
 
 
 def open_file(path):
-    """A `.keras` file, or the folder of a run that is through."""
+    """A `.keras` file, or the folder of a finished run."""
     if not path.is_dir():
-        return Opened(path, keras_ar.load_model(path, compile=False), None, {})
+        return Opened(path, _load_model(path), None, {})
     if not (path / "metrics.json").exists():
         raise ValueError(f"{path} holds no finished run: `keras-ar train --resume --out {path}` finishes it")
     metrics = json.loads((path / "metrics.json").read_text(encoding="utf-8"))
-    model = keras_ar.load_model(path / "model.keras", compile=False)
-    return Opened(path, model, recipes.find(str(path / "recipe.toml")), metrics)
+    return Opened(path, _load_model(path / "model.keras"), recipes.find(str(path / "recipe.toml")), metrics)
+
+
+def _load_model(path):
+    model = keras_ar.load_model(path, compile=False)
+    if not isinstance(model, keras_ar.DensityModel):
+        raise ValueError(f"{path} must hold a DensityModel. It holds {model.name}, a {type(model).__name__}")
+    return model
 
 
 def about(opened):
-    """What there is to know of a model."""
+    """What there is to know about a model, a dictionary."""
     model = opened.model
-    told = {
+    facts = {
         "model": f"{type(model).__module__.partition('.')[0]}.{type(model).__name__}",
         "event_shape": model.event_shape,
-        "head": str(model.head),
+        "support": str(model.support),
         "parameters": model.count_params(),
-        "draws": f"{model.num_steps} steps, {'stepwise' if model.steppable else 'in parallel'}",
+        "scores": "likelihoods" if model.exact else "lower bounds of likelihoods",
     }
-    if model.condition_shape:
-        told["condition_shape"] = model.condition_shape
+    if isinstance(model, keras_ar.AutoregressiveModel):
+        facts["samples_by"] = f"{model.num_steps} steps, {'stepwise' if model.steppable else 'in parallel'}"
+    if model.num_classes is not None:
+        facts["num_classes"] = model.num_classes
+    elif model.condition_shape is not None:
+        facts["condition_shape"] = model.condition_shape
     if hasattr(model, "receptive_field"):
-        told["receptive_field"] = model.receptive_field
+        facts["receptive_field"] = model.receptive_field
     if opened.recipe:
         test = opened.metrics["test"]
-        told["trained_on"] = opened.recipe["data"]["name"]
-        told["test"] = f"{test['nats']:.2f} ± {test['standard_error']:.2f} nats, {test['bits_per_dim']:.3f} bits"
-    base = ("name", "dtype", "trainable", "event_shape", "head", "condition_shape", "ordering")
-    settings = {key: value for key, value in model.get_config().items() if key not in base and value is not None}
-    return {**told, "settings": ", ".join(f"{key}={value!r}" for key, value in settings.items())}
+        facts["trained_on"] = opened.recipe["data"]["name"]
+        facts["test"] = f"{show.nats(test)} nats, {show.bits(test)} bits"
+    shown = {"name", "dtype", "trainable", "ordering", *facts}
+    settings = {key: value for key, value in model.get_config().items() if key not in shown and value is not None}
+    return {**facts, "settings": ", ".join(f"{key}={_short(value)}" for key, value in settings.items())}
+
+
+def _short(value):
+    """A value of a config as one would write it in code."""
+    if isinstance(value, dict) and "class_name" in value:
+        arguments = ", ".join(f"{key}={_short(entry)}" for key, entry in value.get("config", {}).items())
+        return f"{value['class_name']}({arguments})"
+    return f"[{', '.join(map(_short, value))}]" if isinstance(value, list) else repr(value)
 
 
 def sample(opened, num, out, seed, temperature, condition, length, prompt):
-    """Draws events into a file, and tells where."""
+    """Samples events into a file, and returns what happened, a dictionary."""
     model = opened.model
-    options = {"temperature": temperature, "seed": keras_ar.noise.check_seed(seed)}
+    options = {"seed": keras_ar.noise.check_seed(seed), **_tempered(model, temperature)}
     if condition is not None:
         options["condition"] = condition
-    if isinstance(model, SequenceModel):
+    if isinstance(model, keras_ar.SequenceModel):
         options["length"] = length
         if prompt is not None:
             if opened.kind != "text":
@@ -107,87 +119,108 @@ def sample(opened, num, out, seed, temperature, condition, length, prompt):
             options["prompt"] = model.vocabulary.encode(prompt)
     elif length or prompt:
         raise ValueError(f"--length and --prompt are for models of sequences. Received a {type(model).__name__}")
-    draws, log_probs = model.sample(num, return_log_prob=True, **options)
-    told = _told(opened, draws, out or _default(opened, "draws"), options)
-    return {**told, "log_prob_mean": float(log_probs.mean())}
+    if not model.exact:  # it cannot say how probable its samples are
+        return _write(opened, model.sample(num, **options), out or _default(opened, "samples"), options["seed"])
+    samples, log_probs = model.sample(num, return_log_prob=True, **options)
+    written = _write(opened, samples, out or _default(opened, "samples"), options["seed"])
+    return {**written, "log_prob_mean": float(log_probs.mean())}
 
 
 def complete(opened, name, num, known, out, seed, temperature):
-    """Completes test events of which the first part is known, and tells where they are."""
+    """Completes test events of which the first part is known, and returns what happened, a dictionary."""
     model = opened.model
+    order, shape = _order(model)
+    options = {"seed": keras_ar.noise.check_seed(seed), **_tempered(model, temperature)}
     x, *condition = (array[:num] for array in opened.events(name, "test"))
     is_known = np.zeros(x.shape[1:], bool)
-    steps = np.unravel_index(model.ordering[: round(known * model.num_steps)], model.position_shape)
-    is_known[steps] = True
-    seed = keras_ar.noise.check_seed(seed)
-    draws = model.complete(x, is_known, *condition, seed=seed, temperature=temperature)
+    is_known[np.unravel_index(order[: round(known * len(order))], shape)] = True
+    completed = model.complete(x, is_known, *condition, **options)
     out = out or _default(opened, "completed")
     picture = None
     if opened.kind == "images" and out.suffix == ".png":
-        picture = keras_ar.plots.completions(x, is_known, draws, num_levels=model.head.num_levels)
-    return _told(opened, draws, out, {"seed": seed}, picture)
+        picture = keras_ar.plots.completions(x, is_known, completed, num_levels=model.support.num_levels)
+    return _write(opened, completed, out, options["seed"], picture)
+
+
+def _order(model):
+    """In which order the positions of an event become known, and the shape of the positions."""
+    if isinstance(model, keras_ar.AutoregressiveModel):
+        return model.ordering, model.position_shape
+    if model.any_order:
+        return np.arange(model.num_dims), model.event_shape
+    raise ValueError(f"`complete` is for models with an ordering, or for any order. Received a {type(model).__name__}")
+
+
+def _tempered(model, temperature):
+    """The option `temperature`, for models that take it."""
+    if temperature == 1.0:
+        return {}
+    if not isinstance(model, keras_ar.AutoregressiveModel):
+        raise ValueError(f"--temperature is for autoregressive models. Received a {type(model).__name__}")
+    return {"temperature": temperature}
 
 
 def after_training(model, data, folder, recipe):
-    """What a finished run draws: names of files in its folder."""
+    """Draws the pictures of a finished run, and returns the names of their files."""
     try:
         import matplotlib  # noqa: F401
     except ImportError:
-        return []  # numbers do without pictures
+        return []  # a run does without pictures
     title = recipe["title"] or type(model).__name__
     _save(keras_ar.plots.learning_curves(folder / "history.csv", title=title), folder / "learning_curves.png")
     opened = Opened(folder, model, None, {"data": run.about(model, data)["data"]})
-    classes = model.condition_shape[0] if recipe["data"]["labels"] else 8
+    classes = model.num_classes or 8
     columns = min(classes, 12)
     num = {"images": 8 * columns, "sound": 2, "text": 3, "table": 64}[opened.kind]
     options = {"seed": recipe["seed"]}
-    if recipe["data"]["labels"]:
+    if model.num_classes:
         options["condition"] = np.arange(num) % classes
-    if isinstance(model, SequenceModel):
+    if isinstance(model, keras_ar.SequenceModel):
         options["length"] = {"sound": 2 * (data.rate or 0), "text": 500}.get(opened.kind)
-    draws = model.sample(num, **options)
+    try:
+        samples = model.sample(num, **options)
+    except NotImplementedError:
+        return ["learning_curves.png"]  # a model that only scores
     if opened.kind != "images":
-        name = f"draws{_ENDINGS[opened.kind]}"
-        _told(opened, draws, folder / name, options)
-        return [name, "learning_curves.png"]
-    levels = data.num_levels
-    grids = {"Test": data.test[:num], "Drawn": draws}
-    _save(keras_ar.plots.images(grids, columns, num_levels=levels, title=title), folder / "draws.png")
-    nearest = keras_ar.plots.neighbours(draws[:8], data.train, num_levels=levels, title=title)
-    _save(nearest, folder / "neighbours.png")
-    return ["draws.png", "learning_curves.png", "neighbours.png"]
+        name = f"samples{_ENDINGS[opened.kind]}"
+        _write(opened, samples, folder / name, options["seed"])
+        return ["learning_curves.png", name]
+    levels = model.support.num_levels
+    grids = {"test": data.test[:num], "samples": samples}
+    _save(keras_ar.plots.images(grids, columns, num_levels=levels, title=title), folder / "samples.png")
+    nearest = keras_ar.plots.neighbors(samples[:8], data.train, num_levels=levels, title=title)
+    _save(nearest, folder / "neighbors.png")
+    return ["learning_curves.png", "neighbors.png", "samples.png"]
 
 
-def _told(opened, draws, out, options, picture=None):
-    """Writes draws to a file, in the format of its ending, and tells of it."""
-    model = opened.model
-    told = {"num": len(draws), "seed": options["seed"], "model": type(model).__name__, "file": str(out)}
+def _write(opened, samples, out, seed, picture=None):
+    """Writes samples to a file, in the format of its ending, and returns what was written, a dictionary."""
+    model, levels = opened.model, opened.model.support.num_levels
     if not out.parent.is_dir():
         raise FileNotFoundError(f"there is no folder {out.parent}")
     if out.suffix == ".npy":
         with run.whole(out) as path:
-            np.save(path, draws)
+            np.save(path, samples)
     elif out.suffix == ".csv":
+        number = "%d" if model.support.is_discrete else "%.9g"
         with run.whole(out) as path:
-            np.savetxt(
-                path, draws.reshape(len(draws), -1), fmt="%d" if model.head.num_levels else "%.9g", delimiter=","
-            )
+            np.savetxt(path, samples.reshape(len(samples), -1), fmt=number, delimiter=",")
     elif out.suffix == ".png" and opened.kind == "images":
-        _save(picture or keras_ar.plots.images(draws, num_levels=model.head.num_levels), out)
+        _save(picture or keras_ar.plots.images(samples, num_levels=levels), out)
     elif out.suffix == ".txt" and opened.kind == "text":
-        texts = [model.vocabulary.decode(draw) for draw in draws]
+        texts = map(model.vocabulary.decode, samples)
         with run.whole(out) as path:
             path.write_text("\n\n---\n\n".join(texts) + "\n", encoding="utf-8")
     elif out.suffix == ".wav" and opened.kind == "sound":
-        samples = keras_ar.sound.inverse_mu_law(draws, model.head.num_levels)
-        silence = np.zeros((len(samples), opened.metrics["data"]["rate"] // 4), "float32")
+        rate = opened.metrics["data"]["rate"]
+        tracks = keras_ar.sound.to_samples(samples, levels)
+        silence = np.zeros((len(tracks), rate // 4), "float32")
         with run.whole(out) as path:  # one after the other, with a pause between
-            sound = np.concatenate([samples, silence], axis=1).ravel()
-            keras_ar.sound.write_wav(path, sound, opened.metrics["data"]["rate"])
+            keras_ar.sound.write_wav(path, np.concatenate([tracks, silence], axis=1).ravel(), rate)
     else:
-        fitting = ["npy", "csv", _ENDINGS[opened.kind][1:]]
-        raise ValueError(f"--out must end in .{', .'.join(dict.fromkeys(fitting))}. Received: {out}")
-    return told
+        fitting = dict.fromkeys((".npy", ".csv", _ENDINGS[opened.kind]))
+        raise ValueError(f"--out must end in {', '.join(fitting)}. Received: {out}")
+    return {"num": len(samples), "seed": seed, "model": type(model).__name__, "file": str(out)}
 
 
 def _default(opened, name):
@@ -198,15 +231,3 @@ def _default(opened, name):
 def _save(axes, out):
     with run.whole(out) as path:
         axes.figure.savefig(path)
-
-
-def _spelled(data, vocabulary):
-    """A text in the integers of another vocabulary."""
-    if data.vocabulary == vocabulary:
-        return data
-    parts = {
-        part: vocabulary.encode(data.vocabulary.decode(x)).reshape(x.shape)
-        for part in ("train", "valid", "test")
-        if (x := getattr(data, part)) is not None
-    }
-    return dataclasses.replace(data, vocabulary=vocabulary, **parts)

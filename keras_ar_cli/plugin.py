@@ -4,6 +4,8 @@ import importlib.resources
 import keyword
 import re
 
+__all__ = ["make"]
+
 _TEMPLATE = ("keras-ar-template", "keras_ar_template")
 
 
@@ -11,8 +13,8 @@ def make(name, folder):
     """Writes a distribution of that name into `folder / name`, and returns where.
 
     Raises:
-        ValueError: The name is none for a distribution.
-        FileExistsError: There is something already.
+        ValueError: The name is not one for a distribution.
+        FileExistsError: The folder exists already.
     """
     module = name.replace("-", "_").lower()
     if not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", name) or keyword.iskeyword(module):
@@ -22,7 +24,7 @@ def make(name, folder):
         )
     made = folder / name
     if made.exists():
-        raise FileExistsError(f"{made} is there already: choose another name or --folder")
+        raise FileExistsError(f"{made} exists already: choose another name or --folder")
     template = importlib.resources.files("keras_ar_cli") / "template"
     for path, text in _files(template):
         for old, new in zip(_TEMPLATE, (name, module), strict=True):
@@ -34,7 +36,7 @@ def make(name, folder):
 
 
 def _files(folder, inside=""):
-    """Paths and texts of the template, without what installing and running it leaves behind."""
+    """Paths and texts of the template, without the files that installing and running it makes."""
     for entry in sorted(folder.iterdir(), key=lambda entry: entry.name):
         if entry.is_dir():
             if entry.name not in ("__pycache__", "build", "dist") and not entry.name.endswith((".egg-info", "_cache")):

@@ -6,24 +6,26 @@ import json
 import pathlib
 import tomllib
 
+__all__ = ["RecipeError", "changed", "find", "names", "of_model", "whole", "write"]
+
 _NUMBER = (int, float)
-# What a recipe may say: a type, and the default, if there is one.
+# The keys of a recipe, each with its type and its default.
 _SCHEMA = {
     "": {"title": (str, ""), "reference": (str, ""), "seed": (int, 0)},
     "data": {
         "name": (str, None),  # of a data set of keras_ar.datasets, or a path
         "binary": (bool, False),  # cut integers at one half of their levels
         "length": (int, None),  # of the pieces that sound or text is cut into
-        "labels": (bool, False),  # whether the model is told the class of an event
+        "labels": (bool, False),  # whether the class of an event is its condition
     },
-    "model": {"name": (str, None), "head": ((str, dict), None)},  # and whatever the model takes
+    "model": {"name": (str, None), "head": ((str, dict), None)},  # and the arguments of the model
     "train": {
         "epochs": (int, 20),
         "batch_size": (int, 64),
         "learning_rate": (_NUMBER, 1e-3),
         "schedule": (str, "cosine"),  # of the learning rate: falls to 0 along a cosine, or is "constant"
         "patience": (int, None),  # epochs without progress on the validation part before it stops
-        "average": (_NUMBER, None),  # momentum of an average of the weights, which is then what is kept
+        "average": (_NUMBER, None),  # momentum of an average of the weights, which is kept in their place
         "clip_norm": (_NUMBER, None),
         "weight_decay": (_NUMBER, None),
     },
@@ -33,7 +35,7 @@ _AT_LEAST = {"seed": 0, "length": 1, "epochs": 1, "batch_size": 1, "learning_rat
 
 
 class RecipeError(ValueError):
-    """A recipe says what it must not; the message names the recipe, the key, what was expected and what came."""
+    """A recipe is wrong; the message names the recipe, the key, what was expected and what came."""
 
 
 def names():
@@ -55,14 +57,14 @@ def find(name):
         if not path.is_file():
             raise RecipeError(f"there is no recipe file {name!r}")
     try:
-        said = tomllib.loads(path.read_text(encoding="utf-8"))
+        tables = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise RecipeError(f"{name}: not a TOML file: {error}") from error
-    return whole(said, name)
+    return whole(tables, name)
 
 
 def of_model(model, data):
-    """The recipe for a model that is named on the command line, with the settings of `train` as they come."""
+    """The recipe for a model that is named on the command line, with the default settings of `train`."""
     return whole({"data": {"name": data}, "model": {"name": model}, "train": {"patience": 10}}, model)
 
 
@@ -80,10 +82,10 @@ def changed(recipe, settings):
     return whole(recipe, "--set")
 
 
-def whole(said, name):
-    """Checks all keys and types, and fills in what was not said."""
-    tables = {key: value for key, value in said.items() if key in _SCHEMA}
-    top = {key: value for key, value in said.items() if key not in _SCHEMA}
+def whole(given, name):
+    """Checks all keys and types, and fills in the defaults."""
+    tables = {key: value for key, value in given.items() if key in _SCHEMA}
+    top = {key: value for key, value in given.items() if key not in _SCHEMA}
     recipe = _filled(top, "", name, others=list(_SCHEMA)[1:])
     for table in list(_SCHEMA)[1:]:
         if not isinstance(tables.get(table, {}), dict):
@@ -91,7 +93,7 @@ def whole(said, name):
         recipe[table] = _filled(tables.get(table, {}), table, name)
     for table in ("data", "model"):
         if recipe[table]["name"] is None:
-            raise RecipeError(f"{name}: {table}.name must be said" + (": use --data" if table == "data" else ""))
+            raise RecipeError(f"{name}: {table}.name is missing" + (": use --data" if table == "data" else ""))
     if recipe["train"]["schedule"] not in ("cosine", "constant"):
         raise RecipeError(
             f"{name}: train.schedule must be 'cosine' or 'constant'. Received: {recipe['train']['schedule']!r}"
@@ -100,22 +102,22 @@ def whole(said, name):
 
 
 def write(recipe):
-    """The recipe as TOML, without what was never said."""
+    """The recipe as TOML, without empty settings."""
     lines = [f"{key} = {_toml(value)}" for key, value in recipe.items() if not isinstance(value, dict) and value != ""]
     for table, values in recipe.items():
         if isinstance(values, dict):
-            said = [f"{key} = {_toml(value)}" for key, value in values.items() if value not in (None, "")]
-            lines += ["", f"[{table}]", *said] if said else []
+            settings = [f"{key} = {_toml(value)}" for key, value in values.items() if value not in (None, "")]
+            lines += ["", f"[{table}]", *settings] if settings else []
     return "\n".join(lines) + "\n"
 
 
-def _filled(said, table, name, others=()):
+def _filled(given, table, name, others=()):
     schema = _SCHEMA[table]
     dotted = f"{table}." if table else ""
-    for key, value in said.items():
+    for key, value in given.items():
         if key not in schema:
             if table == "model":
-                continue  # the model's own arguments; the model checks them
+                continue  # an argument of the model, which checks it
             near = difflib.get_close_matches(key, [*schema, *others], 1)
             known = ", ".join([*(f"{dotted}{key}" for key in schema), *(f"[{other}]" for other in others)])
             raise RecipeError(
@@ -126,19 +128,19 @@ def _filled(said, table, name, others=()):
         _check_type(value, schema[key][0], f"{name}: {dotted}{key}")
         if key in _AT_LEAST and value is not None and value < _AT_LEAST[key]:
             raise RecipeError(f"{name}: {dotted}{key} must be at least {_AT_LEAST[key]}. Received: {value!r}")
-    return {**{key: default for key, (_, default) in schema.items()}, **said}
+    return {**{key: default for key, (_, default) in schema.items()}, **given}
 
 
 def _check_type(value, types, where):
     types = types if isinstance(types, tuple) else (types,)
     fits = isinstance(value, types) and (bool in types or not isinstance(value, bool))
     if value is not None and not fits:
-        told = " or ".join(
+        expected = " or ".join(
             {str: "a string", int: "an integer", float: "a number", bool: "true or false"}.get(kind, "a table")
             for kind in types
             if kind is not int or float not in types
         )
-        raise RecipeError(f"{where} must be {told}. Received: {value!r}")
+        raise RecipeError(f"{where} must be {expected}. Received: {value!r}")
 
 
 def _value(text):

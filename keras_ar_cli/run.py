@@ -1,12 +1,12 @@
-"""A training run: one folder, which may be interrupted at any moment and gone on with to the same result.
+"""A training run: one folder. A run may be interrupted at any moment, and is resumed to the same result.
 
 - `recipe.toml`: the recipe as run.
 - `history.csv`: a line for each epoch, counted from 0, as Keras' CSVLogger writes it.
-- `backup/`: the state behind the last epoch, and the best weights so far; gone when the run is through.
-- `model.keras`, pictures or what else was drawn, and at the very end `metrics.json`.
+- `backup/`: weights and optimizer after the last epoch, and the best weights so far; removed when the run is finished.
+- `model.keras`, pictures or other samples, and at the very end `metrics.json`.
 
-Every file is written under another name first and then renamed, which happens as a whole or not at all. What is random
-in an epoch follows from the seed and the number of the epoch alone.
+Every file is first written under another name and then renamed, so it is there as a whole or not at all. All that is
+random in an epoch follows from the seed and the number of the epoch alone.
 """
 
 import contextlib
@@ -26,14 +26,31 @@ import numpy as np
 import keras_ar
 from keras_ar_cli import recipe as recipes
 
+__all__ = [
+    "Backup",
+    "History",
+    "RunError",
+    "about",
+    "begin",
+    "check_space",
+    "events",
+    "load_data",
+    "make_model",
+    "model_arguments",
+    "score_part",
+    "train",
+    "whole",
+]
+
 _PARTS = ("train", "valid", "test")
-_MOST_SCORED = 10_000  # of the training part, which may be large
+_MOST_INITIALIZED_FROM = 200  # events
+_MOST_SCORED = 10_000  # events of the training part, which may be large
 _UNFINISHED = ".unfinished"
 _SEED_STATE = "seed_generator_state"  # Keras' name for the state of each layer's own random numbers
 
 
 class RunError(ValueError):
-    """A run cannot be begun, or gone on with, as it was asked for."""
+    """A run cannot be begun, or resumed, as it was asked for."""
 
 
 def begin(recipe, folder, resume):
@@ -43,7 +60,8 @@ def begin(recipe, folder, resume):
         The recipe to run.
     """
     path = folder / "recipe.toml"
-    if not path.exists():
+    has_begun = (folder / "backup").exists() or (folder / "metrics.json").exists()
+    if not path.exists() or not (has_begun or resume):
         if recipe is None:
             raise RunError(f"{folder} holds no run to resume: name a recipe")
         folder.mkdir(parents=True, exist_ok=True)
@@ -51,7 +69,7 @@ def begin(recipe, folder, resume):
             file.write_text(recipes.write(recipe), encoding="utf-8")
         return recipe
     if not resume:
-        raise RunError(f"{folder} holds a run already: go on with it by --resume, or choose another folder by --out")
+        raise RunError(f"{folder} holds a run already: resume it by --resume, or choose another folder by --out")
     found = recipes.find(str(path))
     if recipe not in (None, found):
         raise RunError(f"{folder} holds a run of another recipe: resume it without naming one, or use another --out")
@@ -59,40 +77,43 @@ def begin(recipe, folder, resume):
 
 
 def train(recipe, folder, callbacks=()):
-    """Trains as the recipe says, from where the folder's run was left.
+    """Trains as the recipe says, from where the run in the folder was interrupted.
 
     Args:
         recipe: A whole recipe.
         folder: Path of the folder, which `begin` has made.
-        callbacks: More of Keras' callbacks: they show, and change nothing.
+        callbacks: More Keras callbacks, which may show things but change nothing.
 
     Returns:
-        What `metrics.json` says, a dictionary.
+        What is in `metrics.json`, a dictionary.
     """
     if (folder / "metrics.json").exists():
-        shutil.rmtree(folder / "backup", ignore_errors=True)  # the last that is done
+        shutil.rmtree(folder / "backup", ignore_errors=True)  # the last thing that a run does
         return json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
 
-    for left in folder.rglob(f"{_UNFINISHED}*"):  # by a process that was killed
-        left.unlink()
+    for leftover in folder.rglob(f"{_UNFINISHED}*"):  # of a process that was killed
+        leftover.unlink()
     keras.utils.set_random_seed(recipe["seed"])
     data = load_data(recipe)
     model = make_model(recipe, data)
-    settings = recipe["train"]
-    batches = Batches(data, settings["batch_size"], recipe["data"]["labels"], recipe["seed"])
+    settings, with_labels = recipe["train"], recipe["data"]["labels"]
+    batches = Batches(events(data, "train", with_labels), settings["batch_size"], recipe["seed"])
     compile_model(model, settings, steps=settings["epochs"] * len(batches))
 
     history = History(folder / "history.csv", settings["patience"])
     backup = Backup(folder / "backup", history)
     if not history.is_over(backup.epoch, settings["epochs"]):
-        if backup.epoch == 0 and hasattr(model, "initialize_from_data"):
-            model.initialize_from_data(data.train[:200])
+        if backup.epoch == 0:
+            model.initialize_from_data(*(array[:_MOST_INITIALIZED_FROM] for array in batches.arrays))
+        else:
+            model.load_weights(backup.path(backup.epoch))
         averaging = [keras.callbacks.SwapEMAWeights()] if settings["average"] else []
         model.fit(
             batches,
             epochs=settings["epochs"],
+            initial_epoch=backup.epoch,
             shuffle=False,  # `batches` does
-            validation_data=(events(data, "valid", recipe),),
+            validation_data=events(data, "valid", with_labels),
             validation_batch_size=256,
             # The best weights are kept as validation ends, while the averaged ones are in their place.
             callbacks=[
@@ -106,7 +127,7 @@ def train(recipe, folder, callbacks=()):
             verbose=0,
         )
     model.load_weights(backup.best)
-    metrics = {**score(model, data, recipe), **history.told(), **about(model, data)}
+    metrics = {**score(model, data, with_labels), **history.summary(), **about(model, data)}
     check_space(folder, model)
     with whole(folder / "model.keras") as file:
         model.save(file)
@@ -119,73 +140,70 @@ def train(recipe, folder, callbacks=()):
     return metrics
 
 
-# What a recipe speaks of.
+# What a recipe names.
 
 
 def load_data(recipe):
     """The data set of a recipe."""
-    said = recipe["data"]
-    options = {"length": said["length"]} if said["length"] else {}
-    data = keras_ar.datasets.load(said["name"], binary=said["binary"], **options)
-    if said["labels"] and data.train_labels is None:
-        raise RunError(f"data.labels must be false for {said['name']}: it has no classes")
+    settings = recipe["data"]
+    data = keras_ar.datasets.load(settings["name"], binary=settings["binary"], length=settings["length"])
+    if settings["labels"] and data.train_labels is None:
+        raise RunError(f"data.labels must be false for {settings['name']}: it has no classes")
     return data
 
 
-def events(data, part, recipe):
-    """A part of the data as a model takes it: events, or the pair of them and their classes."""
+def events(data, part, with_labels):
+    """A part of the data as a model takes it: a tuple of events, and of their classes if `with_labels`."""
     x = getattr(data, part)
-    return (x, getattr(data, f"{part}_labels")) if recipe["data"]["labels"] else x
+    return (x, getattr(data, f"{part}_labels")) if with_labels else (x,)
 
 
 def make_model(recipe, data):
-    """The model of a recipe, of the shape that the data have."""
+    """The model of a recipe, for events of the shape that the data have."""
     settings = {key: value for key, value in recipe["model"].items() if key not in ("name", "head")}
     component = keras_ar.registry.find("models", recipe["model"]["name"]).load()
-    known = _arguments(component)
+    known = model_arguments(component)
     for key in settings:
         if key not in known:
             raise RunError(f"unknown key model.{key}: {component.__name__} takes {', '.join(sorted(known))}")
     if "vocabulary" in known:
         if data.vocabulary is None:
-            raise RunError(f"{component.__name__} writes text. Received data of another kind: {data.name}")
+            raise RunError(f"{component.__name__} is a model of text. Received data of another kind: {data.name}")
         settings.setdefault("vocabulary", data.vocabulary)
     elif "head" in known:
         settings["head"] = _head(recipe["model"]["head"], known["head"].default, data)
+    elif recipe["model"]["head"] is not None:
+        raise RunError(f"unknown key model.head: {component.__name__} has no head")
     if recipe["data"]["labels"]:
-        settings["condition_shape"] = (int(data.train_labels.max()) + 1,)
+        if "num_classes" not in known:
+            raise RunError(f"data.labels must be false for {component.__name__}: it takes no classes")
+        settings["num_classes"] = 1 + int(max(getattr(data, f"{part}_labels").max(initial=0) for part in _PARTS))
     model = component(data.event_shape, **settings)
     for part in _PARTS:
-        model._check_events(getattr(data, part), part)
+        model.check_events(getattr(data, part), part)
     return model
 
 
-def _arguments(component):
-    """The keywords that a constructor takes, or hands on to those of its bases."""
-    known = {}
-    for base in component.__mro__:
-        if "__init__" not in vars(base):
-            continue
-        parameters = inspect.signature(base.__init__).parameters.values()
-        known = {**{parameter.name: parameter for parameter in parameters}, **known}
-        if base is keras_ar.DensityModel or not any(
-            parameter.kind is parameter.VAR_KEYWORD for parameter in parameters
-        ):
-            break
-    return {name: parameter for name, parameter in known.items() if name not in ("self", "event_shape", "kwargs")}
+def model_arguments(component):
+    """The keywords that a model's constructor takes, including those that its `**kwargs` hand on to its base."""
+    parameters = inspect.signature(component.__init__).parameters.values()
+    hands_on = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters)
+    of_base = model_arguments(component.__base__) if hands_on and component is not keras_ar.DensityModel else {}
+    own = {p.name: p for p in parameters if p.kind is p.KEYWORD_ONLY or p.kind is p.POSITIONAL_OR_KEYWORD}
+    return {name: p for name, p in {**of_base, **own}.items() if name not in ("self", "event_shape")}
 
 
-def _head(said, default, data):
-    """The head that is asked for, or one that fits, with what the data say of it."""
-    if said is None:
-        of_many = "categorical" if default == "bernoulli" else default
-        said = {None: "normal_mixture", 2: "bernoulli"}.get(data.num_levels, of_many)
-    name, settings = (said, {}) if isinstance(said, str) else (said["name"], {**said})
-    settings.pop("name", None)
-    known = inspect.signature(keras_ar.registry.find("heads", name).load()).parameters
-    if "num_levels" in known and data.num_levels:
+def _head(wanted, default, data):
+    """The head that is wanted, or one that fits the data, with the sizes that the data have."""
+    if wanted is None:
+        of_many_levels = {"bernoulli": "categorical", None: "discretized_logistic_mixture"}.get(default, default)
+        wanted = {None: "normal_mixture", 2: "bernoulli"}.get(data.num_levels, of_many_levels)
+    settings = {"name": wanted} if isinstance(wanted, str) else {**wanted}
+    name = settings.pop("name", None)
+    takes = inspect.signature(keras_ar.registry.find("heads", name).load()).parameters
+    if "num_levels" in takes and data.num_levels:
         settings.setdefault("num_levels", data.num_levels)
-    if "num_channels" in known and data.kind == "images":
+    if "num_channels" in takes and data.kind == "images":
         settings.setdefault("num_channels", data.event_shape[-1])
     return keras_ar.heads.get(name, **settings)
 
@@ -205,31 +223,30 @@ def compile_model(model, settings, steps):
     optimizer.build(model.trainable_variables)  # so that its state can be loaded
 
 
-def score(model, data, recipe):
-    """Nats per event of the three parts, with their standard errors, and bits per dimension."""
-    scores = {}
-    for part in _PARTS:
-        x, *condition = _pair(events(data, part, recipe))
-        scores[part] = score_part(model, x[:_MOST_SCORED] if part == "train" else x, *condition)
-    return scores
+def score(model, data, with_labels):
+    """The scores of the three parts."""
+    parts = {part: events(data, part, with_labels) for part in _PARTS}
+    parts["train"] = tuple(array[:_MOST_SCORED] for array in parts["train"])
+    return {part: score_part(model, *arrays) for part, arrays in parts.items()}
 
 
 def score_part(model, x, condition=None):
-    """Nats per event, their standard error, and bits per dimension."""
-    nats = -model.score_samples(x, None if condition is None else condition[: len(x)]).astype("float64")
-    bits = nats.mean() / (math.prod(x.shape[1:]) * math.log(2)) - math.log2(model.resolution)
+    """Nats per event, their standard error, and bits per dimension, which may be a bound."""
+    nats = -model.score_samples(x, condition).astype("float64")
+    bits = keras_ar.diagnostics.bits_per_dim(nats.mean(), x.shape[1:], model.support.resolution)
     return {
         "nats": nats.mean(),
         "standard_error": nats.std() / math.sqrt(len(nats)),
-        "bits_per_dim": bits,
+        "bits_per_dim" if model.exact else "bits_per_dim_at_most": bits,
         "events": len(nats),
     }
 
 
 def about(model, data):
-    """What one wants to know of a run later."""
+    """What one wants to know about a run later."""
     return {
         "model": type(model).__name__,
+        "exact": model.exact,
         "parameters": model.count_params(),
         "backend": keras.backend.backend(),
         "versions": {"keras": keras.__version__, "keras_ar": keras_ar.__version__},
@@ -237,20 +254,15 @@ def about(model, data):
     }
 
 
-def _pair(x):
-    return x if isinstance(x, tuple) else (x,)
-
-
 # Training that may be interrupted.
 
 
 class Batches(keras.utils.PyDataset):
-    """The training part in batches, in an order of each epoch's own."""
+    """Arrays in batches, in an order that is another one in each epoch."""
 
-    def __init__(self, data, batch_size, with_labels, seed):
+    def __init__(self, arrays, batch_size, seed):
         super().__init__()
-        self.arrays = [data.train, data.train_labels] if with_labels else [data.train]
-        self.batch_size, self.seed = batch_size, seed
+        self.arrays, self.batch_size, self.seed = arrays, batch_size, seed
         self.begin(0)
 
     def begin(self, epoch):
@@ -267,7 +279,7 @@ class Batches(keras.utils.PyDataset):
 
 
 class Seeds(keras.callbacks.Callback):
-    """Gives all that is random in an epoch a seed of the epoch's own: no file of Keras' holds these states."""
+    """Seeds all that is random in an epoch by the number of the epoch: Keras' files do not hold these states."""
 
     def __init__(self, seed, batches):
         super().__init__()
@@ -276,14 +288,14 @@ class Seeds(keras.callbacks.Callback):
     def on_epoch_begin(self, epoch, logs=None):
         self.batches.begin(epoch)
         general, *each = np.random.SeedSequence([self.seed, epoch]).spawn(1 + len(self.model.non_trainable_variables))
-        keras.utils.set_random_seed(int(general.generate_state(1)[0]))  # torch's dropout knows no other seed
+        keras.utils.set_random_seed(int(general.generate_state(1)[0]))  # torch's dropout has no other seed
         for variable, seed in zip(self.model.non_trainable_variables, each, strict=True):
             if variable.name == _SEED_STATE:
                 variable.assign(seed.generate_state(variable.shape[0]).astype(variable.dtype))
 
 
 class History(keras.callbacks.Callback):
-    """The lines of `history.csv`, which say where the best epoch was, and when to stop."""
+    """The lines of `history.csv`, which tell the best epoch, and when to stop."""
 
     def __init__(self, path, patience):
         super().__init__()
@@ -303,10 +315,11 @@ class History(keras.callbacks.Callback):
         return min((row["val_loss"] for row in self.rows), default=math.inf)
 
     def is_over(self, epoch, epochs):
-        """Whether nothing is left to train after so many epochs."""
+        """Whether training ends after epoch number `epoch`."""
         return epoch >= epochs or (self.patience is not None and epoch - self.best_epoch >= self.patience)
 
-    def told(self):
+    def summary(self):
+        """What `metrics.json` says of the training."""
         return {
             "epochs": len(self.rows),
             "best_epoch": self.best_epoch,
@@ -318,7 +331,7 @@ class History(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         if not math.isfinite(logs["val_loss"]):
-            raise RunError(f"the likelihood was lost in epoch {epoch + 1}: try a lower train.learning_rate")
+            raise RunError(f"the loss was not finite in epoch {epoch + 1}: try a lower train.learning_rate")
         self.rows.append({"epoch": epoch, **logs, "seconds": time.perf_counter() - self._start})
         with whole(self.path) as path, path.open("w", newline="") as file:
             writer = csv.DictWriter(file, self.rows[0])
@@ -328,7 +341,7 @@ class History(keras.callbacks.Callback):
 
 
 class KeepBest(keras.callbacks.Callback):
-    """Keeps the weights with which the validation part was scored best."""
+    """Keeps the weights with the best score of the validation part."""
 
     def __init__(self, backup, history):
         super().__init__()
@@ -341,31 +354,38 @@ class KeepBest(keras.callbacks.Callback):
                 self.model.save_weights(path)
 
 
-class Backup(keras.callbacks.BackupAndRestore):
-    """Keras' backup of the state behind each epoch, made whole: a folder with the epoch's name, or nothing."""
+class Backup(keras.callbacks.Callback):
+    """Keeps the weights and the state of the optimizer after the last epoch, in a file named by that epoch."""
 
     def __init__(self, folder, history):
+        super().__init__()
         folder.mkdir(exist_ok=True)
         self.folder, self.best = folder, folder / "best.weights.h5"
-        self.epoch = max((int(path.name) for path in folder.iterdir() if path.name.isdigit()), default=0)
+        self.epoch = max(map(self._epoch_of, self._files()), default=0)
         history.rows = history.rows[: self.epoch]  # a line may have been written and the backup not
-        super().__init__(str(folder / str(self.epoch)), delete_checkpoint=False)
 
-    def _save_model(self):
+    def path(self, epoch):
+        """The file of an epoch, counted from 1."""
+        return self.folder / f"{epoch}.weights.h5"
+
+    def on_epoch_end(self, epoch, logs=None):
         check_space(self.folder, self.model)
-        unfinished = self.folder / "unfinished"
-        shutil.rmtree(unfinished, ignore_errors=True)
-        self._weights_path = str(unfinished / "latest.weights.h5")
-        self._training_metadata_path = str(unfinished / "training_metadata.json")
-        self.backup_dir = str(unfinished)
-        super()._save_model()
-        unfinished.rename(self.folder / str(self._current_epoch))
-        shutil.rmtree(self.folder / str(self.epoch), ignore_errors=True)
-        self.epoch = self._current_epoch
+        self.epoch = epoch + 1
+        with whole(self.path(self.epoch)) as path:
+            self.model.save_weights(path)
+        for file in self._files():
+            if self._epoch_of(file) < self.epoch:
+                file.unlink()
+
+    def _files(self):
+        return [file for file in self.folder.iterdir() if file.name[0].isdigit()]
+
+    def _epoch_of(self, file):
+        return int(file.name.partition(".")[0])
 
 
 def check_space(folder, model):
-    """Raises an `OSError` where the disk has no room for the model: HDF5 may take the process down when it sees."""
+    """Raises an `OSError` if the disk has no room for the model: HDF5 may crash the process when it runs out."""
     variables = [*model.variables, *model.optimizer.variables]
     needed = 2**20 + 8 * sum(math.prod(variable.shape) for variable in variables)  # at 4 bytes, twice
     if shutil.disk_usage(folder).free < needed:
@@ -374,7 +394,7 @@ def check_space(folder, model):
 
 @contextlib.contextmanager
 def whole(path):
-    """A path to write to in place of `path`, which it becomes when all is written."""
+    """A path to write to in place of `path`; what was written there is renamed to `path` at the end."""
     path = pathlib.Path(path)
     suffix = "".join(path.suffixes[-2:] if path.name.endswith(".weights.h5") else path.suffixes[-1:])
     unfinished = path.with_name(f"{_UNFINISHED}-{os.getpid()}{suffix}")

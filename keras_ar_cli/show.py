@@ -10,6 +10,22 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+__all__ = [
+    "bits",
+    "facts",
+    "fail",
+    "heading",
+    "listing",
+    "nats",
+    "next_steps",
+    "result",
+    "scores",
+    "training",
+    "written",
+]
+
+_AT_MOST = "bits_per_dim_at_most"  # in place of `bits_per_dim`, where a model gives bounds
+
 _out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 160)
 
 
@@ -19,7 +35,7 @@ def fail(message, json):
 
 
 def heading(recipe, folder):
-    """What begins."""
+    """Which run begins, and where."""
     title = recipe["title"] or f"{recipe['model']['name']} on {recipe['data']['name']}"
     _out.print(f"[bold]{escape(title)}[/bold], into {escape(str(folder))}")
 
@@ -35,10 +51,11 @@ def training(epochs):
 
         class Show(keras.callbacks.Callback):
             def on_epoch_end(self, epoch, logs=None):
-                nats = f"train {logs['loss']:.2f}, valid {logs['val_loss']:.2f} nats"
-                progress.update(task, completed=epoch + 1, nats=nats)
+                at_most = "≤ " if _AT_MOST in logs else ""
+                losses = f"train {at_most}{logs['loss']:.2f}, valid {at_most}{logs['val_loss']:.2f} nats"
+                progress.update(task, completed=epoch + 1, nats=losses)
                 if not _out.is_terminal:
-                    _out.print(f"epoch {epoch + 1}/{epochs}: {nats}")
+                    _out.print(f"epoch {epoch + 1}/{epochs}: {losses}")
 
         yield Show()
 
@@ -48,7 +65,7 @@ def result(metrics, recipe, folder):
     scores({part: metrics[part] for part in ("train", "valid", "test")})
     expected = recipe["result"]
     known = [("this recipe has reached", expected["test_nats"]), ("published", expected["published_nats"])]
-    notes = [f"{name}: {nats:.2f} nats" for name, nats in known if nats is not None]
+    notes = [f"{name}: {value:.2f} nats" for name, value in known if value is not None]
     notes += [escape(expected["note"])] if expected["note"] else []
     _out.print(
         f"{metrics['parameters']:,} parameters, {metrics['epochs']} epochs (best {metrics['best_epoch']}), "
@@ -59,40 +76,53 @@ def result(metrics, recipe, folder):
     )
 
 
+def nats(scores):
+    """Nats per event and their standard error; `≤` says that they are a bound."""
+    return f"{_at_most(scores)}{scores['nats']:.2f} ± {scores['standard_error']:.2f}"
+
+
+def bits(scores):
+    """Bits per dimension; `≤` says that they are a bound."""
+    return f"{_at_most(scores)}{scores[_AT_MOST if _AT_MOST in scores else 'bits_per_dim']:.3f}"
+
+
+def _at_most(scores):
+    return "≤ " if _AT_MOST in scores else ""
+
+
 def scores(parts):
     """Nats per event and bits per dimension of parts of a data set."""
     table = Table("part", box=box.SIMPLE_HEAD)
     for name in ("events", "nats per event", "bits per dimension"):
         table.add_column(name, justify="right")
     for part, found in parts.items():
-        nats = f"{found['nats']:.2f} ± {found['standard_error']:.2f}"
-        table.add_row(part, f"{found['events']:,}", nats, f"{found['bits_per_dim']:.3f}")
+        table.add_row(part, f"{found['events']:,}", nats(found), bits(found))
     _out.print(table)
 
 
-def drawn(told):
-    """Where the draws are."""
-    _out.print(f"{told['num']} drawn by {told['model']}, seed {told['seed']}: {escape(told['file'])}")
+def written(result):
+    """Where the samples are."""
+    _out.print(f"{result['num']} events of {result['model']}, seed {result['seed']}: {escape(result['file'])}")
 
 
-def listing(told):
+def listing(found):
     """Components and recipes."""
-    table = Table("kind", "name", "of", box=box.SIMPLE_HEAD)
-    for entry in told["components"]:
+    table = Table("kind", "name", "from", box=box.SIMPLE_HEAD)
+    for entry in found["components"]:
         table.add_row(entry["kind"], entry["name"], f"{entry['distribution']} {entry['version']}")
     _out.print(table)
     table = Table("recipe", "what", "test nats", "published", box=box.SIMPLE_HEAD)
     table.columns[0].no_wrap = True
-    for name, recipe in told["recipes"].items():
-        nats = [recipe["result"][key] for key in ("test_nats", "published_nats")]
-        table.add_row(name, recipe["title"], *("" if value is None else f"{value:.2f}" for value in nats))
+    for name, recipe in found["recipes"].items():
+        values = [recipe["result"][key] for key in ("test_nats", "published_nats")]
+        table.add_row(name, recipe["title"], *("" if value is None else f"{value:.2f}" for value in values))
     _out.print(table)
 
 
-def facts(told):
+def facts(found):
     """Names and values, line by line."""
     table = Table(box=None, show_header=False, pad_edge=False)
-    for name, value in told.items():
+    for name, value in found.items():
         value = f"{value:,}" if isinstance(value, int) else value
         table.add_row(f"[bold]{name.replace('_', ' ')}[/bold]", escape(str(value)))
     _out.print(table)
@@ -100,5 +130,5 @@ def facts(told):
 
 def next_steps(folder):
     """What to do with a new plugin."""
-    _out.print(f"{escape(str(folder))} is made. Install it, look, and run its tests:\n")
+    _out.print(f"{escape(str(folder))} is made. Install it, find it in the list, and run its tests:\n")
     print(f"    pip install -e {folder}\n    keras-ar list\n    pytest {folder}")

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_ar import Support
 from keras_ar.heads import Categorical, Head
 
 
@@ -12,7 +13,7 @@ class PairOfBits(Head):
     """Two bits drawn together, by a logit for each of 00, 01, 10 and 11."""
 
     num_params = 4
-    num_levels = 2
+    support = Support.levels(2)
     event_shape = (2,)
     outcomes = Categorical(4)
 

@@ -1,7 +1,8 @@
 """Models of sequences straight from the papers' equations: float64 NumPy, one sequence at a time, in plain loops.
 
 Nothing here knows keras_ar. A sequence is an array `(length, channels)`; a convolution's
-weights are the pair of a kernel `(taps, inputs, outputs)` and a bias.
+weights are the pair of a kernel `(taps, inputs, outputs)` and a bias; those of a recurrent layer are as
+Keras has them, kernel, recurrent kernel and bias, with the gates side by side.
 """
 
 import numpy as np
@@ -19,8 +20,8 @@ def causal_convolution(x, kernel, bias, dilation=1, strict=False):
     return y
 
 
-def enlarged(rows, kernel, bias, times):
-    """Each row spread over `2 * times` steps, half of them beyond its own, and bent: learned upsampling, section 2.5.
+def upsampled(rows, kernel, bias, times):
+    """Each row spread over `2 * times` steps, half of them its own, then a leaky ReLU: learned upsampling, section 2.5.
 
     The kernel is `(2 * times, outputs, inputs)`; below zero the values are divided by five.
     """
@@ -33,53 +34,96 @@ def enlarged(rows, kernel, bias, times):
     return np.where(y > 0, y, y / 5)
 
 
-def wavenet(x, look, blocks, mix, to_params, condition=None):
+def wavenet(x, stem, blocks, hidden, to_params, condition=None):
     """Van den Oord et al., 2016, figure 4, with conditions as in section 2.5.
 
     Args:
         x: Network inputs, `(length, channels)`.
-        look: Weights of the first, strict convolution.
+        stem: Weights of the first, strict convolution.
         blocks: Of each block by name: "dilation"; the weights "convolution" and "out", whose first outputs go on and
-            whose others go to the head; with a condition its kernel "condition".
-        mix: Kernel and bias of the first layer of the head.
-        to_params: Those of the second.
+            whose others go to the head; with a condition its kernel "condition_bias".
+        hidden: Kernel and bias of the hidden layer before the parameters.
+        to_params: Those of the layer that makes the parameters.
         condition: One vector for all times, or one for each.
     """
-    h, total = causal_convolution(x, *look, strict=True), 0.0
+    h, total = causal_convolution(x, *stem, strict=True), 0.0
     for block in blocks:
         gates = causal_convolution(h, *block["convolution"], block["dilation"])
         if condition is not None:
-            gates = gates + condition @ block["condition"]
+            gates = gates + condition @ block["condition_bias"]
         filtered, gate = np.split(gates, 2, axis=-1)
         kernel, bias = block["out"]
         out = (np.tanh(filtered) * sigmoid(gate)) @ kernel + bias
         h, total = h + out[:, : h.shape[1]], total + out[:, h.shape[1] :]
-    return dense(relu(dense(relu(total), *mix)), *to_params)
+    return dense(relu(dense(relu(total), *hidden)), *to_params)
 
 
-def window_mlp(x, look, hidden, to_params, activation, condition=None):
+def window_mlp(x, stem, hidden, to_params, activation, condition_bias=None):
     """Bengio et al., 2003: a network over the last few values, the same for all times.
 
     Args:
         x: Network inputs, `(length, channels)`.
-        look: Kernel `(window, inputs, units)` and bias of the first layer.
+        stem: Kernel `(window, inputs, units)` and bias of the first layer.
         hidden: Kernel and bias of each of the others.
         to_params: Those of the last.
         activation: Of the hidden units.
-        condition: What a condition adds to the first layer.
+        condition_bias: What a condition adds to the first layer.
     """
-    window = len(look[0])
+    window = len(stem[0])
     params = []
     for t in range(len(x)):
         before = np.zeros((window, x.shape[1]))
         count = min(window, t)
         before[window - count :] = x[t - count : t]
-        h = before.ravel() @ look[0].reshape(-1, look[0].shape[2]) + look[1]
-        h = activation(h if condition is None else h + condition)
+        h = before.ravel() @ stem[0].reshape(-1, stem[0].shape[2]) + stem[1]
+        h = activation(h if condition_bias is None else h + condition_bias)
         for kernel, bias in hidden:
             h = activation(h @ kernel + bias)
         params.append(h @ to_params[0] + to_params[1])
     return np.array(params)
+
+
+def char_rnn(x, embedding, layers, to_params, cell, condition_bias=0.0):
+    """Recurrent layers over characters, each of which sees those before it.
+
+    Args:
+        x: Integers, `(length,)`.
+        embedding: Features of each character, and in the last row of what comes before the first.
+        layers: Weights of each recurrent layer.
+        to_params: Kernel and bias of the layer that makes the parameters.
+        cell: "lstm" or "gru".
+        condition_bias: What a condition adds to the features of a character.
+    """
+    before = [len(embedding) - 1, *x[:-1]]
+    h = embedding[before] + condition_bias
+    for weights in layers:
+        h = {"lstm": lstm, "gru": gru}[cell](h, *weights)
+    return dense(h, *to_params)
+
+
+def lstm(x, kernel, recurrent_kernel, bias):
+    """Hochreiter and Schmidhuber, 1997, with forget gates."""
+    h = cell = np.zeros(len(recurrent_kernel))
+    outputs = []
+    for features in x:
+        i, f, g, o = np.split(features @ kernel + h @ recurrent_kernel + bias, 4)
+        cell = sigmoid(f) * cell + sigmoid(i) * np.tanh(g)
+        h = sigmoid(o) * np.tanh(cell)
+        outputs.append(h)
+    return np.array(outputs)
+
+
+def gru(x, kernel, recurrent_kernel, bias):
+    """Cho et al., 2014, with the reset gate applied after the product, as in cuDNN."""
+    h = np.zeros(len(recurrent_kernel))
+    outputs = []
+    for features in x:
+        z, r, n = np.split(features @ kernel + bias[0], 3)
+        recurrent_z, recurrent_r, recurrent_n = np.split(h @ recurrent_kernel + bias[1], 3)
+        z, r = sigmoid(z + recurrent_z), sigmoid(r + recurrent_r)
+        h = z * h + (1 - z) * np.tanh(n + r * recurrent_n)
+        outputs.append(h)
+    return np.array(outputs)
 
 
 def dense(x, kernel, bias):

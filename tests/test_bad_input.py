@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_ar import AutoregressiveModel, heads, layers, models, registry
+from keras_ar import AutoregressiveModel, Support, heads, layers, models, registry
 from keras_ar.heads import Head
 
 BINARY = models.FVSBN((2, 2), name="binary")
@@ -23,7 +23,7 @@ def nothing_is_computed(monkeypatch):
     def refuse(*args, **kwargs):
         pytest.fail("The model was called before its input was checked.")
 
-    for method in ("call", "start", "step"):
+    for method in ("call", "prepare", "start", "step"):
         monkeypatch.setattr(models.FVSBN, method, refuse)
 
 
@@ -158,14 +158,20 @@ def test_draws_are_asked_for_in_terms_that_mean_something(argument, value, expec
         BINARY.sample(**{argument: value})
 
 
-class OnlyWhole(layers.TriangularDense):
+class OnlyWhole(layers.CausalLayer):
     """A causal layer that cannot run one position at a time."""
 
-    step = property()
+    strict = True
+
+    def call(self, x):
+        return keras.ops.pad(x[:, :-1], [[0, 0], [1, 0], [0, 0]])
+
+    def compute_output_shape(self, shape):
+        return shape
 
 
 def test_a_model_with_a_part_without_step_is_not_drawn_stepwise():
-    model = AutoregressiveModel.from_layers([OnlyWhole(2)], event_shape=3, name="whole")
+    model = AutoregressiveModel.from_layers([OnlyWhole()], event_shape=3, name="whole")
     assert not model.steppable
     with pytest.raises(ValueError, match="`method` must not be 'stepwise': whole has a part without `step`"):
         model.sample(method="stepwise")
@@ -174,14 +180,10 @@ def test_a_model_with_a_part_without_step_is_not_drawn_stepwise():
 # Training.
 
 
-@pytest.mark.parametrize("method", ["fit", "evaluate"])
-def test_the_loss_is_the_likelihood_and_no_other(method):
-    REAL.compile("sgd", loss="mse")
-    try:
-        with pytest.raises(ValueError, match=r"`loss` must be None in `compile`: .* Received: loss='mse'"):
-            getattr(REAL, method)(EVENTS, verbose=0)
-    finally:
-        REAL.compile("sgd")
+@pytest.mark.parametrize(("argument", "value"), [("loss", "mse"), ("metrics", ["mse"])], ids=["loss", "metrics"])
+def test_the_loss_is_the_likelihood_and_no_other(argument, value):
+    with pytest.raises(ValueError, match=rf"`{argument}` must be None in `compile`: .* Received: {argument}="):
+        REAL.compile("sgd", **{argument: value})
 
 
 # Models.
@@ -190,6 +192,8 @@ def test_the_loss_is_the_likelihood_and_no_other(method):
 class Triple(Head):
     """Draws three values together."""
 
+    num_params = 1
+    support = Support.levels(2)
     event_shape = (3,)
 
 
@@ -207,7 +211,7 @@ class Triple(Head):
         (lambda: models.FVSBN((2, 4), head=Triple()), r"`event_shape` must end in \(3,\), which .*=\(2, 4\)"),
         (lambda: models.FVSBN(3, ordering=[0, 0, 1]), r"`ordering` must be a permutation.*ordering=\[0, 0, 1\]"),
         (lambda: models.FVSBN(3, ordering=[0, 1]), r"`ordering` must order the model's 3 positions. Received .* of 2"),
-        (lambda: models.FVSBN(3, ordering="spiral"), r"`ordering` must be one of .*Received: ordering='spiral'"),
+        (lambda: models.FVSBN(3, ordering="spiral"), r"`ordering` must be 'natural', .*Received: ordering='spiral'"),
         (
             lambda: models.MADE(3, hidden_units=()),
             r"`hidden_units` must hold at least one.*Received: hidden_units=\(\)",
@@ -245,27 +249,30 @@ RGB = heads.DiscretizedLogisticMixture(256, num_channels=3)
     [
         (
             lambda: models.PixelCNN((8, 8, 3), filters=64),
-            r"`filters` must be a multiple of `2 \* colours` = 6, such as 60 or 66. Received: filters=64",
+            r"`filters` must be a multiple of `2 \* num_colors` = 6, such as 60 or 66. Received: filters=64",
         ),
         (
             lambda: models.GatedPixelCNN((8, 8, 3), filters=64),
-            r"`filters` must be a multiple of `colours` = 3, such as 63 or 66. Received: filters=64",
+            r"`filters` must be a multiple of `num_colors` = 3, such as 63 or 66. Received: filters=64",
         ),
         (lambda: models.PixelCNN((8, 8), kernel_size=4), r"`kernel_size` must be odd.*Received: kernel_size=4"),
         (lambda: models.GatedPixelCNN((8, 8), kernel_size=2), r"`kernel_size` must be odd.*Received: kernel_size="),
-        (lambda: models.PixelCNN(64), r"`event_shape` must be that of an image, \(rows, columns\).*event_shape=64"),
+        (
+            lambda: models.PixelCNN(64),
+            r"`event_shape` must be that of an image, \(rows, columns\).*event_shape=\(64,\)",
+        ),
         (lambda: models.GatedPixelCNN((2, 2, 2, 2)), r"`event_shape` must be that of an image.*\(2, 2, 2, 2\)"),
-        (lambda: models.PixelCNN((8, 8), head=RGB), r"`event_shape` must be that of an image.*\(8, 8\), with Disc"),
+        (lambda: models.PixelCNN((8, 8), head=RGB), r"`event_shape` must end in \(3,\), which Disc.*\(8, 8\)"),
         (lambda: models.PixelCNN((8, 3), head=RGB), r"`event_shape` must be that of an image.*\(8, 3\), with Disc"),
         (
             lambda: models.PixelCNNPlusPlus((8, 8, 3), head="categorical"),
-            r"`head` must draw the 3 colours of a pixel together, as Disc.* Received: head=Categorical",
+            r"`head` must draw the 3 colors of a pixel together, as Disc.* Received: head=Categorical",
         ),
         (lambda: models.PixelCNNPlusPlus((8, 8), num_levels=0), r"`num_levels` must be an integer .*num_levels=0"),
         (lambda: models.PixelRNN((8, 8), variant="column"), r"`variant` must be 'row' or 'diagonal'.*'column'"),
         (
             lambda: models.PixelRNN((8, 8, 3), units=32),
-            r"`units` must be a multiple of `colours` = 3, such as 30 or 33",
+            r"`units` must be a multiple of `num_colors` = 3, such as 30 or 33",
         ),
         (lambda: models.MultiScalePixelRNN((8, 8), factor=1), r"`factor` must be an integer of at least 2"),
         (lambda: models.MultiScalePixelRNN((1, 1, 3)), r"`event_shape` must have more than one pixel.*\(1, 1, 3\)"),
@@ -277,7 +284,9 @@ def test_a_model_of_images_is_made_of_arguments_that_fit(make, message):
         make()
 
 
-IMAGES = models.PixelCNN((4, 5), filters=4, num_blocks=0, kernel_size=3, head=heads.Categorical(4), condition_shape=3)
+SMALL = {"filters": 4, "num_blocks": 0, "kernel_size": 3, "head": heads.Categorical(4)}
+IMAGES = models.PixelCNN((4, 5), num_classes=3, **SMALL)
+VECTORS = models.PixelCNN((4, 5), condition_shape=3, **SMALL)
 
 
 @pytest.mark.parametrize(
@@ -285,10 +294,11 @@ IMAGES = models.PixelCNN((4, 5), filters=4, num_blocks=0, kernel_size=3, head=he
     [
         (np.ones((2, 5, 4)), [0, 1], r"`x` must have shape \(batch, 4, 5\). Received: x.shape=\(2, 5, 4\)"),
         (np.full((2, 4, 5), 4), [0, 1], r"`x` must hold integers from 0 to 3.*Received x\[0, 0, 0\] = 4"),
-        (np.ones((2, 4, 5)), [0, 3], r"`condition` must hold classes from 0 to 2.*Received class 3"),
-        (np.ones((2, 4, 5)), [-1, 0], r"`condition` must hold classes from 0 to 2.*Received class -1"),
-        (np.ones((2, 4, 5)), [0, 1, 2], r"`condition` must hold one class for each of 2 events.*shape=\(3,\)"),
-        (np.ones((2, 4, 5)), np.ones((2, 4)), r"`condition` must have shape \(2, 3\)"),
+        (np.ones((2, 4, 5)), [0, 3], r"`condition` must hold classes, integers from 0 to 2.*Received class 3"),
+        (np.ones((2, 4, 5)), [-1, 0], r"`condition` must hold classes, integers from 0 to 2.*Received class -1"),
+        (np.ones((2, 4, 5)), [0, 1, 2], r"`condition` must have shape \(2,\): a class for each event.*shape=\(3,\)"),
+        (np.ones((2, 4, 5)), [0.5, 1], r"`condition` must hold classes, integers from 0 to 2.*Received class 0.5"),
+        (np.ones((2, 4, 5)), np.eye(3, dtype=int)[:2], r"`condition` must have shape \(2,\)"),
         (np.ones((2, 4, 5)), None, r"`condition` must be given if and only if"),
     ],
 )
@@ -296,6 +306,16 @@ def test_images_and_conditions_fit_the_model(x, condition, message):
     condition = None if condition is None else np.asarray(condition)
     with pytest.raises(ValueError, match=message):
         IMAGES.score_samples(x, condition)
+
+
+def test_integers_are_never_taken_for_classes_by_their_dtype():
+    with pytest.raises(ValueError, match=r"`condition` must have shape \(3, 3\).*For classes, .*`num_classes`"):
+        VECTORS.score_samples(np.ones((3, 4, 5)), [0, 1, 2])
+
+
+def test_a_condition_is_a_class_or_an_array():
+    with pytest.raises(ValueError, match="`num_classes` must come without `condition_shape`"):
+        models.FVSBN(3, num_classes=2, condition_shape=3)
 
 
 # Heads and layers.
@@ -319,13 +339,16 @@ def test_images_and_conditions_fit_the_model(x, condition, message):
         (lambda: layers.MaskedConv2D(4, (3, 3, 3)), r"`kernel_size` must be an integer, or a pair.*\(3, 3, 3\)"),
         (lambda: layers.MaskedConv2D(4, 3, "C"), r"`mask_type` must be 'A' or 'B'. Received: mask_type='C'"),
         (lambda: layers.MaskedConv2D(4, 1, "A"), r"`kernel_size` must be more than 1 with mask type 'A'"),
-        (lambda: layers.MaskedConv2D(4, 3, groups=3), r"`filters` must be a multiple of `groups` = 3, such as 3 or 6"),
         (
-            lambda: layers.MaskedConv2D(6, 3, groups=3).build((None, 5, 5, 4)),
-            r"`inputs.shape\[-1\]` must be a multiple of `groups` = 3, such as 3 or 6. Received: .*=4",
+            lambda: layers.MaskedConv2D(4, 3, num_colors=3),
+            r"`filters` must be a multiple of `num_colors` = 3, such as 3 or 6",
         ),
         (
-            lambda: layers.MaskedConv2D(6, 3, groups=3).build((None, 5, 5, 2, 3)),
+            lambda: layers.MaskedConv2D(6, 3, num_colors=3).build((None, 5, 5, 4)),
+            r"`inputs.shape\[-1\]` must be a multiple of `num_colors` = 3, such as 3 or 6. Received: .*=4",
+        ),
+        (
+            lambda: layers.MaskedConv2D(6, 3, num_colors=3).build((None, 5, 5, 2, 3)),
             r"`inputs` must have shape \(batch, rows, columns, channels\), or .*Received: .*\(None, 5, 5, 2, 3\)",
         ),
         (lambda: layers.ShiftedConv2D(4, (2, 2), "down"), r"`kernel_size` must have odd columns for 'down'"),
@@ -343,7 +366,7 @@ def test_images_and_conditions_fit_the_model(x, condition, message):
             r"`inputs` must have \(4, 3\) rows and columns, for an output of size \(7, 6\)",
         ),
         (lambda: layers.RowLSTM(4, kernel_size=2), r"`kernel_size` must be odd.*Received: kernel_size="),
-        (lambda: layers.RowLSTM(4, groups=3), r"`units` must be a multiple of `groups` = 3, such as 3 or 6"),
+        (lambda: layers.RowLSTM(4, num_colors=3), r"`units` must be a multiple of `num_colors` = 3, such as 3 or 6"),
         (
             lambda: layers.DiagonalBiLSTM(4).build((None, 5, 5, 4)),
             r"`inputs` must have 2 \* units = 8 channels.*Received: inputs\.shape=\(None, 5, 5, 4\)",

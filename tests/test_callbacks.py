@@ -1,4 +1,4 @@
-"""Callbacks draw from the weights of their epoch, write what they draw, and leave training as it is."""
+"""Callbacks sample from the weights of their epoch, write what they sample, and leave training as it is."""
 
 import runpy
 import sys
@@ -6,12 +6,13 @@ import sys
 import keras
 import numpy as np
 import pytest
+from gaussian_mixture import GaussianMixture
 
 from keras_ar import callbacks, heads, models, plots, sound
 
 IMAGES = np.random.default_rng(0).integers(0, 2, (32, 4, 4, 1))
 SEQUENCES = np.random.default_rng(0).integers(0, 8, (32, 12))
-CONDITIONAL = {"condition_shape": 3}
+CONDITIONAL = {"num_classes": 3}
 
 
 def trained(model, x, *callbacks, epochs=2):
@@ -34,7 +35,7 @@ def wavenet(**kwargs):
 
 def char_rnn():
     keras.utils.set_random_seed(1)
-    return models.CharRNN(12, vocabulary="abcdefgh", embedding=2, units=4, num_layers=1)
+    return models.CharRNN(12, vocabulary="abcdefgh", embedding_dim=2, units=4, num_layers=1)
 
 
 def names_in(folder):
@@ -44,7 +45,7 @@ def names_in(folder):
 # What is written, and when.
 
 
-def test_a_grid_of_images_is_written_every_so_many_epochs(tmp_path):
+def test_a_grid_of_images_is_written_every_few_epochs(tmp_path):
     pytest.importorskip("matplotlib")
     trained(made(), IMAGES, callbacks.SampleImages(tmp_path / "new" / "draws", every=2), epochs=5)
     assert names_in(tmp_path / "new" / "draws") == ["epoch_002.png", "epoch_004.png"]
@@ -54,21 +55,21 @@ def test_a_picture_is_of_the_weights_of_its_epoch(tmp_path, monkeypatch):
     matplotlib = pytest.importorskip("matplotlib")
     drawn = []
     monkeypatch.setattr(
-        plots, "images", lambda draws, **_: drawn.append(draws) or matplotlib.figure.Figure().subplots()
+        plots, "images", lambda samples, **_: drawn.append(samples) or matplotlib.figure.Figure().subplots()
     )
     condition = np.arange(16) % 3
     callback = callbacks.SampleImages(tmp_path, condition=condition, seed=3, temperature=0.9)
-    told = (IMAGES, np.arange(32) % 3)
-    trained(made(**CONDITIONAL), told, callback, epochs=2)
+    data = (IMAGES, np.arange(32) % 3)
+    trained(made(**CONDITIONAL), data, callback, epochs=2)
     for epoch in (1, 2):
-        model = trained(made(**CONDITIONAL), told, epochs=epoch)
+        model = trained(made(**CONDITIONAL), data, epochs=epoch)
         expected = model.sample(16, condition, seed=3, temperature=0.9)
         assert np.array_equal(drawn[epoch - 1], expected)
     assert not np.array_equal(*drawn)
 
 
 @pytest.mark.parametrize("kind", ["image", "sound", "text"])
-def test_training_goes_on_as_if_nothing_were_drawn(kind, tmp_path):
+def test_training_goes_on_as_if_nothing_were_sampled(kind, tmp_path):
     make, x, callback = {
         "image": (made, IMAGES, callbacks.SampleImages(tmp_path, num_samples=2)),
         "sound": (wavenet, SEQUENCES, callbacks.SampleAudio(tmp_path, rate=100)),
@@ -82,7 +83,7 @@ def test_training_goes_on_as_if_nothing_were_drawn(kind, tmp_path):
         assert np.array_equal(found, expected)
 
 
-def test_sound_is_what_the_model_draws(tmp_path):
+def test_sound_is_what_the_model_samples(tmp_path):
     pytest.importorskip("soundfile")
     callback = callbacks.SampleAudio(tmp_path, rate=100, length=50, num_samples=2, seed=4)
     model = trained(wavenet(), SEQUENCES, callback, epochs=1)
@@ -159,7 +160,14 @@ def test_tensorboard_reads_text(tmp_path):
         assert "\n".join(line[4:] for line in lines) == expected
 
 
-# What cannot be drawn.
+def test_images_are_those_of_any_density_model_by_their_shape(tmp_path):
+    pytest.importorskip("matplotlib")
+    model = GaussianMixture((4, 4, 1))
+    trained(model, IMAGES.astype("float32"), callbacks.SampleImages(tmp_path / "samples", num_samples=4), epochs=1)
+    assert names_in(tmp_path / "samples") == ["epoch_001.png"]
+
+
+# What cannot be sampled.
 
 
 @pytest.mark.parametrize(
@@ -182,9 +190,15 @@ def test_tensorboard_reads_text(tmp_path):
             "`prompt` must have",
         ),
         (made, IMAGES, lambda folder: callbacks.SampleImages(folder, condition=1), "`condition` must be given if and"),
+        (
+            lambda: GaussianMixture((4, 4, 1)),
+            IMAGES,
+            lambda folder: callbacks.SampleImages(folder, temperature=0.5),
+            "`SampleImages` is for autoregressive models, if `temperature` is not 1. .* a GaussianMixture",
+        ),
     ],
 )
-def test_a_callback_refuses_what_it_cannot_draw_before_training(make, x, callback, message, tmp_path):
+def test_a_callback_refuses_what_it_cannot_sample_before_training(make, x, callback, message, tmp_path):
     model = make()
     before = model.get_weights()
     with pytest.raises(ValueError, match=message):

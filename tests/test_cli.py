@@ -13,6 +13,7 @@ import time
 import keras
 import numpy as np
 import pytest
+from gaussian_mixture import GaussianMixture
 from typer.testing import CliRunner
 
 import keras_ar
@@ -29,15 +30,15 @@ def call(*arguments):
     return result.exit_code, result.stdout, result.stderr
 
 
-def told(*arguments):
-    """What a command says with `--json`."""
+def run_json(*arguments):
+    """What a command prints with `--json`."""
     code, out, err = call(*arguments, "--json")
     assert code == 0, err
     return json.loads(out)
 
 
-def refused(*arguments):
-    """The one line with which a command ends that cannot do what it is asked for."""
+def error_of(*arguments):
+    """The one line with which a command fails."""
     code, _, err = call(*arguments)
     assert code == 2, (code, err)
     assert err.startswith("error: ")
@@ -47,9 +48,9 @@ def refused(*arguments):
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
-    """The folder of a run that is through."""
+    """The folder of a finished run."""
     folder = tmp_path_factory.mktemp("runs") / "fvsbn"
-    told("train", "fvsbn-digits", "--out", folder, *SMALL)
+    run_json("train", "fvsbn-digits", "--out", folder, *SMALL)
     return folder
 
 
@@ -59,7 +60,7 @@ def finished(tmp_path_factory):
 def test_a_run_writes_one_folder(finished):
     names = {path.name for path in finished.iterdir()}
     assert {"recipe.toml", "model.keras", "history.csv", "metrics.json"} <= names
-    assert {"draws.png", "learning_curves.png"} <= names
+    assert {"learning_curves.png", "neighbors.png", "samples.png"} <= names
     assert not {name for name in names if name.startswith(".") or name == "backup"}
     assert recipes.find(str(finished / "recipe.toml"))["train"]["epochs"] == 2
 
@@ -87,81 +88,90 @@ def test_any_model_trains_on_any_data_that_fit(tmp_path):
     lines = "\n".join("0.5,1.5,-2.0" if i % 2 else "0.25,-1.0,3.5" for i in range(60))
     (tmp_path / "table.csv").write_text(lines)
     arguments = ["--data", tmp_path / "table.csv", "--set", "model.hidden_units=[8]", *SMALL]
-    metrics = told("train", "made", "--out", tmp_path / "run", *arguments)
+    metrics = run_json("train", "made", "--out", tmp_path / "run", *arguments)
     assert metrics["model"] == "MADE"
     assert metrics["test"]["events"] == 6
-    assert (tmp_path / "run" / "draws.csv").read_text().count("\n") == 64
+    assert (tmp_path / "run" / "samples.csv").read_text().count("\n") == 64
 
 
 def test_text_is_trained_on_continued_and_scored(tmp_path):
     (tmp_path / "be.txt").write_text("to be or not to be, that is the question. " * 40)
     small = ["--set", "data.length=20", "--set", "model.units=8", "--set", "model.num_layers=1", *SMALL]
     folder = tmp_path / "run"
-    told("train", "char_rnn", "--data", tmp_path / "be.txt", "--out", folder, *small)
-    assert len((folder / "draws.txt").read_text()) > 1500
-    drawn = told("sample", folder, "-n", 1, "--length", 30, "--prompt", "to be", "--seed", 0, "--out", folder / "a.txt")
-    text = pathlib.Path(drawn["file"]).read_text()
+    run_json("train", "char_rnn", "--data", tmp_path / "be.txt", "--out", folder, *small)
+    assert len((folder / "samples.txt").read_text()) > 1500
+    sampled = run_json(
+        "sample", folder, "-n", 1, "--length", 30, "--prompt", "to be", "--seed", 0, "--out", folder / "a.txt"
+    )
+    text = pathlib.Path(sampled["file"]).read_text()
     assert text.startswith("to be")
     assert len(text.rstrip("\n")) <= 30
     (tmp_path / "other.txt").write_text("not the question to be " * 40)  # fewer characters, in another order
-    assert told("evaluate", folder, "--data", tmp_path / "other.txt")["events"] > 0
-    (tmp_path / "foreign.txt").write_text("é" + "to be " * 100)
-    assert "é" in refused("evaluate", folder, "--data", tmp_path / "foreign.txt")
+    assert run_json("evaluate", folder, "--data", tmp_path / "other.txt")["events"] > 0
+    (tmp_path / "foreign.txt").write_text("é to be " * 100)
+    assert "é" in error_of("evaluate", folder, "--data", tmp_path / "foreign.txt")
 
 
 def test_a_model_without_a_vocabulary_takes_text_as_integers(tmp_path):
     (tmp_path / "ab.txt").write_text("abba" * 200)
-    told("train", "made", "--data", tmp_path / "ab.txt", "--out", tmp_path / "run", "--set", "data.length=8", *SMALL)
-    assert "draws.csv" in {path.name for path in (tmp_path / "run").iterdir()}
-    assert told("evaluate", tmp_path / "run")["events"] == 10
+    run_json(
+        "train", "made", "--data", tmp_path / "ab.txt", "--out", tmp_path / "run", "--set", "data.length=8", *SMALL
+    )
+    assert "samples.csv" in {path.name for path in (tmp_path / "run").iterdir()}
+    assert run_json("evaluate", tmp_path / "run")["events"] == 10
 
 
 @pytest.mark.parametrize("head", ["categorical", "discretized_logistic_mixture"])
 def test_a_head_that_is_asked_for_is_taken(head):
     recipe = recipes.changed(recipes.find("fvsbn-digits"), [f"model.head={head}"])
     model = run.make_model(recipe, run.load_data(recipe))
-    assert (type(model.head), model.head.num_levels) == (keras_ar.registry.find("heads", head).load(), 2)
+    assert (type(model.head), model.support.num_levels) == (keras_ar.registry.find("heads", head).load(), 2)
 
 
-def test_sound_is_trained_on_and_drawn(tmp_path):
+def test_sound_is_trained_on_and_sampled(tmp_path):
     tone = 0.5 * np.sin(np.arange(4000) / 5)
     keras_ar.sound.write_wav(tmp_path / "tone.wav", tone, 400)
     small = ["--set", "data.length=100", "--set", "model.filters=2", "--set", "model.dilations=[1,2]", *SMALL]
     folder = tmp_path / "run"
-    told("train", "wavenet", "--data", tmp_path / "tone.wav", "--out", folder, *small)
-    samples, rate = keras_ar.sound.read_wav(folder / "draws.wav")
+    run_json("train", "wavenet", "--data", tmp_path / "tone.wav", "--out", folder, *small)
+    samples, rate = keras_ar.sound.read_wav(folder / "samples.wav")
     assert rate == 400
     assert len(samples) == 2 * (2 * 400 + 100)
 
 
-def test_labels_make_a_model_that_is_told_its_class(tmp_path):
+PIXEL_CNN_PLUS_PLUS = ["--set", "model.filters=4", "--set", "data.binary=true", "--set", "model.num_levels=1"]
+
+
+@pytest.mark.parametrize(("recipe", "small"), [("fvsbn", []), ("pixel-cnn-plus-plus", PIXEL_CNN_PLUS_PLUS)])
+def test_labels_make_a_model_of_events_given_their_class(recipe, small, tmp_path):
     folder = tmp_path / "run"
-    told("train", "fvsbn-digits", "--out", folder, *SMALL, "--set", "data.labels=true")
-    assert told("info", folder)["condition_shape"] == [10]
-    assert told("sample", folder, "-n", 2, "--condition", 7, "--out", tmp_path / "sevens.npy")["num"] == 2
-    assert told("evaluate", folder)["events"] == 250
-    assert "classes from 0 to 9" in refused("sample", folder, "--condition", 10)
+    run_json("train", f"{recipe}-digits", "--out", folder, *SMALL, *small, "--set", "data.labels=true")
+    assert run_json("info", folder)["num_classes"] == 10
+    assert run_json("sample", folder, "-n", 2, "--condition", 7, "--out", tmp_path / "sevens.npy")["num"] == 2
+    assert run_json("evaluate", folder)["events"] == 250
+    assert run_json("complete", folder, "-n", 2, "--out", tmp_path / "completed.png")["num"] == 2
+    assert "integers from 0 to 9" in error_of("sample", folder, "--condition", 10)
 
 
 def test_evaluate_repeats_what_the_run_found(finished):
     metrics = json.loads((finished / "metrics.json").read_text())
-    assert told("evaluate", finished)["nats"] == pytest.approx(metrics["test"]["nats"])
-    valid = told("evaluate", finished / "model.keras", "--data", "digits", "--part", "valid")
+    assert run_json("evaluate", finished)["nats"] == pytest.approx(metrics["test"]["nats"])
+    valid = run_json("evaluate", finished / "model.keras", "--data", "digits", "--part", "valid")
     assert valid["nats"] == pytest.approx(metrics["valid"]["nats"])
 
 
-def test_sample_and_complete_write_what_the_library_draws(finished, tmp_path):
+def test_sample_and_complete_write_what_the_library_samples(finished, tmp_path):
     model = keras_ar.load_model(finished / "model.keras")
-    told("sample", finished, "-n", 3, "--seed", 5, "--out", tmp_path / "draws.npy")
-    np.testing.assert_array_equal(np.load(tmp_path / "draws.npy"), model.sample(3, seed=5))
-    told("complete", finished, "-n", 3, "--seed", 5, "--out", tmp_path / "completed.npy")
+    run_json("sample", finished, "-n", 3, "--seed", 5, "--out", tmp_path / "samples.npy")
+    np.testing.assert_array_equal(np.load(tmp_path / "samples.npy"), model.sample(3, seed=5))
+    run_json("complete", finished, "-n", 3, "--seed", 5, "--out", tmp_path / "completed.npy")
     truth = keras_ar.datasets.load("digits", binary=True).test[:3]
     completed = np.load(tmp_path / "completed.npy")
     np.testing.assert_array_equal(completed[:, :4], truth[:, :4])
     known = np.broadcast_to(np.arange(8)[:, None, None] < 4, (8, 8, 1))
     np.testing.assert_array_equal(completed, model.complete(truth, known, seed=5))
     for command in ("sample", "complete"):
-        told(command, finished, "-n", 3, "--out", tmp_path / f"{command}.png")
+        run_json(command, finished, "-n", 3, "--out", tmp_path / f"{command}.png")
         assert (tmp_path / f"{command}.png").read_bytes().startswith(b"\x89PNG")
 
 
@@ -169,14 +179,16 @@ def test_list_shows_the_components_of_plugins_and_all_recipes():
     _, out, _ = call("list")
     for name in ("made", "mean_net", "keras-ar-template", *recipes.names()):
         assert name in out
-    found = told("list")
+    found = run_json("list")
     assert {entry["name"] for entry in found["components"]} == {entry.name for entry in keras_ar.registry.entries()}
 
 
-def test_info_tells_what_a_file_holds(finished):
-    found = told("info", finished)
+def test_info_shows_what_a_file_holds(finished):
+    found = run_json("info", finished)
     assert found["model"] == "keras_ar.FVSBN"
-    assert found["parameters"] == 64 * 65 // 2 or found["parameters"] > 0
+    assert found["parameters"] == 64 * 65 // 2
+    assert found["support"] == "integers from 0 to 1"
+    assert "head=Bernoulli()" in found["settings"]
     assert found["trained_on"] == "digits"
     assert "nats" in call("info", finished)[1]
 
@@ -191,6 +203,94 @@ def test_list_and_help_import_no_keras():
         assert subprocess.run([sys.executable, "-c", program], capture_output=True).returncode == 0
 
 
+# Any density model, without head, steps or ordering.
+
+
+@pytest.fixture(scope="module")
+def plugin(tmp_path_factory):
+    """Distributes the models of `gaussian_mixture.py` by entry points."""
+    site = tmp_path_factory.mktemp("site")
+    about = site / "gaussian_mixture-1.0.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: gaussian-mixture\nVersion: 1.0\n")
+    classes = {"gaussian_mixture": "GaussianMixture", "bounded_mixture": "BoundedMixture", "scores_only": "ScoresOnly"}
+    lines = [f"{name} = gaussian_mixture:{target}" for name, target in classes.items()]
+    (about / "entry_points.txt").write_text("[keras_ar.models]\n" + "\n".join(lines))
+    sys.path.append(str(site))
+    keras_ar.registry.refresh()
+    yield
+    sys.path.remove(str(site))
+    keras_ar.registry.refresh()
+
+
+def test_a_density_model_of_a_plugin_is_trained_scored_and_sampled(plugin, tmp_path):
+    folder = tmp_path / "run"
+    metrics = run_json("train", "gaussian_mixture", "--data", "digits", "--out", folder, *SMALL)
+    assert {"samples.png", "neighbors.png", "learning_curves.png"} == set(metrics["files"])
+    assert run_json("evaluate", folder)["nats"] == pytest.approx(metrics["test"]["nats"])
+    found = run_json("info", folder)
+    assert (found["model"], found["support"]) == ("gaussian_mixture.GaussianMixture", "real numbers")
+    run_json("sample", folder, "-n", 3, "--seed", 5, "--out", tmp_path / "samples.npy")
+    model = keras_ar.load_model(folder / "model.keras")
+    np.testing.assert_array_equal(np.load(tmp_path / "samples.npy"), model.sample(3, seed=5))
+    assert error_of("complete", folder) == (
+        "error: `complete` is for models with an ordering, or for any order. Received a GaussianMixture\n"
+    )
+    assert "--temperature is for autoregressive models" in error_of("sample", folder, "--temperature", 0.5)
+
+
+def test_a_density_model_in_a_file_needs_no_run(tmp_path):
+    model = GaussianMixture((8, 8, 1), spread=2.0, num_classes=10)
+    model.save(tmp_path / "model.keras")
+    found = run_json("info", tmp_path / "model.keras")
+    assert (found["num_classes"], found["settings"]) == (10, "spread=2.0")
+    assert run_json("evaluate", tmp_path / "model.keras", "--data", "digits")["events"] == 250
+    sampled = run_json("sample", tmp_path / "model.keras", "--condition", 3, "--out", tmp_path / "samples.csv")
+    assert np.loadtxt(sampled["file"], delimiter=",").shape == (64, 64)
+
+
+def test_a_density_model_takes_labels(plugin, tmp_path):
+    settings = [*SMALL, "--set", "data.labels=true", "--set", "model.spread=0.5"]
+    metrics = run_json("train", "gaussian_mixture", "--data", "digits", "--out", tmp_path / "run", *settings)
+    assert metrics["parameters"] == 64 * (2 + 2 + 10)
+
+
+def test_a_bound_is_said_to_be_one(plugin, tmp_path):
+    folder = tmp_path / "run"
+    code, out, _ = call("train", "bounded_mixture", "--data", "digits", "--out", folder, *SMALL)
+    assert code == 0
+    metrics = json.loads((folder / "metrics.json").read_text())
+    assert (metrics["exact"], "bits_per_dim" in metrics["test"]) == (False, False)
+    assert f"≤ {metrics['test']['nats']:.2f}" in out
+    assert f"≤ {metrics['test']['bits_per_dim_at_most']:.3f}" in out
+    assert "valid ≤ " in out
+    assert "≤ " in call("evaluate", folder)[1]
+    assert "lower bounds" in run_json("info", folder)["scores"]
+    assert "log_prob_mean" not in run_json("sample", folder, "-n", 2, "--out", tmp_path / "samples.npy")
+
+
+def test_a_model_that_only_scores_finishes_its_run(plugin, tmp_path):
+    folder = tmp_path / "run"
+    metrics = run_json("train", "scores_only", "--data", "digits", "--out", folder, *SMALL)
+    assert metrics["files"] == ["learning_curves.png"]
+    assert "must have `noise_shape`. ScoresOnly has none" in error_of("sample", folder)
+
+
+def test_what_a_density_model_does_not_take_is_refused(plugin, tmp_path):
+    arguments = ["--data", "digits", "--out", tmp_path / "run", *SMALL]
+    error = error_of("train", "gaussian_mixture", "--set", "model.head=normal", *arguments)
+    assert "GaussianMixture has no head" in error
+    assert "GaussianMixture takes condition_shape, num_classes, spread" in error_of(
+        "train", "gaussian_mixture", "--set", "model.units=3", *arguments
+    )
+
+
+def test_another_kind_of_keras_model_is_refused(tmp_path):
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)], name="other")
+    model.save(tmp_path / "other.keras")
+    assert "must hold a DensityModel. It holds other, a Sequential" in error_of("info", tmp_path / "other.keras")
+
+
 # Recipes.
 
 
@@ -202,10 +302,10 @@ def test_a_recipe_that_comes_along_makes_its_model(name):
     assert found["result"]["test_nats"] is not None
     assert recipes.whole(recipes.tomllib.loads(recipes.write(found)), name) == found
     component = keras_ar.registry.find("models", found["model"]["name"]).load()
-    assert set(found["model"]) - {"name", "head"} <= set(run._arguments(component))
+    assert set(found["model"]) - {"name", "head"} <= set(run.model_arguments(component))
 
 
-# Interrupted, and gone on with.
+# Interrupted, and resumed.
 
 
 def weights(folder):
@@ -226,11 +326,11 @@ def left_alone(tmp_path_factory):
 
 
 class Killed(BaseException):
-    """What stops a process without asking it."""
+    """What ends a process at once."""
 
 
-# In a run of three epochs files change their place, or are removed, some twenty times.
-@pytest.mark.parametrize("moment", range(0, 20) if BACKEND == "torch" else range(1, 20, 5))
+# In a run of three epochs files are renamed or removed some thirty times.
+@pytest.mark.parametrize("moment", range(0, 30) if BACKEND == "torch" else range(1, 30, 7))
 def test_a_run_stopped_between_any_two_files_ends_with_the_same_weights(moment, left_alone, tmp_path, monkeypatch):
     changes = 0
 
@@ -247,7 +347,7 @@ def test_a_run_stopped_between_any_two_files_ends_with_the_same_weights(moment, 
     begun = run.begin(RECIPE, tmp_path / "run", resume=False)
     with monkeypatch.context() as patch:
         patch.setattr(pathlib.Path, "replace", counted(pathlib.Path.replace))
-        patch.setattr(pathlib.Path, "rename", counted(pathlib.Path.rename))
+        patch.setattr(pathlib.Path, "unlink", counted(pathlib.Path.unlink))
         patch.setattr(run.shutil, "rmtree", counted(run.shutil.rmtree))
         with pytest.raises(Killed):
             run.train(begun, tmp_path / "run")
@@ -293,7 +393,7 @@ def test_an_interrupted_run_says_how_to_go_on(tmp_path, monkeypatch):
 
 def test_a_finished_run_is_not_trained_again(finished):
     before = (finished / "model.keras").stat().st_mtime_ns
-    metrics = told("train", "--resume", "--out", finished)
+    metrics = run_json("train", "--resume", "--out", finished)
     assert metrics["epochs"] == 2
     assert (finished / "model.keras").stat().st_mtime_ns == before
 
@@ -304,8 +404,8 @@ def test_a_disk_that_is_nearly_full_is_not_filled(tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         usage = type(run.shutil.disk_usage("."))
         patch.setattr(run.shutil, "disk_usage", lambda path: usage(10**9, 10**9 - 10**6, 10**6))
-        assert "no space left on the disk, 1 MB are needed" in refused("train", "--resume", "--out", folder)
-    assert told("train", "--resume", "--out", folder)["epochs"] == 3
+        assert "no space left on the disk, 1 MB are needed" in error_of("train", "--resume", "--out", folder)
+    assert run_json("train", "--resume", "--out", folder)["epochs"] == 3
 
 
 def test_a_full_disk_ends_in_one_line_and_loses_nothing(tmp_path):
@@ -315,10 +415,10 @@ def test_a_full_disk_ends_in_one_line_and_loses_nothing(tmp_path):
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     try:
         resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
-        refused("train", "--resume", "--out", folder)
+        error_of("train", "--resume", "--out", folder)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    assert told("train", "--resume", "--out", folder)["epochs"] == 3
+    assert run_json("train", "--resume", "--out", folder)["epochs"] == 3
 
 
 # Bad input.
@@ -342,7 +442,7 @@ def test_a_full_disk_ends_in_one_line_and_loses_nothing(tmp_path):
         (["fvsbn-digits", "--data", "digit"], "'digits'"),
         (["made"], "use --data"),
         (["made", "--data", "digits", "--set", "model.head=normals"], "Unknown head"),
-        (["char_rnn", "--data", "digits"], "writes text"),
+        (["char_rnn", "--data", "digits"], "a model of text"),
         (["wavenet", "--data", "digits"], "event_shape"),
         (["fvsbn-digits", "--backend", "mxnet"], "jax, tensorflow or torch"),
         (["nowhere.toml"], "no recipe file"),
@@ -351,7 +451,7 @@ def test_a_full_disk_ends_in_one_line_and_loses_nothing(tmp_path):
     ids=str,
 )
 def test_bad_input_of_train(arguments, words, tmp_path):
-    assert words in refused("train", *arguments, *([] if not arguments else ["--out", tmp_path / "run"]))
+    assert words in error_of("train", *arguments, *([] if not arguments else ["--out", tmp_path / "run"]))
     assert not (tmp_path / "run" / "history.csv").exists()
 
 
@@ -363,52 +463,58 @@ def test_bad_input_of_train(arguments, words, tmp_path):
             "unknown key trian. Did you mean train?",
         ),
         ("[data]\nname = 3\n[model]\nname = 'made'", "data.name must be a string. Received: 3"),
-        ("[model]\nname = 'made'", "data.name must be said"),
+        ("[model]\nname = 'made'", "data.name is missing"),
         ("model = 'made'\n[data]\nname = 'digits'", "[model] must be a table"),
         ("[data\n", "not a TOML file"),
     ],
 )
 def test_bad_recipes(text, words, tmp_path):
     (tmp_path / "mine.toml").write_text(text)
-    assert words in refused("train", tmp_path / "mine.toml", "--out", tmp_path / "run")
+    assert words in error_of("train", tmp_path / "mine.toml", "--out", tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
 def test_data_that_do_not_fit_the_model(tmp_path):
     np.savez(tmp_path / "data.npz", x=np.full((30, 4), 1.5, "float32"))
     settings = ["--set", "model.head={name='categorical',num_levels=3}"]
-    assert "integer" in refused("train", "made", "--data", tmp_path / "data.npz", "--out", tmp_path / "run", *settings)
+    assert "integer" in error_of("train", "made", "--data", tmp_path / "data.npz", "--out", tmp_path / "run", *settings)
+
+
+def test_a_run_that_could_not_begin_is_begun_anew(tmp_path):
+    for settings, words in (("model.units=3", "unknown key"), ("model.seed=-1", "`seed`")):
+        assert words in error_of("train", "fvsbn-digits", "--out", tmp_path, *SMALL, "--set", settings)
+    assert "seed = -1" in (tmp_path / "recipe.toml").read_text()
 
 
 def test_a_run_is_not_written_over(finished, tmp_path):
-    assert "--resume" in refused("train", "fvsbn-digits", "--out", finished)
-    assert "another recipe" in refused("train", "nade-digits", "--out", finished, "--resume")
-    assert "no run to resume" in refused("train", "--resume", "--out", tmp_path)
+    assert "--resume" in error_of("train", "fvsbn-digits", "--out", finished)
+    assert "another recipe" in error_of("train", "nade-digits", "--out", finished, "--resume")
+    assert "no run to resume" in error_of("train", "--resume", "--out", tmp_path)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
 def test_an_unwritable_folder(tmp_path):
     tmp_path.chmod(0o500)
-    assert "Permission denied" in refused("train", "fvsbn-digits", "--out", tmp_path / "run", *SMALL)
+    assert "Permission denied" in error_of("train", "fvsbn-digits", "--out", tmp_path / "run", *SMALL)
 
 
 def test_a_file_in_the_place_of_the_folder(tmp_path):
     (tmp_path / "run").write_text("")
-    refused("train", "fvsbn-digits", "--out", tmp_path / "run", *SMALL)
+    error_of("train", "fvsbn-digits", "--out", tmp_path / "run", *SMALL)
 
 
 def test_bad_files(finished, tmp_path):
     half = (finished / "model.keras").read_bytes()
     (tmp_path / "half.keras").write_bytes(half[: len(half) // 2])
     for command in ("info", "sample", "evaluate", "complete"):
-        assert "truncated" in refused(command, tmp_path / "half.keras")
-        assert "no finished run" in refused(command, tmp_path)
-        assert "There is no file" in refused(command, tmp_path / "none.keras")
-    assert "use --data" in refused("evaluate", finished / "model.keras")
-    assert ".npy" in refused("sample", finished, "--out", tmp_path / "draws.gif")
-    assert "no folder" in refused("sample", finished, "--out", tmp_path / "none" / "draws.png")
-    assert "sequences" in refused("sample", finished, "--length", 5)
-    assert "`temperature`" in refused("sample", finished, "--temperature", -1)
+        assert "truncated" in error_of(command, tmp_path / "half.keras")
+        assert "no finished run" in error_of(command, tmp_path)
+        assert "There is no file" in error_of(command, tmp_path / "none.keras")
+    assert "use --data" in error_of("evaluate", finished / "model.keras")
+    assert ".npy" in error_of("sample", finished, "--out", tmp_path / "samples.gif")
+    assert "no folder" in error_of("sample", finished, "--out", tmp_path / "none" / "samples.png")
+    assert "sequences" in error_of("sample", finished, "--length", 5)
+    assert "`temperature`" in error_of("sample", finished, "--temperature", -1)
 
 
 def test_the_weights_of_the_best_epoch_are_kept(tmp_path):
@@ -424,18 +530,18 @@ def test_the_weights_of_the_best_epoch_are_kept(tmp_path):
     assert metrics["valid"]["nats"] == pytest.approx(rows[1]["val_loss"], rel=1e-4)
 
 
-def test_lost_likelihoods_are_reported(tmp_path):
+def test_a_loss_that_is_not_finite_is_reported(tmp_path):
     settings = ["--set", "train.learning_rate=1e30", "--set", "train.schedule=constant", *SMALL]
-    assert "lower train.learning_rate" in refused("train", "made-digits", "--out", tmp_path / "run", *settings)
+    assert "lower train.learning_rate" in error_of("train", "made-digits", "--out", tmp_path / "run", *settings)
 
 
 # New plugins.
 
 
 def test_a_new_plugin_is_the_template_under_its_own_name(tmp_path):
-    folder = pathlib.Path(told("new-plugin", "keras-ar-wavelets", "--folder", tmp_path)["folder"])
+    folder = pathlib.Path(run_json("new-plugin", "keras-ar-wavelets", "--folder", tmp_path)["folder"])
     texts = {path.relative_to(folder).as_posix(): path.read_text() for path in folder.rglob("*") if path.is_file()}
     assert "keras_ar_wavelets/mean_net.py" in texts
     assert not any("keras_ar_template" in text or "keras-ar-template" in text for text in texts.values())
-    assert "is there already" in refused("new-plugin", "keras-ar-wavelets", "--folder", tmp_path)
-    assert "small letters" in refused("new-plugin", "Keras AR", "--folder", tmp_path)
+    assert "exists already" in error_of("new-plugin", "keras-ar-wavelets", "--folder", tmp_path)
+    assert "small letters" in error_of("new-plugin", "Keras AR", "--folder", tmp_path)

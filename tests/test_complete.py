@@ -4,19 +4,19 @@ import numpy as np
 import pytest
 from keras import ops
 
-from keras_ar import heads, models
-from keras_ar.testing import checks, statistics
+from keras_ar import heads, models, noise, testing
+from keras_ar.testing import statistics
 
 RGB = heads.DiscretizedLogisticMixture(2, num_components=2, num_channels=3)
 
 
-def randomised(model):
-    checks.randomise(model)
+def randomized(model):
+    noise.randomize(model)
     return model
 
 
-MADE = randomised(models.MADE((3, 4), hidden_units=16, ordering="reversed", head=heads.Categorical(3)))
-PIXELS = randomised(models.GatedPixelCNN((3, 2, 3), filters=6, num_blocks=0, head=RGB, condition_shape=2))
+MADE = randomized(models.MADE((3, 4), hidden_units=16, ordering="reversed", head=heads.Categorical(3)))
+PIXELS = randomized(models.GatedPixelCNN((3, 2, 3), filters=6, num_blocks=0, head=RGB, condition_shape=2))
 
 
 def lower_rows(model):
@@ -26,7 +26,7 @@ def lower_rows(model):
 
 
 def test_what_is_known_stays_and_every_method_draws_the_same():
-    events = checks.random_events(MADE, 6)[0]
+    events = MADE.random_batch(6)[0]
     known = lower_rows(MADE)
     x = np.where(known, events, -99)  # what stands at unknown places means nothing
     draws = [MADE.complete(x, known, seed=3, method=method) for method in ("stepwise", "parallel", "full")]
@@ -35,8 +35,8 @@ def test_what_is_known_stays_and_every_method_draws_the_same():
     assert draws[0].min() >= 0
 
 
-def test_colours_of_a_pixel_are_known_together_and_conditions_count():
-    events, condition = checks.random_events(PIXELS, 5)
+def test_colors_of_a_pixel_are_known_together_and_conditions_count():
+    events, condition = PIXELS.random_batch(5)
     known = ~lower_rows(PIXELS)
     completed, log_prob = PIXELS.complete(events, known, condition, seed=1, return_log_prob=True)
     assert (completed[:, known] == events[:, known]).all()
@@ -53,11 +53,11 @@ def test_colours_of_a_pixel_are_known_together_and_conditions_count():
 
 def test_missing_parts_are_drawn_from_their_distribution_given_the_rest():
     """The rest of a small event, enumerated: its probabilities given what is known, against counted draws."""
-    model = randomised(models.NADE(5, units=6))
+    model = randomized(models.NADE(5, units=6))
     known = np.arange(5) < 2
     count = 4096
     draws = model.complete(np.repeat([[1, 0, 0, 0, 0]], count, axis=0), known, seed=0, batch_size=count)
-    events = checks.all_events(model)
+    events = testing.all_events(model)
     events = events[(events[:, :2] == (1, 0)).all(axis=1)]
     joint = np.exp(model.score_samples(events).astype("float64"))
     found = np.bincount(draws[:, 2:] @ (4, 2, 1), minlength=8)
@@ -65,7 +65,7 @@ def test_missing_parts_are_drawn_from_their_distribution_given_the_rest():
 
 
 def test_all_or_nothing_may_be_known():
-    events = checks.random_events(MADE, 2)[0]
+    events = MADE.random_batch(2)[0]
     everything, nothing = np.ones(MADE.event_shape, bool), np.zeros(MADE.event_shape, bool)
     assert (MADE.complete(events, everything, seed=0) == events).all()
     assert (MADE.complete(events, nothing, seed=0) == MADE.sample(2, seed=0)).all()

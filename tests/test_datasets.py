@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import keras_ar
-from keras_ar import datasets
+from keras_ar import datasets, noise
 from keras_ar.datasets import builtin
 
 RNG = np.random.default_rng(0)
@@ -62,13 +62,15 @@ def write_pictures(folder, count, mode="L", size=(5, 4)):
 # Built in.
 
 
-def test_digits_are_split_as_in_the_guide():
+def test_digits_are_split_by_one_permutation_for_ever():
     sklearn_datasets = pytest.importorskip("sklearn.datasets")
     data = datasets.load("digits")
-    images = np.random.default_rng(0).permutation(sklearn_datasets.load_digits().images.astype("uint8"))[..., None]
+    order = noise.permutation(1797, seed=0)
+    assert order[:5].tolist() == [696, 575, 938, 475, 162]
+    images = sklearn_datasets.load_digits().images.astype("uint8")[order, :, :, None]
     for part, expected in zip((data.train, data.valid, data.test), np.split(images, [1297, 1547]), strict=True):
         np.testing.assert_array_equal(part, expected)
-    labels = np.random.default_rng(0).permutation(sklearn_datasets.load_digits().target)
+    labels = sklearn_datasets.load_digits().target[order]
     np.testing.assert_array_equal(np.concatenate([data.train_labels, data.valid_labels, data.test_labels]), labels)
     assert (data.kind, data.num_levels, data.event_shape, data.train.dtype) == ("images", 17, (8, 8, 1), np.uint8)
     assert repr(data) == (
@@ -78,25 +80,25 @@ def test_digits_are_split_as_in_the_guide():
 
 def test_binary_cuts_at_one_half_of_the_levels():
     pytest.importorskip("sklearn")
-    grey, binary = datasets.load("digits"), datasets.load("digits", binary=True)
-    np.testing.assert_array_equal(binary.test, grey.test > 8)  # levels 0 to 16
+    gray, binary = datasets.load("digits"), datasets.load("digits", binary=True)
+    np.testing.assert_array_equal(binary.test, gray.test > 8)  # levels 0 to 16
     assert (binary.num_levels, binary.train.dtype) == (2, np.uint8)
-    np.testing.assert_array_equal(binary.test_labels, grey.test_labels)
+    np.testing.assert_array_equal(binary.test_labels, gray.test_labels)
 
 
 @pytest.mark.parametrize("name", ["mnist", "fashion_mnist", "cifar10"])
 @pytest.mark.parametrize("image_data_format", ["channels_last", "channels_first"])
 def test_the_last_training_images_of_keras_are_valid(name, image_data_format, cache, monkeypatch):
-    colour, num_valid = ((3,), 5000) if name == "cifar10" else ((), 10_000)
-    shape = (num_valid + 7, 4, 5, *colour)
+    color, num_valid = ((3,), 5000) if name == "cifar10" else ((), 10_000)
+    shape = (num_valid + 7, 4, 5, *color)
     x_train = RNG.integers(0, 256, shape, dtype="uint8")
     x_test, y_test = x_train[:3], np.arange(3, dtype="uint8")
     y_train = np.arange(len(x_train)).astype("uint8")
     given = [(x_train, y_train), (x_test, y_test)]
     if name == "fashion_mnist":
         values = (x_train, y_train, x_test, y_test)
-        known = {f: hashlib.sha256(v.tobytes()).hexdigest() for f, v in zip(builtin._SHA256, values, strict=False)}
-        monkeypatch.setattr(builtin, "_SHA256", known)
+        known = {f: hashlib.sha256(v.tobytes()).hexdigest() for f, v in zip(builtin.SHA256, values, strict=False)}
+        monkeypatch.setattr(builtin, "SHA256", known)
     if name == "cifar10":
         given = [(x, y[:, None]) for x, y in given]
         if image_data_format == "channels_first":
@@ -108,7 +110,7 @@ def test_the_last_training_images_of_keras_are_valid(name, image_data_format, ca
     np.testing.assert_array_equal(np.concatenate([data.train_labels, data.valid_labels]), y_train)
     np.testing.assert_array_equal(data.test.reshape(x_test.shape), x_test)
     np.testing.assert_array_equal(data.test_labels, y_test)
-    assert (len(data.valid), data.event_shape, data.num_levels) == (num_valid, (4, 5, *(colour or (1,))), 256)
+    assert (len(data.valid), data.event_shape, data.num_levels) == (num_valid, (4, 5, *(color or (1,))), 256)
 
 
 def test_fashion_mnist_is_read_from_the_cache_and_checked(cache, monkeypatch):
@@ -116,7 +118,7 @@ def test_fashion_mnist_is_read_from_the_cache_and_checked(cache, monkeypatch):
     with pytest.raises(OSError, match=r"train-images-idx3-ubyte.gz is damaged.*SHA-256.*delete or replace it"):
         datasets.load("fashion_mnist")
     known = {name: hashlib.sha256(values.tobytes()).hexdigest() for name, values in content.items()}
-    monkeypatch.setattr(builtin, "_SHA256", known)
+    monkeypatch.setattr(builtin, "SHA256", known)
     assert len(datasets.load("fashion_mnist").valid) == 10_000
 
     file = cache / "fashion-mnist" / "t10k-images-idx3-ubyte.gz"
@@ -135,7 +137,7 @@ def test_debians_fashion_mnist_has_the_known_values():
         "t10k-labels-idx1-ubyte.gz": data.test_labels.astype("uint8"),
     }
     for name, values in found.items():
-        assert hashlib.sha256(values.tobytes()).hexdigest() == builtin._SHA256[name]
+        assert hashlib.sha256(values.tobytes()).hexdigest() == builtin.SHA256[name]
 
 
 @pytest.mark.parametrize(
@@ -178,7 +180,7 @@ def bits(monkeypatch):
     }
     for part, values in parts.items():
         monkeypatch.setitem(
-            builtin._SHA256, f"binarized_mnist_{part}.amat", hashlib.sha256(values.tobytes()).hexdigest()
+            builtin.SHA256, f"binarized_mnist_{part}.amat", hashlib.sha256(values.tobytes()).hexdigest()
         )
     return parts
 
@@ -297,7 +299,7 @@ def test_levels_are_counted_from_zero(x, num_levels, tmp_path):
     assert datasets.load(tmp_path / "x.npz").num_levels == num_levels
 
 
-def test_one_array_is_split_by_chance_and_by_seed(tmp_path):
+def test_one_array_is_split_at_random_and_by_seed(tmp_path):
     path = tmp_path / "one.npz"
     np.savez(path, x=np.arange(20)[:, None], x_labels=np.arange(20))
     data = datasets.load(path, split=(0.5, 0.25, 0.25), seed=3)
@@ -325,7 +327,7 @@ def test_too_few_events_for_three_parts_are_refused(tmp_path):
 
 
 @pytest.mark.parametrize("inside", [True, False])
-def test_packed_bits_are_told_by_a_shape(inside, tmp_path):
+def test_packed_bits_are_unpacked_where_there_is_a_shape(inside, tmp_path):
     path = tmp_path / "bits.npz"
     x = RNG.integers(0, 2, (4, 3, 7, 1), dtype="uint8")
     packed = np.packbits(x.reshape(4, -1), axis=1)
@@ -503,7 +505,7 @@ def test_a_folder_of_pictures_is_a_data_set(mode, channels, num_levels, tmp_path
     assert (data.kind, data.event_shape, data.num_levels) == ("images", (4, 5, channels), num_levels)
     assert (data.train.dtype, data.train_labels, len(data.train)) == (np.uint8, None, 8)
     if mode != "1":
-        expected = pixels[np.random.default_rng(0).permutation(10)].reshape(10, 4, 5, channels)
+        expected = pixels[noise.permutation(10, seed=0)].reshape(10, 4, 5, channels)
         np.testing.assert_array_equal(np.concatenate([data.train, data.valid, data.test]), expected)
     else:
         assert set(np.unique(data.train)) == {0, 1}
@@ -528,7 +530,7 @@ def test_an_odd_picture_is_named(tmp_path):
     with pytest.raises(ValueError, match=r"100.png has 5 by 4 pixels, RGB"):
         datasets.load(tmp_path)
     image.new("RGBA", (5, 4)).save(odd)
-    with pytest.raises(ValueError, match=r"100.png must be black and white, grey or RGB .*It has mode RGBA"):
+    with pytest.raises(ValueError, match=r"100.png must be black and white, gray or RGB .*It has mode RGBA"):
         datasets.load(tmp_path)
     for content in (b"", b"no picture", (tmp_path / "000.png").read_bytes()[:50]):
         odd.write_bytes(content)

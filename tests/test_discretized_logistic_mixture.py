@@ -6,8 +6,8 @@ import pytest
 import reference
 from keras import ops, tree
 
-from keras_ar import backend, heads, noise
-from keras_ar.testing import checks, statistics
+from keras_ar import backend, heads, noise, testing
+from keras_ar.testing import statistics
 
 
 def computed(function, *args):
@@ -17,7 +17,7 @@ def computed(function, *args):
 
 def params_of_all_scales(head, count, bound=7.0):
     """Random parameters with log-scales spread evenly over those that count."""
-    params = checks.random_params(head, count).reshape(count, -1, head.num_components)
+    params = testing.tools.random_params(head, count).reshape(count, -1, head.num_components)
     log_scales = params[:, 1 + head.num_channels : 1 + 2 * head.num_channels]
     log_scales[:] = np.random.default_rng(1).uniform(-bound, bound, log_scales.shape)
     return params.reshape(count, -1)
@@ -28,7 +28,7 @@ def draws_and_scores(head, params):
         x = head.sample(params, uniforms)
         return x, head.log_prob(params, x)
 
-    uniforms = noise.uniforms(2, 0, len(params), 1, head.num_uniforms)[0]
+    uniforms = noise.uniforms(2, 0, len(params), (head.num_uniforms,))
     return computed(compute, params, uniforms)
 
 
@@ -95,7 +95,7 @@ def test_gradients_are_the_slopes_of_the_reference(num_levels, num_channels):
 
 
 def test_it_draws_256_levels_as_often_as_it_scores_them():
-    checks.check_head_draws_what_it_scores(heads.DiscretizedLogisticMixture())
+    testing.heads.check_head_draws_what_it_scores(heads.DiscretizedLogisticMixture())
 
 
 def test_a_channel_is_rounded_before_the_next_one_sees_it():
@@ -110,8 +110,9 @@ def test_a_channel_is_rounded_before_the_next_one_sees_it():
 
 def test_values_drawn_together_have_no_cdf():
     head = heads.DiscretizedLogisticMixture(num_channels=3)
-    with pytest.raises(NotImplementedError, match=r"num_channels=3.* draws 3 values together"):
-        head.cdf(checks.random_params(head, 1), np.zeros((1, 3)))
+    assert "cdf" not in head.capabilities
+    with pytest.raises(ValueError, match=r"`cdf` needs a head with `cdf`.*num_channels=3"):
+        head.cdf(testing.tools.random_params(head, 1), np.zeros((1, 3)))
 
 
 @pytest.mark.parametrize("argument", ["num_levels", "num_components", "num_channels"])

@@ -1,8 +1,8 @@
-"""Every example in a docstring runs, and every public name has one."""
+"""Every example in a docstring and in the README runs, and prints what it says; every public name has an example."""
 
+import ast
 import doctest
 import importlib
-import inspect
 import pathlib
 import pkgutil
 import re
@@ -12,58 +12,50 @@ import numpy as np
 import pytest
 
 import keras_ar
+from tools import lint
 
 MODULES = [
     module.name
     for module in pkgutil.walk_packages(keras_ar.__path__, "keras_ar.")
-    if module.name not in ("keras_ar.__main__",)
+    if module.name != "keras_ar.__main__"  # runs when it is imported
 ]
 OPTIONS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+README = (pathlib.Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("name", MODULES)
 def test_examples_run(name):
     module = importlib.import_module(name)
-    names = {"keras_ar": keras_ar, "keras": keras, "np": np}
+    package = importlib.import_module(name.partition(".")[0])
+    names = {"keras_ar": keras_ar, "keras": keras, "np": np, package.__name__: package}
     runner = doctest.DocTestRunner(optionflags=OPTIONS)
     for test in doctest.DocTestFinder(exclude_empty=True).find(module, name, extraglobs=names):
         runner.run(test)
     assert runner.failures == 0
 
 
-def public_names():
-    for package in (
-        keras_ar,
-        keras_ar.callbacks,
-        keras_ar.datasets,
-        keras_ar.heads,
-        keras_ar.layers,
-        keras_ar.models,
-        keras_ar.plots,
-        keras_ar.testing,
-    ):
-        for name in package.__all__:
-            thing = getattr(package, name)
-            if inspect.isclass(thing) or inspect.isfunction(thing):
-                yield pytest.param(thing, id=f"{package.__name__}.{name}")
-
-
-@pytest.mark.parametrize("thing", list(public_names()))
-def test_public_names_have_an_example(thing):
-    assert ">>>" in inspect.getdoc(thing) or "```python" in inspect.getdoc(thing)
+def test_public_names_have_an_example_and_arguments_are_described_as_they_are():
+    rules = {rule: lint.RULES[rule] for rule in (lint.missing_examples, lint.wrong_arguments)}
+    assert lint.problems(rules=rules) == []
 
 
 def test_the_readme_runs(tmp_path, monkeypatch):
+    """Runs its code; a line that ends in `# -> value` gives that value."""
     monkeypatch.chdir(tmp_path)
-    text = (pathlib.Path(__file__).parents[1] / "README.md").read_text()
-    names = {}
-    for block in re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL):
-        exec(block, names)
+    code = "".join(re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL))
+    lines, names = code.splitlines(), {}
+    for statement in ast.parse(code).body:
+        expected = re.search(r"# -> (.+)", lines[statement.end_lineno - 1])
+        if expected is None:
+            exec(compile(ast.Module([statement], []), "README.md", "exec"), names)
+        else:
+            found = repr(eval(compile(ast.Expression(statement.value), "README.md", "eval"), names))
+            assert doctest.OutputChecker().check_output(expected[1], found, OPTIONS), f"{expected[1]} is {found}"
 
 
-def test_the_readme_names_every_model_and_head():
-    text = (pathlib.Path(__file__).parents[1] / "README.md").read_text()
-    for entry in keras_ar.registry.entries():
-        if entry.distribution == "keras-ar" and entry.kind != "layers":
-            name = entry.target.split(":")[1] if entry.kind == "models" else entry.name
-            assert f"`{name}`" in text, name
+@pytest.mark.parametrize("kind", ["models", "heads"])
+def test_the_readme_names_every_model_and_head(kind):
+    for entry in keras_ar.registry.entries(kind):
+        if entry.distribution == "keras-ar":
+            name = entry.target.split(":")[1] if kind == "models" else entry.name
+            assert f"`{name}`" in README, name

@@ -7,7 +7,9 @@ from keras import ops
 
 from keras_ar import heads, layers, masks
 from keras_ar.autoregressive import AutoregressiveModel
-from keras_ar.testing import checks
+from keras_ar.testing import heads as head_checks
+from keras_ar.testing import models as checks
+from keras_ar.testing import prepare
 
 
 @keras.saving.register_keras_serializable(package="tests")
@@ -30,10 +32,10 @@ class Faulty(AutoregressiveModel):
             params = params + 0.1 * self.encode_steps(x)
         return self.from_steps(params)
 
-    def start(self, batch_size):
+    def start(self, batch_size, num_steps):
         return ops.zeros((self.num_steps + 1, batch_size))
 
-    def step(self, state, t, previous):
+    def step(self, constants, state, t, previous):
         x = ops.transpose(self.encode_previous(previous))
         seen = ops.slice_update(state, (t, 0), x)  # slot 0 is before the first step
         if self.fault == "step adds before it draws":
@@ -106,15 +108,15 @@ FAULTS = [
     (Faulty(6, fault="step adds before it draws"), checks.check_step_equals_call, "disagrees with `call` at step"),
     (Faulty(6, fault="step adds before it draws"), checks.check_methods_agree, "are not those of full"),
     (Faulty(6, fault="idle weight"), checks.check_every_weight_learns, "idle"),
-    (Faulty(6, head=SumsToMore()), checks.check_normalised, "sum to 1.06"),
-    (SumsToMore(), checks.check_head_normalised, "sum to"),
+    (Faulty(6, head=SumsToMore()), checks.check_normalized, "sum to 1.06"),
+    (SumsToMore(), head_checks.check_head_normalized, "sum to"),
     (Faulty(6, head=IgnoresTheLogit()), checks.check_honest_draws, "do not follow"),
-    (IgnoresTheLogit(), checks.check_head_draws_what_it_scores, "do not follow"),
-    (Faulty(6, head=RoundsLate()), checks.check_honest_draws, "do not follow"),
-    (RoundsLate(scale=0.1), checks.check_head_draws_what_it_scores, "do not follow"),
-    (DrawsRealNumbers(), checks.check_head_draws_what_it_scores, "do not follow"),
-    (DrawsRealNumbers(), checks.check_head_shapes, "must be int32. Received: float32"),
-    (ClipsTheProbability(), checks.check_head_extremes, "not finite"),
+    (IgnoresTheLogit(), head_checks.check_head_draws_what_it_scores, "do not follow"),
+    (Faulty(6, head=RoundsLate()), checks.check_uniform_transform, "do not follow"),
+    (RoundsLate(scale=0.1), head_checks.check_head_draws_what_it_scores, "do not follow"),
+    (DrawsRealNumbers(), head_checks.check_head_draws_what_it_scores, "do not follow"),
+    (DrawsRealNumbers(), head_checks.check_head_shapes, "must be int32. Received: float32"),
+    (ClipsTheProbability(), head_checks.check_head_extremes, "not finite"),
 ]
 
 
@@ -126,7 +128,7 @@ def test_the_kit_finds(component, check, message):
 
 def test_a_lost_argument_is_found():
     model = ForgetsItsConfig(4, scale=3.0)
-    copy = checks.prepare(model)
+    copy = prepare(model)
     copy.scale = 3.0
     with pytest.raises(AssertionError, match="made from its config scores otherwise"):
         checks.check_config_round_trip(model)
@@ -134,7 +136,7 @@ def test_a_lost_argument_is_found():
 
 def test_without_a_fault_nothing_is_found():
     model = Faulty(6)
-    for check in (checks.check_causal, checks.check_normalised, checks.check_step_equals_call):
+    for check in (checks.check_causal, checks.check_normalized, checks.check_step_equals_call):
         check(model)
     checks.check_honest_draws(model)
     checks.check_methods_agree(model)
@@ -143,7 +145,7 @@ def test_without_a_fault_nothing_is_found():
 def test_expected_failures_become_xfails():
     from keras_ar.testing import parametrize_with_checks
 
-    mark = parametrize_with_checks([SumsToMore()], expected_failures=lambda _: {"check_head_normalised": "planted"})
+    mark = parametrize_with_checks([SumsToMore()], expected_failures=lambda _: {"check_head_normalized": "planted"})
     marks = {case.id.split("-")[-1]: case.marks for case in mark.args[1]}
-    assert [m.kwargs["reason"] for m in marks["check_head_normalised"]] == ["planted"]
+    assert [m.kwargs["reason"] for m in marks["check_head_normalized"]] == ["planted"]
     assert not marks["check_head_mode"]

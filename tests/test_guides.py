@@ -1,4 +1,4 @@
-"""The guides run, as they stand, on every backend; and the renderer makes pages of them."""
+"""The guides run on every backend, and the renderer makes pages of them."""
 
 import importlib.util
 import pathlib
@@ -28,7 +28,7 @@ render = _load_renderer()
 
 @pytest.fixture(autouse=True)
 def shortened(tmp_path, monkeypatch):
-    """A folder to write to, few epochs, and command lines that share the process and what it has loaded."""
+    """A folder to write to, few epochs, and command lines that run in this process, where Keras is loaded already."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("KERAS_AR_QUICK", "1")
     monkeypatch.setenv("KERAS_BACKEND", keras.backend.backend())
@@ -100,7 +100,7 @@ def test_a_page_shows_text_code_output_and_pictures(tmp_path):
     assert pathlib.Path.cwd() == tmp_path
 
 
-def test_an_error_in_a_guide_tells_its_line(tmp_path):
+def test_an_error_in_a_guide_names_its_line(tmp_path):
     path = tmp_path / "wrong.py"
     path.write_text(GUIDE.replace("6 * 7", "6 / 0"), encoding="utf-8")
     with pytest.raises(ZeroDivisionError) as error:
@@ -116,5 +116,5 @@ def test_a_contact_sheet_holds_all_pictures(tmp_path):
         pictures["a_guide", f"picture {i}"] = tmp_path / f"{i}.png"
         Image.new("RGB", (300, 200), (30 * i, 0, 0)).save(tmp_path / f"{i}.png")
     sheet = Image.open(render.contact_sheet(pictures, tmp_path / "sheet.png", width=760)).convert("RGB")
-    colours = {colour for _, colour in sheet.getcolors(maxcolors=10_000)}
-    assert {(30 * i, 0, 0) for i in range(8)} <= colours
+    colors = {color for _, color in sheet.getcolors(maxcolors=10_000)}
+    assert {(30 * i, 0, 0) for i in range(8)} <= colors

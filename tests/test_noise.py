@@ -8,8 +8,8 @@ from keras_ar import noise
 
 
 def test_uniforms_lie_strictly_between_zero_and_one_on_a_grid_that_float32_holds():
-    uniforms = noise.uniforms(seed=1, first_event=0, num_events=100, num_steps=50, num_uniforms=2)
-    assert uniforms.shape == (50, 100, 2)
+    uniforms = noise.uniforms(seed=1, first_event=0, num_events=100, shape=(50, 2))
+    assert uniforms.shape == (100, 50, 2)
     assert uniforms.dtype == "float32"
     assert uniforms.min() > 0
     assert uniforms.max() < 1
@@ -19,25 +19,34 @@ def test_uniforms_lie_strictly_between_zero_and_one_on_a_grid_that_float32_holds
 
 @pytest.mark.parametrize("bits", [0, 2**64 - 1])
 def test_not_even_the_outermost_bits_make_a_zero_or_a_one(bits, monkeypatch):
-    monkeypatch.setattr(noise, "_raw_bits", lambda seed, stream, count, first=0: np.full(count, bits, "uint64"))
+    class Extreme:
+        """Philox, if all of its bits were alike."""
+
+        def __init__(self, **options):
+            pass
+
+        def random_raw(self, count):
+            return np.full(count, bits, "uint64")
+
+    monkeypatch.setattr(np.random, "Philox", Extreme)
     expected = 2.0**-24 if bits == 0 else 1 - 2.0**-24
-    assert noise.uniforms(0, 0, 1, 1, 1).item() == expected
+    assert noise.uniforms(0, 0, 1, (1,)).item() == expected
 
 
 def test_an_event_has_the_same_noise_in_every_batch():
-    together = noise.uniforms(seed=5, first_event=0, num_events=8, num_steps=4, num_uniforms=3)
+    together = noise.uniforms(seed=5, first_event=0, num_events=8, shape=(4, 3))
     for first, count in ((0, 8), (3, 2), (7, 1)):
-        batch = noise.uniforms(seed=5, first_event=first, num_events=count, num_steps=4, num_uniforms=3)
-        assert np.array_equal(batch, together[:, first : first + count])
+        batch = noise.uniforms(seed=5, first_event=first, num_events=count, shape=(4, 3))
+        assert np.array_equal(batch, together[first : first + count])
 
 
 def test_events_and_seeds_have_noise_of_their_own():
-    drawn = [noise.uniforms(seed, event, 1, 8, 1).tobytes() for seed in (0, 1, 2**64 - 1) for event in (0, 1, 2)]
+    drawn = [noise.uniforms(seed, event, 1, (8,)).tobytes() for seed in (0, 1, 2**64 - 1) for event in (0, 1, 2)]
     assert len(set(drawn)) == len(drawn)
 
 
 def test_no_events_make_an_empty_array():
-    assert noise.uniforms(0, 0, num_events=0, num_steps=4, num_uniforms=2).shape == (4, 0, 2)
+    assert noise.uniforms(0, 0, num_events=0, shape=(4, 2)).shape == (0, 4, 2)
 
 
 # These literals must never change: a seed in somebody's config or paper means them.
@@ -47,9 +56,9 @@ def test_uniforms_are_the_same_for_ever():
     def multiples(*arguments):
         return (noise.uniforms(*arguments) * 2.0**24).tolist()
 
-    assert multiples(0, 0, 2, 2, 1) == [[[193723], [13645817]], [[4052523], [12605249]]]
-    assert multiples(2**64 - 1, 7, 1, 4, 1) == [[[1256295]], [[14248579]], [[15609855]], [[1182353]]]
-    assert multiples(3, 0, 1, 2, 2) == [[[15674651, 1328109]], [[6422787, 13404403]]]
+    assert multiples(0, 0, 2, (2,)) == [[193723, 4052523], [13645817, 12605249]]
+    assert multiples(2**64 - 1, 7, 1, (4, 1)) == [[[1256295], [14248579], [15609855], [1182353]]]
+    assert multiples(3, 0, 1, (2, 2)) == [[[15674651, 1328109], [6422787, 13404403]]]
 
 
 def test_permutations_are_the_same_for_ever():
@@ -76,7 +85,7 @@ def test_a_seed_is_an_integer_of_64_bits(seed):
 def test_every_seed_of_64_bits_makes_noise():
     for seed in (0, 2**63, 2**64 - 1, np.int64(3), np.uint64(2**64 - 1)):
         assert type(noise.check_seed(seed)) is int
-        assert noise.uniforms(noise.check_seed(seed), 0, 1, 1, 1).shape == (1, 1, 1)
+        assert noise.uniforms(noise.check_seed(seed), 0, 1, (1, 1)).shape == (1, 1, 1)
 
 
 def test_a_fresh_seed_follows_the_seed_of_keras():
@@ -87,6 +96,24 @@ def test_a_fresh_seed_follows_the_seed_of_keras():
 
 
 def test_an_event_goes_on_where_it_was_left():
-    whole = noise.uniforms(5, 2, 3, 23, 2)
-    parts = [noise.uniforms(5, 2, 3, last - first, 2, first_step=first) for first, last in ((0, 1), (1, 10), (10, 23))]
-    np.testing.assert_array_equal(np.concatenate(parts), whole)
+    whole = noise.uniforms(5, 2, 3, (46,))
+    parts = [noise.uniforms(5, 2, 3, (last - first,), skip=first) for first, last in ((0, 1), (1, 10), (10, 46))]
+    np.testing.assert_array_equal(np.concatenate(parts, axis=1), whole)
+
+
+def test_normals_are_normal_and_the_same_for_ever():
+    assert noise.normals(3, seed=0).round(6).tolist() == [-0.758908, -0.451862, -1.102895]
+    values = noise.normals(20_000, seed=1)
+    moments = [np.mean(values**k) for k in (1, 2, 3, 4)]
+    np.testing.assert_allclose(moments, [0, 1, 0, 3], atol=0.1)
+    assert not np.array_equal(noise.normals(5, seed=1, stream=1), values[:5])
+
+
+def test_random_weights_depend_on_the_seed_alone():
+    layers = [keras.layers.Dense(3) for _ in range(3)]
+    for layer, seed in zip(layers, (0, 0, 1), strict=True):
+        layer.build((None, 4))
+        noise.randomize(layer, seed)
+    first, again, other = (layer.get_weights()[0] for layer in layers)
+    assert np.array_equal(first, again)
+    assert not np.array_equal(first, other)

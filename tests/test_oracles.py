@@ -10,8 +10,7 @@ import pytest
 import reference
 from keras import ops
 
-from keras_ar import backend, heads, layers, models, orderings
-from keras_ar.testing import checks
+from keras_ar import backend, heads, layers, models, noise, orderings, testing
 
 ACTIVATIONS = {"sigmoid": reference.sigmoid, "relu": reference.relu, "tanh": np.tanh}
 
@@ -22,7 +21,7 @@ def numpy(tensor):
 
 def assert_scores(model, params_of, score):
     """`log_prob` is the sum, over steps, of the nats of each value under the parameters that the equations give."""
-    (events,) = checks.random_events(model, 5)
+    (events,) = model.random_batch(5)
     steps = events.reshape(5, -1)[:, model.ordering]
 
     def compute(x):
@@ -54,7 +53,7 @@ def test_every_entry_of_the_folded_kernel_has_one_place_in_a_strict_triangle(n):
 
 
 def fvsbn_reference(model):
-    checks.randomise(model)
+    noise.randomize(model)
     unfold = backend.compiled(model, model.regressions.unfolded_kernel)
     kernel, bias = numpy(unfold())[:, 0].transpose(1, 0, 2), numpy(model.regressions.bias)
     return lambda x: reference.fvsbn(x, kernel, bias)
@@ -72,7 +71,7 @@ def test_fvsbn_over_levels_is_a_softmax_regression():
 
 
 def nade_reference(model, activation):
-    checks.randomise(model)
+    noise.randomize(model)
     networks, n = model.networks, model.num_steps
     output_kernel = numpy(networks.output_kernel).reshape(n, -1, model.units)
     kernel, bias, output_bias = numpy(networks.kernel), numpy(networks.bias), numpy(networks.output_bias)
@@ -107,7 +106,7 @@ def test_nade_over_normal_mixtures_is_rnade():
 )
 def test_made_masks_by_the_degrees_as_in_the_paper(n, options):
     model = models.MADE(n, **options)
-    checks.randomise(model)
+    noise.randomize(model)
     dense = [*model.hidden, model.output_layer]
     kernels, biases = [numpy(layer.kernel) for layer in dense], [numpy(layer.bias) for layer in dense]
     direct = numpy(model.direct_layer.kernel) if model.direct else None
@@ -152,9 +151,13 @@ def test_a_model_has_as_many_parameters_as_in_the_paper(model, count):
     ids=lambda value: type(value).__name__ if isinstance(value, heads.Head) else None,
 )
 def test_a_head_scores_by_the_textbook_formula(head, score):
-    params = checks.random_params(head, 200)
+    params = testing.tools.random_params(head, 200)
     rng = np.random.default_rng(1)
-    x = rng.integers(0, head.num_levels, 200) if head.num_levels else rng.normal(3.0, 3.0, 200).astype("float32")
+    x = (
+        rng.integers(0, head.support.num_levels, 200)
+        if head.support.is_discrete
+        else rng.normal(3.0, 3.0, 200).astype("float32")
+    )
     expected = [score(p, value) for p, value in zip(numpy(params), x, strict=True)]
     found = numpy(backend.compiled(keras.Model(), head.log_prob)(params, x))
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-4)
@@ -182,11 +185,11 @@ def twin_of(head, params, tfd):
         return tfd.Normal(head.loc + head.scale * params[:, 0], head.scale * ops.exp(params[:, 1]))
     logits, means, log_scales = ops.split(params, 3, axis=-1)
     if isinstance(head, heads.DiscretizedLogisticMixture):
-        half = 0.5 * (head.num_levels - 1)
+        half = 0.5 * (head.support.num_levels - 1)
         # A quantized variable is rounded up, so half a level less rounds to the nearest one.
         anchors = np.linspace(-1.0, 1.0, 2 * head.num_components + 1, dtype="float64")[1::2]
         shifted = tfd.Logistic(half * (means + anchors + 1.0) - 0.5, half * ops.exp(log_scales))
-        levels = tfd.QuantizedDistribution(shifted, low=0.0, high=head.num_levels - 1.0)
+        levels = tfd.QuantizedDistribution(shifted, low=0.0, high=head.support.num_levels - 1.0)
         return tfd.MixtureSameFamily(tfd.Categorical(logits=logits), levels)
     middles = (np.arange(head.num_components, dtype="float64") + 0.5) / head.num_components
     anchors = tfd.Normal(np.float64(0.0), np.float64(1.0)).quantile(middles)
@@ -209,12 +212,12 @@ def twin_of(head, params, tfd):
     ids=repr,
 )
 def test_a_head_agrees_with_tensorflow_probability(head, tfd):
-    params = checks.random_params(head, 200)
+    params = testing.tools.random_params(head, 200)
     twin = twin_of(head, ops.cast(params, "float64"), tfd)  # in float32 its mixtures are off by more than ours
     x = twin.sample(seed=(0, 2))
     np.testing.assert_allclose(head.log_prob(params, x), twin.log_prob(x), rtol=1e-5, atol=1e-5)
     if isinstance(head, heads.Categorical | heads.DiscretizedLogisticMixture):  # whose twins have a CDF, but no mean
-        levels = np.arange(head.num_levels, dtype="float64")[:, None]
+        levels = np.arange(head.support.num_levels, dtype="float64")[:, None]
         expected_mean = ops.sum(levels * ops.exp(twin.log_prob(levels)), axis=0)
     else:
         expected_mean = twin.mean()
@@ -235,7 +238,7 @@ def test_a_head_agrees_with_tensorflow_probability(head, tfd):
     ids=str,
 )
 def test_a_head_takes_numpy_arrays(head):
-    params, x = np.full((3, head.num_params), 0.5, "float32"), np.ones(3, head.dtype)
+    params, x = np.full((3, head.num_params), 0.5, "float32"), np.ones(3, head.support.dtype)
     for method, argument in (
         (head.log_prob, x),
         (head.cdf, x),

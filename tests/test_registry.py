@@ -1,5 +1,6 @@
 """What the registry promises, checked against distributions made up on the spot."""
 
+import importlib.metadata
 import os
 import shutil
 import subprocess
@@ -50,6 +51,36 @@ class Unlisted(keras.layers.Layer):
         return 2.0 * x
 '''
 
+# What a package looks like after it has renamed `Shiny` to `Bright`, and its argument `shine` to `brightness`.
+RENAMED = '''
+import keras
+
+@keras.saving.register_keras_serializable(package="acme_ar")
+class Bright(keras.layers.Layer):
+    """Adds a constant."""
+
+    def __init__(self, brightness=1.0, **kwargs):
+        super().__init__(**kwargs)
+        self.brightness = brightness
+
+    def call(self, x):
+        return x + self.brightness
+
+    def get_config(self):
+        return {**super().get_config(), "brightness": self.brightness}
+
+    @classmethod
+    def from_config(cls, config):
+        if "shine" in config:
+            config = {**config, "brightness": config["shine"]}
+            del config["shine"]
+        return cls(**config)
+
+@keras.saving.register_keras_serializable(package="acme_ar")
+class Shiny(Bright):
+    """The name of `Bright` in files of version 1."""
+'''
+
 HEADS = """
 import keras
 from keras_ar.heads.head import Head
@@ -58,6 +89,9 @@ from keras_ar.heads.head import Head
 class Plain(Head):
     pass
 """
+
+UNREGISTERED = "import keras\nclass Bad(keras.layers.Layer): pass"
+ELSEWHERE = f"{UNREGISTERED}\nkeras.saving.register_keras_serializable(package='acme')(Bad)"
 
 SHINY = {"layers": {"shiny": "acme_ar.layers:Shiny"}}
 
@@ -77,9 +111,12 @@ class Site:
         metadata = self._metadata(distribution, version)
         metadata.mkdir()
         (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: {version}\n")
+        packages = {name.partition(".")[0] for name in modules or {}}
+        (metadata / "top_level.txt").write_text("\n".join(sorted(packages)))
         lines = []
-        for kind, points in entry_points.items():
-            lines += [f"[keras_ar.{kind}]", *(f"{name} = {target}" for name, target in points.items())]
+        for group, points in entry_points.items():
+            header = group if "." in group else f"keras_ar.{group}"
+            lines += [f"[{header}]", *(f"{name} = {target}" for name, target in points.items())]
         (metadata / "entry_points.txt").write_text("\n".join(lines))
         registry.refresh()
 
@@ -195,14 +232,17 @@ def test_keras_layers_are_not_ours_to_find():
 
 @pytest.mark.parametrize("look_up", [registry.entries, lambda kind: registry.find(kind, "made")])
 def test_an_unknown_kind_names_the_kinds(look_up):
-    with pytest.raises(ValueError, match=r"`kind` must be one of 'layers', 'heads', 'models'. Received: kind='model'"):
+    with pytest.raises(
+        ValueError, match=r"`kind` must be one of 'layers', 'heads', 'bijectors', 'models'. Received: kind='model'"
+    ):
         look_up("model")
 
 
 def test_without_installation_the_error_asks_for_it(site, monkeypatch):
     site.install("acme-ar", SHINY)
-    theirs = [entry for entry in registry.entries() if entry.distribution == "acme-ar"]
-    monkeypatch.setattr(registry, "_installed", lambda: theirs)
+    theirs = [found for found in importlib.metadata.distributions() if found.name == "acme-ar"]
+    monkeypatch.setattr(importlib.metadata, "distributions", lambda: theirs)
+    registry.refresh()
     with pytest.raises(registry.UnknownNameError, match=r"keras-ar is only on sys.path"):
         registry.find("models", "made")
 
@@ -251,6 +291,8 @@ def test_an_unknown_name_mentions_what_the_environment_variable_hides(site, monk
         ("acme_bad:Bad", "Bad = 3", "must be a class"),
         ("acme_bad:Bad", "class Bad: pass", "must be a subclass of .*Layer"),
         ("acme_bad", "", "must read 'package.module:Class'"),
+        ("acme_bad:Bad", UNREGISTERED, r'write `@keras.*\(package="acme_bad"\)` above the class Bad.* not registered'),
+        ("acme_bad:Bad", ELSEWHERE, r"registered with Keras as 'acme_bad>Bad'.* it is registered as 'acme>Bad'"),
     ],
 )
 def test_a_broken_plugin_breaks_only_its_own_name(target, source, cause, site):
@@ -270,6 +312,36 @@ def test_unreadable_metadata_of_one_package_is_passed_over(site):
     (site.path / "acme-bad-1.0.dist-info" / "entry_points.txt").write_text("[keras_ar.layers]\nno equals sign")
     registry.refresh()
     assert registry.find("layers", "shiny")
+
+
+# Misspelt groups
+
+
+@pytest.mark.parametrize(
+    ("group", "meant"),
+    [
+        ("keras_ar.head", "Did you mean 'keras_ar.heads'"),
+        ("keras_ar.model", "Did you mean 'keras_ar.models'"),
+        ("keras-ar.bijectors", "Did you mean 'keras_ar.bijectors'"),
+        ("Keras_AR.Layer", "Did you mean 'keras_ar.layers'"),
+        ("keras_ar.zoo", "There are 'keras_ar.layers', 'keras_ar.heads', 'keras_ar.bijectors', 'keras_ar.models'"),
+    ],
+)
+def test_a_misspelt_group_is_warned_of(group, meant, site):
+    with pytest.warns(UserWarning, match=rf"acme-ar 1.0 has entry points in the group '{group}'.*{meant}"):
+        site.install("acme-ar", {group: {"plain": "acme_ar.heads:Plain"}})
+
+
+@pytest.mark.parametrize("group", ["keras_ar.heads", "keras_ar_zoo.models", "keras_ar.bijectors", "acme.layers"])
+def test_other_groups_are_nobodys_mistake(group, site, recwarn):
+    site.install("acme-ar", {group: {"plain": "acme_ar.heads:Plain"}})
+    assert not recwarn.list
+
+
+def test_a_misspelt_group_of_a_disabled_plugin_is_not_warned_of(site, monkeypatch, recwarn):
+    monkeypatch.setenv("KERAS_AR_PLUGINS", "")
+    site.install("acme-ar", {"keras_ar.head": {"plain": "acme_ar.heads:Plain"}})
+    assert not recwarn.list
 
 
 # Making components
@@ -320,8 +392,10 @@ def test_a_config_that_does_not_fit_is_no_type_error(config, site):
 
 def test_a_config_of_an_unknown_class_says_what_to_install():
     config = {"module": "acme_ar.heads", "class_name": "Plain", "config": {}, "registered_name": "acme_ar>Plain"}
-    with pytest.raises(registry.UnknownNameError, match=r"'Plain' of the package 'acme_ar': .*`pip install acme-ar`"):
+    with pytest.raises(registry.UnknownNameError, match=r"'Plain' of the package 'acme_ar': install .*") as raised:
         registry.get("heads", config)
+    assert "install the distribution that provides the module 'acme_ar'" in str(raised.value)
+    assert "pip" not in str(raised.value)  # anybody may have taken that name on PyPI
 
 
 def test_a_config_of_a_hidden_plugin_says_what_hides_it(site, monkeypatch):
@@ -337,9 +411,18 @@ def test_nothing_is_to_be_installed_for_a_class_without_package(registered_name)
         registry.load_classes([{"registered_name": registered_name}])
 
 
-def test_a_class_that_the_installed_package_lacks_asks_for_an_upgrade():
-    with pytest.raises(registry.UnknownNameError, match=r"the installed 'keras_ar' has no entry point for it. Upgrade"):
+def test_a_class_that_an_installed_distribution_lacks_asks_for_its_upgrade(site):
+    site.install("Acme_Plugin", {}, modules={"acme_ar.layers": LAYERS})
+    with pytest.raises(registry.UnknownNameError, match=r"acme-plugin, which is installed and provides .* Upgrade it"):
+        registry.load_classes({"registered_name": "acme_ar>NotYet"})
+    with pytest.raises(registry.UnknownNameError, match=r"keras-ar, which is installed and provides .* Upgrade it"):
         registry.load_classes({"registered_name": "keras_ar>NotYet"})
+
+
+def test_a_class_of_a_module_that_no_distribution_provides_is_to_be_registered(site):
+    (site.path / "acme_loose.py").write_text("")
+    with pytest.raises(registry.UnknownNameError, match=r"has no entry point for it\. Import what registers the class"):
+        registry.load_classes({"registered_name": "acme_loose>Mine"})
 
 
 # Saved files
@@ -369,7 +452,7 @@ def test_a_class_that_is_known_already_is_left_alone(site):
 def test_a_config_cannot_name_a_module_to_import(site):
     site.install("acme-ar", {}, modules={"acme_ar.layers": LAYERS})
     config = {"module": "acme_ar.layers", "class_name": "Shiny", "config": {}, "registered_name": "acme_ar>Shiny"}
-    with pytest.raises(registry.UnknownNameError, match=r"the installed 'acme_ar' has no entry point for it\. Upgrade"):
+    with pytest.raises(registry.UnknownNameError, match=r"acme-ar, .* has no entry point for it\. Upgrade it"):
         registry.get("layers", config)
     assert "acme_ar.layers" not in sys.modules
 
@@ -402,6 +485,49 @@ assert "acme_bad" not in sys.modules
         site,
     ).stdout
     assert output.split() == ["8.0", "4.0"]
+
+
+def test_importing_prints_nothing(site):
+    done = python("import warnings; warnings.simplefilter('error', UserWarning); import keras_ar.registry", site)
+    assert not done.stdout
+
+
+# What a package has renamed
+
+
+@pytest.fixture
+def file_of_version_1(site):
+    """A file that a package has written before it renamed a class and an argument of it."""
+    site.install("acme-ar", SHINY, modules={"acme_ar.layers": LAYERS})
+    model = keras.Sequential([keras.Input((2,)), registry.find("layers", "shiny").load()(3.0)])
+    path = site.path / "version_1.keras"
+    model.save(path)
+    site.uninstall("acme-ar")
+    return path
+
+
+def test_a_renamed_class_and_argument_open_under_their_old_names(file_of_version_1, site):
+    points = {"layers": {"bright": "acme_ar.layers:Bright", "shiny": "acme_ar.layers:Shiny"}}
+    site.install("acme-ar", points, version="2.0", modules={"acme_ar.layers": RENAMED})
+    code = f"""
+import keras, keras_ar, numpy as np
+model = keras_ar.load_model({str(file_of_version_1)!r})
+print(*[base.__name__ for base in type(model.layers[0]).__mro__[:2]])
+print(float(keras.ops.sum(model(np.ones((1, 2))))))
+"""
+    assert python(code, site).stdout.split() == ["Shiny", "Bright", "8.0"]
+
+
+def test_a_renamed_class_without_its_old_name_is_unknown(file_of_version_1, site):
+    site.install("acme-ar", {"layers": {"bright": "acme_ar.layers:Bright"}}, "2.0", {"acme_ar.layers": RENAMED})
+    code = f"""
+import keras_ar
+try:
+    keras_ar.load_model({str(file_of_version_1)!r})
+except keras_ar.registry.UnknownNameError as error:
+    print(error)
+"""
+    assert "Unknown class 'Shiny' of the package 'acme_ar': acme-ar, which is installed" in python(code, site).stdout
 
 
 def test_listing_needs_no_keras(site):

@@ -5,8 +5,7 @@ import pytest
 import sequence_reference
 from keras import ops
 
-from keras_ar import heads, layers, models
-from keras_ar.testing import checks
+from keras_ar import heads, layers, models, noise
 
 
 def numpy(tensor):
@@ -17,8 +16,9 @@ def weights(layer):
     return tuple(numpy(weight) for weight in layer.weights)
 
 
-def randomised(layer):
-    checks.randomise(layer)
+def randomized(layer):
+    """The layer with weights of twice the usual size, so that nonlinearities bend what they are given."""
+    noise.randomize(layer)
     for variable in layer.trainable_variables:
         variable.assign(2.0 * variable)
     return layer
@@ -31,61 +31,78 @@ def test_a_causal_convolution_sees_each_tap_where_it_lies(kernel_size, dilation,
     x = np.random.default_rng(0).normal(size=(2, 11, 3)).astype("float32")
     layer = layers.CausalConv1D(4, kernel_size, dilation, strict=strict)
     layer.build(x.shape)
-    randomised(layer)
+    randomized(layer)
     expected = [sequence_reference.causal_convolution(one, *weights(layer), dilation, strict) for one in x]
     np.testing.assert_allclose(numpy(layer(x)), expected, atol=1e-5)
 
 
 @pytest.mark.parametrize(
-    ("options", "condition_shape"),
+    ("options", "condition"),
     [
-        ({"dilations": (1, 2, 4)}, None),
-        ({"dilations": (3, 1), "kernel_size": 3, "skip_filters": 5}, (2,)),
-        ({"dilations": (1, 2)}, (3, 2)),
-        ({"dilations": (1, 2), "upsampling": (2, 3)}, (2, 2)),
+        ({"dilations": (1, 2, 4)}, {}),
+        ({"dilations": (3, 1), "kernel_size": 3, "skip_filters": 5}, {"condition_shape": (2,)}),
+        ({"dilations": (1, 2)}, {"num_classes": 3}),
+        ({"dilations": (1, 2)}, {"condition_shape": (3, 2)}),
+        ({"dilations": (1, 2), "upsampling": (2, 3)}, {"condition_shape": (2, 2)}),
     ],
-    ids=["plain", "vector", "rows", "upsampling"],
+    ids=["plain", "vector", "classes", "rows", "upsampling"],
 )
-def test_wavenet_is_that_of_the_paper(options, condition_shape):
-    model = randomised(
-        models.WaveNet(12, filters=3, head=heads.Categorical(4), condition_shape=condition_shape, **options)
-    )
+def test_wavenet_is_that_of_the_paper(options, condition):
+    model = randomized(models.WaveNet(12, filters=3, head=heads.Categorical(4), **condition, **options))
     blocks = [
         {
             "dilation": block.dilation_rate,
             "convolution": weights(block.convolution),
             "out": weights(block.out),
-            "condition": numpy(block.from_condition.kernel) if condition_shape else None,
+            "condition_bias": numpy(block.condition_bias.kernel) if condition else None,
         }
         for block in model.blocks
     ]
 
     def params_of(x, condition=None):
-        for enlarge, times in zip(model.enlarge, model.upsampling, strict=True):
-            condition = sequence_reference.enlarged(condition, *weights(enlarge), times)
+        for layer, times in zip(model.upsample, model.upsampling, strict=True):
+            condition = sequence_reference.upsampled(condition, *weights(layer), times)
         if condition is not None and condition.ndim == 2:
             condition = np.repeat(condition, len(x) // len(condition), axis=0)  # a row for every few steps
-        rest = weights(model.mix), weights(model.to_params)
-        return sequence_reference.wavenet(x, weights(model.look), blocks, *rest, condition)
+        rest = weights(model.hidden), weights(model.to_params)
+        return sequence_reference.wavenet(x, weights(model.stem), blocks, *rest, condition)
 
     assert_params(model, params_of)
 
 
-def test_window_mlp_is_a_network_over_a_window():
-    model = randomised(models.WindowMLP(9, window=4, hidden_units=(5, 3), activation="tanh", condition_shape=2))
+@pytest.mark.parametrize("condition", [{"condition_shape": 2}, {"num_classes": 3}], ids=["vector", "classes"])
+def test_window_mlp_is_a_network_over_a_window(condition):
+    model = randomized(models.WindowMLP(9, window=4, hidden_units=(5, 3), activation="tanh", **condition))
 
     def params_of(x, condition):
         hidden = [weights(layer) for layer in model.hidden]
-        told = condition @ numpy(model.from_condition.kernel)
-        return sequence_reference.window_mlp(x, weights(model.look), hidden, weights(model.to_params), np.tanh, told)
+        bias = condition @ numpy(model.condition_bias.kernel)
+        return sequence_reference.window_mlp(x, weights(model.stem), hidden, weights(model.to_params), np.tanh, bias)
 
     assert_params(model, params_of)
 
 
-def assert_params(model, params_of):
-    events, *condition = checks.random_events(model, 2)
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+def test_char_rnn_is_a_stack_of_recurrent_layers(cell):
+    model = randomized(models.CharRNN(9, vocabulary="abcd", units=4, embedding_dim=3, cell=cell, num_classes=3))
+
+    def params_of(x, condition):
+        recurrent = [weights(layer) for layer in model.recurrent]
+        bias = condition @ numpy(model.condition_bias.kernel)
+        return sequence_reference.char_rnn(
+            x, numpy(model.embedding.embeddings), recurrent, weights(model.to_params), cell, bias
+        )
+
+    assert_params(model, params_of, encoded=False)
+
+
+def assert_params(model, params_of, encoded=True):
+    """Compares with `params_of(x, condition)`, where `x` is what `encode_steps` makes, or an event as it is."""
+    events, *condition = model.random_batch(2)
     found = numpy(model(events, *condition))
-    inputs = numpy(model.encode_steps(ops.convert_to_tensor(events)))
+    inputs = numpy(model.encode_steps(ops.convert_to_tensor(events))) if encoded else events
+    if model.num_classes:
+        condition = [np.eye(model.num_classes)[condition[0]]]
     expected = [params_of(*one) for one in zip(inputs, *(c.astype("float64") for c in condition), strict=True)]
     assert np.std(expected, axis=(0, 1)).min() > 1e-2, "parameters that hardly vary would hide what is wrong"
     np.testing.assert_allclose(found, expected, atol=2e-5)

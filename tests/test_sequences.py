@@ -1,24 +1,60 @@
-"""Sequences go on: of any length, behind a prompt, in a stream."""
+"""Sequences go on: of any length, after a prompt, in a stream."""
+
+import math
 
 import keras
 import numpy as np
 import pytest
 from keras import ops, tree
 
-from keras_ar import backend, heads, layers, models, plots, text
-from keras_ar.testing import checks
+from keras_ar import Support, backend, heads, layers, models, noise, text
 
 LEVELS = heads.Categorical(5)
 PAIRS = heads.DiscretizedLogisticMixture(4, num_components=2, num_channels=2)
 
+
+@keras.saving.register_keras_serializable(package="tests")
+class Angle(heads.Head):
+    """An angle from 0 to 2 pi, with density `(1 + r cos(x - m)) / (2 pi)`: a network sees its cosine and sine."""
+
+    num_params = 2  # the angle m, and a number that is large if r is close to 1
+    num_features = 2
+    num_uniforms = 2
+    support = Support.reals(0.0, 2.0 * math.pi)
+
+    def encode(self, x):
+        x = ops.cast(x, "float32")
+        return ops.stack([ops.cos(x), ops.sin(x)], axis=-1)
+
+    def log_prob(self, params, x):
+        x = ops.cast(x, "float32")
+        return ops.log1p(self._size(params) * ops.cos(x - params[..., 0])) - math.log(2.0 * math.pi)
+
+    def sample(self, params, uniforms):
+        # Of an angle and the one opposite to it, the first is chosen with probability (1 + r cos(x - m)) / 2.
+        x = math.pi * uniforms[..., 0]
+        is_first = uniforms[..., 1] < 0.5 * (1.0 + self._size(params) * ops.cos(x - params[..., 0]))
+        return ops.where(is_first, x, x + math.pi)
+
+    def _size(self, params):
+        return ops.sigmoid(params[..., 1])
+
+
 MODELS = {
-    "char_rnn": lambda: models.CharRNN(9, vocabulary="abcde", embedding=3, units=4, condition_shape=2),
-    "gru": lambda: models.CharRNN(9, vocabulary="abcde", embedding=3, units=4, num_layers=1, cell="gru"),
+    "char_rnn": lambda: models.CharRNN(9, vocabulary="abcde", units=4, embedding_dim=3, condition_shape=2),
+    "gru": lambda: models.CharRNN(
+        9, vocabulary="abcde", units=4, num_layers=1, embedding_dim=3, cell="gru", num_classes=3
+    ),
     "window_mlp": lambda: models.WindowMLP(9, window=5, hidden_units=(6, 4), head=LEVELS, condition_shape=2),
+    "window_mlp-class": lambda: models.WindowMLP(9, window=1, hidden_units=6, head=LEVELS, num_classes=3),
+    "window_mlp-angles": lambda: models.WindowMLP(9, window=3, hidden_units=6, head=Angle()),
     "wavenet": lambda: models.WaveNet((12,), filters=4, dilations=(1, 4, 2), head=LEVELS),
     "wavenet-pairs": lambda: models.WaveNet((6, 2), filters=3, kernel_size=3, dilations=(3, 1), head=PAIRS),
-    "wavenet-class": lambda: models.WaveNet((8,), filters=4, dilations=(2, 1), head=LEVELS, condition_shape=3),
-    "wavenet-rows": lambda: models.WaveNet(
+    "wavenet-angles": lambda: models.WaveNet(8, filters=3, dilations=(1, 2), head=Angle()),
+    "wavenet-vector": lambda: models.WaveNet((8,), filters=4, dilations=(2, 1), head=LEVELS, condition_shape=3),
+    "wavenet-class": lambda: models.WaveNet((8,), filters=4, dilations=(2, 1), head=LEVELS, num_classes=3),
+    "wavenet-rows": lambda: models.WaveNet(12, filters=4, dilations=(1, 2), head=LEVELS, condition_shape=(3, 2)),
+    "wavenet-upsampling": lambda: models.WaveNet(
         (12,), filters=4, skip_filters=2, dilations=(1, 2), head=LEVELS, condition_shape=(3, 2), upsampling=(2, 2)
     ),
 }
@@ -27,25 +63,36 @@ MODELS = {
 @pytest.fixture(scope="module", params=MODELS)
 def model(request):
     model = MODELS[request.param]()
-    checks.randomise(model)
+    noise.randomize(model)
     return model
 
 
 def conditions(model, count, rows=9):
     """Keyword arguments for `count` sequences, with rows for 36 steps."""
+    if model.num_classes:
+        return {"condition": np.arange(count) % model.num_classes}
     if model.condition_shape is None:
         return {}
     shape = (rows, model.condition_shape[1]) if model.steps_per_row else model.condition_shape
     return {"condition": np.random.default_rng(1).normal(size=(count, *shape)).astype("float32")}
 
 
+def assert_same(found, expected):
+    """The same levels, or the same real values but for rounding."""
+    assert found.shape == expected.shape
+    if expected.dtype.kind == "i":
+        assert (found == expected).all()
+    else:
+        np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
 def test_sequences_may_be_longer_or_shorter_than_they_are_by_default(model):
     given = conditions(model, 5)
     draws = {m: model.sample(5, length=20, seed=3, method=m, **given) for m in ("stepwise", "parallel", "full")}
     assert draws["stepwise"].shape == (5, 20, *model.event_shape[1:])
-    assert (draws["stepwise"] == draws["parallel"]).all()
-    assert (draws["stepwise"] == draws["full"]).all()
-    assert (model.sample(5, length=7, seed=3, **given) == draws["full"][:, :7]).all()
+    assert_same(draws["stepwise"], draws["parallel"])
+    assert_same(draws["stepwise"], draws["full"])
+    assert_same(model.sample(5, length=7, seed=3, **given), draws["full"][:, :7])
     scores = {n: model.score_samples(draws["full"][:, :n], *given.values()) for n in (1, 7, 20)}
     each = ops.convert_to_numpy(model.conditional_log_prob(draws["full"], *given.values()))
     for n, score in scores.items():
@@ -53,22 +100,33 @@ def test_sequences_may_be_longer_or_shorter_than_they_are_by_default(model):
 
 
 @pytest.mark.parametrize("length", [1, 2, 5, 19])
-def test_a_prompt_taken_in_by_one_pass_leaves_what_its_steps_would(model, length):
+def test_prefill_computes_in_one_pass_what_the_steps_do(model, length):
     given = conditions(model, 3)
     steps = model.sample(3, length=20, seed=0, **given)
-    prime = backend.compiled(model, model.prime)
-    found = prime(steps[:, :length], *given.values())
+    assert model.has_prefill
 
-    def walk(steps, *condition):
-        state = model.start(3, *condition)
+    def fill(values, *condition):
+        constants = model.prepare(*model.encode_condition(*condition or (None,)))
+        return model.prefill(constants, model.start(3, None), values)
+
+    def walk(values, *condition):
+        constants, state, params = (
+            model.prepare(*model.encode_condition(*condition or (None,))),
+            model.start(3, None),
+            [],
+        )
         for t in range(length):
-            _, state = model.step(state, t, steps[:, t - 1])
-        return state
+            of_step, state = model.step(constants, state, t, values[:, t - 1])
+            params.append(of_step)
+        return ops.stack(params, axis=1), state
 
-    expected = backend.compiled(model, walk)(steps, *given.values())
+    found = backend.compiled(model, fill)(steps[:, :length], *given.values())
+    expected = backend.compiled(model, walk)(steps[:, :length], *given.values())
     tree.assert_same_structure(found, expected)
     for one, other in zip(tree.flatten(found), tree.flatten(expected), strict=True):
         np.testing.assert_allclose(ops.convert_to_numpy(one), ops.convert_to_numpy(other), atol=1e-5)
+    whole = ops.convert_to_numpy(model(steps, *given.values()))[:, :length]
+    np.testing.assert_allclose(ops.convert_to_numpy(found[0]), whole, atol=1e-5)
 
 
 def test_what_follows_a_prompt_is_what_follows_it_in_a_draw(model):
@@ -79,11 +137,13 @@ def test_what_follows_a_prompt_is_what_follows_it_in_a_draw(model):
         drawn, log_prob = model.sample(
             4, length=30, prompt=prompt, seed=7, batch_size=2, method=method, return_log_prob=True, **given
         )
-        assert (drawn == whole).all(), method
+        assert_same(drawn, whole)
         each = ops.convert_to_numpy(model.conditional_log_prob(whole, *given.values()))
         np.testing.assert_allclose(log_prob, each[:, 11:].sum(axis=1), atol=1e-3)
     one = model.sample(4, length=15, prompt=whole[0, :11], seed=7, **given)
     assert (one[:, :11] == whole[0, :11]).all()
+    prompt = whole[:, :9]
+    assert (model.sample(4, length=9, prompt=prompt, seed=7, **given) == prompt).all()
 
 
 def test_a_stream_draws_what_one_draw_does_and_goes_on_from_its_state(model):
@@ -93,27 +153,28 @@ def test_a_stream_draws_what_one_draw_does_and_goes_on_from_its_state(model):
     first, _ = next(stream)
     saved = stream.state
     for array in tree.flatten(saved["carry"]):  # of each sequence: no weights
-        assert array is None or 2 in array.shape
+        assert isinstance(array, np.ndarray)
+        assert 2 in array.shape
     second, _ = next(stream)
     again, _ = next(model.stream(2, chunk=10, state=saved, return_log_prob=True, **given))
     assert (second == again).all()
     rest = [next(stream) for _ in range(2)]
     found = np.concatenate([first, second, *(chunk for chunk, _ in rest)], axis=1)[:, :36]
-    assert (found == whole).all()
+    assert_same(found, whole)
     if model.steps_per_row:  # as long as the condition lasts
         np.testing.assert_allclose(rest[-1][1], log_prob, atol=1e-3)
         assert next(stream, None) is None
 
 
-def test_a_stream_goes_on_behind_a_prompt(model):
+def test_a_stream_goes_on_after_a_prompt(model):
     given = conditions(model, 2)
     whole = model.sample(2, length=30, seed=5, **given)
     stream = model.stream(2, chunk=6, prompt=whole[:, :9], seed=5, **given)
     found = np.concatenate([next(stream) for _ in range(3)], axis=1)
-    assert (found == whole[:, 9:27]).all()
+    assert_same(found, whole[:, 9:27])
 
 
-@pytest.mark.parametrize("name", ["char_rnn", "wavenet-rows"])
+@pytest.mark.parametrize("name", ["char_rnn", "gru", "wavenet-angles", "wavenet-upsampling"])
 def test_training_takes_sequences_of_another_length(name):
     model = MODELS[name]()
     given = conditions(model, 8)
@@ -128,30 +189,90 @@ def test_training_takes_sequences_of_another_length(name):
 
 
 @pytest.mark.parametrize("condition_shape", [None, (2,), (11, 2)], ids=str)
-def test_a_wavenet_block_steps_as_it_computes(condition_shape):
-    block = layers.WaveNetBlock(3, kernel_size=3, dilation_rate=2, skip_filters=4)
+@pytest.mark.parametrize("kernel_size", [1, 3])
+def test_a_wavenet_block_steps_as_it_computes(condition_shape, kernel_size):
+    block = layers.WaveNetBlock(3, kernel_size, dilation_rate=2, skip_filters=4)
     rng = np.random.default_rng(0)
-    x = rng.normal(size=(2, 11, 3)).astype("float32")
-    given = [] if condition_shape is None else [rng.normal(size=(2, *condition_shape)).astype("float32")]
-    given = list(map(ops.convert_to_tensor, given))
+    x = ops.convert_to_tensor(rng.normal(size=(2, 11, 3)), "float32")
+    given = (
+        [] if condition_shape is None else [ops.convert_to_tensor(rng.normal(size=(2, *condition_shape)), "float32")]
+    )
     block(x, *given)  # builds it
-    checks.randomise(block)
-    expected = [ops.convert_to_numpy(y) for y in block(x, *given)]
-    state = block.start(2, *given)
-    for t in range(11):
-        *found, state = block.step(state, ops.convert_to_tensor(x[:, t]), t)
-        for one, whole in zip(found, expected, strict=True):
-            np.testing.assert_allclose(ops.convert_to_numpy(one), whole[:, t], atol=1e-5)
+    noise.randomize(block)
+    assert_steps_as_it_computes(block, x, *given)
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        layers.CausalConv1D(3, 3, dilation_rate=2, activation="tanh"),
+        layers.CausalConv1D(3, 2, strict=True, use_bias=False),
+        layers.CausalConv1D(3, 1, strict=True),
+        layers.CausalLSTM(3),
+        layers.CausalGRU(3),
+    ],
+    ids=["conv", "strict", "one_tap", "lstm", "gru"],
+)
+def test_a_layer_steps_as_it_computes(layer):
+    x = ops.convert_to_tensor(np.random.default_rng(0).normal(size=(2, 11, 4)), "float32")
+    layer.build(x.shape)
+    noise.randomize(layer)
+    assert_steps_as_it_computes(layer, x)
+
+
+def assert_steps_as_it_computes(layer, x, *condition):
+    length = x.shape[1]
+    whole, constants = layer(x, *condition), layer.prepare(*condition)
+    for start in (0, 7):
+        state, pieces = layer.start(2, length), []
+        if start:
+            filled, state = layer.prefill(constants, state, x[:, :start])
+            pieces.append(filled)
+        for t in range(start, length):
+            y, state = layer.step(constants, state, t, x[:, t - layer.strict])
+            pieces.append(tree.map_structure(lambda y: ops.expand_dims(y, 1), y))
+        found = tree.map_structure(lambda *ys: ops.concatenate(ys, axis=1), *pieces)
+        tree.assert_same_structure(found, whole)
+        for one, other in zip(tree.flatten(found), tree.flatten(whole), strict=True):
+            np.testing.assert_allclose(ops.convert_to_numpy(one), ops.convert_to_numpy(other), atol=1e-5)
+
+
+@pytest.mark.parametrize("make", [layers.CausalLSTM, layers.CausalGRU])
+def test_a_recurrent_layer_takes_the_options_of_keras(make):
+    layer = make(
+        3,
+        kernel_initializer="ones",
+        recurrent_initializer="zeros",
+        recurrent_regularizer=keras.regularizers.L2(0.5),
+        bias_constraint="non_neg",
+    )
+    layer = make.from_config(layer.get_config())
+    layer.build((None, 5, 2))
+    kernel, recurrent_kernel, bias = layer.weights
+    assert (ops.convert_to_numpy(kernel) == 1).all()
+    assert not ops.convert_to_numpy(recurrent_kernel).any()
+    recurrent_kernel.assign(np.ones(recurrent_kernel.shape, "float32"))
+    assert [float(ops.convert_to_numpy(loss)) for loss in layer.losses] == [0.5 * math.prod(recurrent_kernel.shape)]
+    assert isinstance(bias.constraint, keras.constraints.NonNeg)
+    assert isinstance(layer.rnn, keras.layers.LSTM if make is layers.CausalLSTM else keras.layers.GRU)
+
+
+@pytest.mark.parametrize("layer", [layers.CausalConv1D(3, 2), layers.WaveNetBlock(2)], ids=lambda layer: layer.name)
+def test_a_layer_hands_on_its_regularizers(layer):
+    regularized = type(layer).from_config({**layer.get_config(), "kernel_regularizer": "l2"})
+    regularized.build((None, 5, 2))
+    kernels = [weight for weight in regularized.trainable_variables if "kernel" in weight.path]
+    assert len(regularized.losses) == len(kernels) > 0
 
 
 # Bad input.
 
 WAVES = models.WaveNet((8,), filters=2, dilations=(1, 2), head=LEVELS)
-ROWS = MODELS["wavenet-rows"]()
-TEXT = models.CharRNN(8, vocabulary="ab", embedding=2, units=2)
+ROWS = MODELS["wavenet-upsampling"]()
+TEXT = models.CharRNN(8, vocabulary="ab", units=2, embedding_dim=2)
 
 
-def state_behind_a_chunk(num_samples):
+def state_after_a_chunk(num_samples):
     stream = WAVES.stream(num_samples, chunk=2, seed=0)
     next(stream)
     return stream.state
@@ -168,12 +289,16 @@ def state_behind_a_chunk(num_samples):
         (lambda: WAVES.stream(1, chunk=0), "`chunk` must be an integer of at least 1"),
         (lambda: WAVES.stream(1, state={}, seed=1), "`state` must come without `prompt` and `seed`"),
         (
-            lambda: WAVES.stream(3, state=state_behind_a_chunk(2)),
+            lambda: WAVES.stream(3, state=state_after_a_chunk(2)),
             r"same `num_samples`.*shape \(.*2.*\) in place of \(.*3.*\)",
         ),
         (lambda: WAVES.score_samples(np.zeros((2, 8, 1))), r"`x` must have shape \(batch, any length\)"),
         (
             lambda: ROWS.sample(2, np.zeros((2, 3, 2)), length=13),
+            r"`condition` must have a row for every 4 steps, 4 for 13 steps. Received 3 rows",
+        ),
+        (
+            lambda: ROWS.stream(2, np.zeros((2, 3, 2)), prompt=np.zeros(13, int)),
             r"`condition` must have a row for every 4 steps, 4 for 13 steps. Received 3 rows",
         ),
         (lambda: ROWS.score_samples(np.zeros((2, 12)), np.zeros((2, 2, 2))), "`condition` must have a row for every 4"),
@@ -207,24 +332,25 @@ def state_behind_a_chunk(num_samples):
         ),
     ],
 )
-def test_what_does_not_fit_is_refused(call, message):
+def test_bad_input_raises_a_clear_error(call, message):
     with pytest.raises(ValueError, match=message):
         call()
 
 
-def test_the_receptive_field_is_told_and_true():
+def test_the_receptive_field_is_reported_and_true():
     model = models.WaveNet((40,), filters=3, kernel_size=3, dilations=(1, 2, 4))
     assert model.receptive_field == 3 + 2 * 7
     lines = []
     model.summary(print_fn=lambda line, **_: lines.append(line))
     assert any("Receptive field: 17 steps" in line for line in lines)
-    seen = plots.sensitivity(model, 30, random_weights=True) > 0
+    noise.randomize(model)
+    seen = backend.jacobian(lambda x: model(x)[:, 30], np.zeros((1, 40))).any(axis=(0, 1, 2))
     assert np.flatnonzero(seen).tolist() == list(range(30 - 17, 30))
 
 
 def test_a_text_is_written_and_its_vocabulary_lasts(tmp_path):
-    model = models.CharRNN(8, vocabulary=text.Vocabulary.of("hello world"), embedding=3, units=4)
-    checks.randomise(model)
+    model = models.CharRNN(8, vocabulary=text.Vocabulary.of("hello world"), units=4, embedding_dim=3)
+    noise.randomize(model)
     model.save(tmp_path / "writer.keras")
     twin = keras.saving.load_model(tmp_path / "writer.keras")
     assert twin.vocabulary == model.vocabulary
@@ -234,3 +360,4 @@ def test_a_text_is_written_and_its_vocabulary_lasts(tmp_path):
     assert len(written) == 20
     several = model.write(9, num_samples=3, seed=1)
     assert [len(one) for one in several] == [9, 9, 9]
+    assert model.write(9, num_samples=1, seed=1) == [model.write(9, seed=1)] == several[:1]

@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from keras_ar import heads, models
-from keras_ar.testing import checks
+from keras_ar import heads, models, noise
 
 LOGITS = np.log([[0.4, 0.05, 0.3, 0.25], [0.1, 0.2, 0.6, 0.1]]).astype("float32")
 
@@ -45,7 +44,7 @@ def test_the_most_probable_levels_stay_in_proportion(limits, expected):
 @pytest.mark.parametrize("method", ["stepwise", "parallel", "full"])
 def test_draws_stay_within_the_limits(method):
     model = models.NADE(5, units=4, head=heads.Categorical(4))
-    checks.randomise(model)
+    noise.randomize(model)
     greedy = model.sample(6, seed=0, top_k=1, method=method)
     assert (greedy == greedy[0]).all(), "the most probable level is one"
     steps, log_prob = model.sample(64, seed=0, top_p=0.6, method=method, return_log_prob=True)
@@ -73,5 +72,5 @@ def test_limits_that_mean_nothing_are_refused(limits, message):
 
 
 def test_a_head_without_ranked_levels_is_refused():
-    with pytest.raises(ValueError, match=r"`top_k` is for heads that can cut off levels.*Received Normal"):
+    with pytest.raises(ValueError, match=r"`top_k` needs a head with `truncate`. Received: Normal"):
         models.FVSBN(3, head="normal").sample(1, top_k=3)

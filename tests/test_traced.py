@@ -1,11 +1,12 @@
-"""On torch a loop of steps that runs for long is traced: it draws the same, by the weights of the moment."""
+"""On torch a loop of many steps is traced: it draws the same values, by the weights of the moment."""
+
+import logging
 
 import keras
 import numpy as np
 import pytest
 
-from keras_ar import backend, heads, models
-from keras_ar.testing import checks
+from keras_ar import backend, heads, models, noise
 
 if keras.backend.backend() != "torch":
     pytest.skip("only torch traces", allow_module_level=True)
@@ -17,12 +18,13 @@ WAVENET = {"filters": 4, "dilations": (1, 4, 2), "head": LEVELS}
 MODELS = {
     "wavenet": lambda: models.WaveNet(12, **WAVENET),
     "wavenet-pairs": lambda: models.WaveNet((12, 2), filters=3, kernel_size=3, dilations=(3, 1), head=PAIRS),
-    "wavenet-class": lambda: models.WaveNet(12, condition_shape=3, **WAVENET),
+    "wavenet-vector": lambda: models.WaveNet(12, condition_shape=3, **WAVENET),
+    "wavenet-class": lambda: models.WaveNet(12, num_classes=3, **WAVENET),
     "wavenet-rows": lambda: models.WaveNet(12, condition_shape=(3, 2), **WAVENET),
     "wavenet-upsampling": lambda: models.WaveNet(12, condition_shape=(3, 2), upsampling=(2, 2), **WAVENET),
     "wavenet-normal": lambda: models.WaveNet(12, filters=4, dilations=(1, 2), head="normal_mixture"),
-    "lstm": lambda: models.CharRNN(12, vocabulary="abcde", embedding=3, units=4, condition_shape=2),
-    "gru": lambda: models.CharRNN(12, vocabulary="abcde", embedding=3, units=4, cell="gru"),
+    "lstm": lambda: models.CharRNN(12, vocabulary="abcde", units=4, embedding_dim=3, condition_shape=2),
+    "gru": lambda: models.CharRNN(12, vocabulary="abcde", units=4, embedding_dim=3, cell="gru"),
     "window_mlp": lambda: models.WindowMLP(12, window=5, hidden_units=(6, 4), head=LEVELS, condition_shape=2),
 }
 # Where a step's course depends on its number.
@@ -35,19 +37,18 @@ UNTRACED = {
 
 def build(name):
     model = {**MODELS, **UNTRACED}[name]()
-    checks.randomise(model)
-    shape = model.condition_shape
-    condition = shape and np.random.default_rng(1).normal(size=(3, *shape)).astype("float32")
-    return model, {} if shape is None else {"condition": condition}
+    noise.randomize(model)
+    _, *condition = model.random_batch(3)
+    return model, {"condition": condition[0]} if condition else {}
 
 
 LOOPS = []  # that a test has made
 
 
 def kinds_of(model):
-    """What the model's loop has found out, by shapes."""
-    (kinds,) = (loop._kinds for loop in LOOPS if loop._owner is model and loop._kinds)
-    return kinds
+    """The kinds of steps that the model's loop has run."""
+    (kinds,) = (loop.kinds for loop in LOOPS if loop.owner is model and loop.kinds)
+    return list(kinds.values())
 
 
 @pytest.fixture(autouse=True)
@@ -67,9 +68,9 @@ def loops(monkeypatch):
 
 def both_ways(monkeypatch, draw, model):
     """What is drawn traced, and as it is."""
-    model.compiled_functions.clear()
+    model.compile()  # forgets what has been compiled
     found = draw()
-    model.compiled_functions.clear()
+    model.compile()
     with monkeypatch.context() as context:
         context.setattr(traced, "FROM_STEPS", 10**9)
         return found, draw()
@@ -86,7 +87,7 @@ def same(one, other):
 @pytest.mark.parametrize("shaping", [{}, {"temperature": 0.7, "top_k": 3, "top_p": 0.9}], ids=["plain", "shaped"])
 def test_a_traced_draw_is_the_same(name, shaping, loops):
     model, given = build(name)
-    if not hasattr(model.head, "truncate"):
+    if "truncate" not in model.head.capabilities:
         shaping = {key: value for key, value in shaping.items() if key == "temperature"}
     options = {"seed": 3, "batch_size": 2, "return_log_prob": True, **given, **shaping}
     same(*both_ways(loops, lambda: model.sample(3, **options), model))
@@ -96,8 +97,17 @@ def test_a_traced_draw_is_the_same(name, shaping, loops):
 def test_what_can_be_traced_is(name):
     model, given = build(name)
     model.sample(3, seed=0, batch_size=3, **given)
-    (found,) = kinds_of(model).values()
-    assert (found is not None) == (name in MODELS)
+    (kind,) = kinds_of(model)
+    assert (kind.trace is not None) == (name in MODELS)
+
+
+def test_a_step_that_cannot_be_traced_is_logged_once(caplog):
+    model, _ = build("made")
+    with caplog.at_level(logging.INFO, logger="keras_ar"):
+        for _ in range(2):
+            model.sample(3, seed=0)
+    (message,) = caplog.messages
+    assert f"{model.name} is not traced" in message
 
 
 @pytest.mark.parametrize("name", ["wavenet-class", "lstm", "made", "pixel_cnn"])
@@ -135,7 +145,7 @@ def test_a_traced_draw_reads_the_weights_of_the_moment(name):
     first = model.get_weights()
     model.compile("sgd")
     for change in (
-        lambda: checks.randomise(model, seed=1),
+        lambda: noise.randomize(model, seed=1),
         lambda: [weight.assign(weight * 0.5) for weight in model.trainable_variables],
         lambda: model.fit((before, *given.values()) if given else before, verbose=0),
         lambda: model.set_weights(first),
@@ -151,10 +161,10 @@ def test_few_traces_are_kept_and_none_is_made_for_few_steps(loops):
     model, _ = build("wavenet")
     for _ in range(2):
         model.sample(1, seed=0, batch_size=1)
-        assert list(kinds_of(model).values()) in ([12], [24])
+        (kind,) = kinds_of(model)
+        assert kind.trace is None
     model.sample(1, seed=0, batch_size=1)
-    (found,) = kinds_of(model).values()
-    assert callable(found)
+    assert kind.trace is not None
     for size in range(2, 20):
         model.sample(size, seed=0, batch_size=size)
     assert len(kinds_of(model)) == 8

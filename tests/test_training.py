@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from keras_ar import AutoregressiveModel, backend, layers, models
-from keras_ar.testing import checks
+from keras_ar import AutoregressiveModel, backend, layers, models, noise
 
 RNG = np.random.default_rng(0)
 EVENTS = (RNG.random((10, 4)) < [0.9, 0.5, 0.2, 0.1]).astype("int32")
@@ -18,7 +17,7 @@ LOSSES = ["bits_per_dim", "loss"]
 
 def random_model(learning_rate, **options):
     model = models.FVSBN(4, **options)
-    checks.randomise(model)
+    noise.randomize(model)
     model.compile(keras.optimizers.SGD(learning_rate))
     return model
 
@@ -115,8 +114,9 @@ def test_validation_data_come_in_a_tuple_as_in_keras(model, conditional):
     history = model.fit(EVENTS, validation_data=(EVENTS,), verbose=0).history
     assert history["val_loss"] == pytest.approx([nats(model, EVENTS).mean()], rel=1e-5)
     pair = (EVENTS, CONDITION)
-    history = conditional.fit(pair, validation_data=(pair,), verbose=0).history
-    assert history["val_loss"] == pytest.approx([nats(conditional, *pair).mean()], rel=1e-5)
+    for validation_data in (pair, (pair,)):
+        history = conditional.fit(pair, validation_data=validation_data, verbose=0).history
+        assert history["val_loss"] == pytest.approx([nats(conditional, *pair).mean()], rel=1e-5)
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "bool", "float64"])
@@ -176,7 +176,7 @@ def test_the_gradient_of_log_prob_by_the_bias_is_data_minus_prediction(model):
 
 def test_losses_of_sublayers_are_added():
     dense = keras.layers.Dense(3, kernel_regularizer=keras.regularizers.L2(0.5))
-    model = AutoregressiveModel.from_layers([layers.TriangularDense(4, "glorot_uniform"), dense], event_shape=4)
+    model = AutoregressiveModel.from_layers([layers.TriangularDense(4), dense], event_shape=4)
     model.compile("sgd")
     penalty = 0.5 * np.square(dense.get_weights()[0]).sum()
     found = model.evaluate(EVENTS, verbose=0, return_dict=True)
@@ -262,9 +262,9 @@ class Counting(models.FVSBN):
         type(self).traces += 1
         return super().call(x, condition)
 
-    def step(self, state, t, previous):
+    def step(self, constants, state, t, previous):
         type(self).traces += 1
-        return super().step(state, t, previous)
+        return super().step(constants, state, t, previous)
 
 
 @pytest.fixture(scope="module")
@@ -286,3 +286,67 @@ def test_another_number_of_events_compiles_nothing_anew(method, counting):
     for count in (1, 4, 9):
         assert len(drive(count)) == count
     assert Counting.traces == traces > 0
+
+
+@pytest.mark.skipif(keras.backend.backend() == "torch", reason="torch compiles nothing")
+def test_what_was_compiled_is_dropped_by_compile_and_by_a_new_weight(counting):
+    counting.score_samples(np.zeros((2, 3)), batch_size=4)
+    traces = Counting.traces
+    counting.compile("sgd")
+    counting.score_samples(np.zeros((2, 3)), batch_size=4)
+    assert Counting.traces > traces
+    model, batch = Counting(3, condition_shape=2), (np.zeros((2, 3)), np.zeros((2, 2)))
+    model.score_samples(*batch, batch_size=4)
+    traces = Counting.traces
+    model.condition_bias.enable_lora(1)
+    model.score_samples(*batch, batch_size=4)
+    assert Counting.traces > traces
+
+
+@pytest.mark.skipif(keras.backend.backend() == "torch", reason="torch compiles nothing")
+@pytest.mark.parametrize("settings", [{"run_eagerly": True}, {"jit_compile": False}], ids=["eager", "no-jit"])
+def test_the_drivers_run_as_compile_says(settings):
+    model, other = Counting(3), Counting(3)
+    model.compile("sgd", **settings)
+    noise.randomize(model)
+    noise.randomize(other)
+    model.score_samples(np.zeros((2, 3)), batch_size=4)
+    traces = Counting.traces
+    scores = model.score_samples(np.zeros((2, 3)), batch_size=4)
+    is_eager = "run_eagerly" in settings or keras.backend.backend() == "jax"
+    assert (Counting.traces > traces) == is_eager
+    np.testing.assert_allclose(scores, other.score_samples(np.zeros((2, 3))), rtol=1e-5)
+    assert (model.sample(5, seed=0) == other.sample(5, seed=0)).all()
+
+
+def test_integer_conditions_reach_the_model_as_floats_by_every_way():
+    dtypes = []
+
+    class Noting(models.FVSBN):
+        def call(self, x, condition=None):
+            dtypes.append(keras.backend.standardize_dtype(condition.dtype))
+            return super().call(x, condition)
+
+    model = Noting(4, condition_shape=2)
+    model.compile("sgd", run_eagerly=True)
+    pair = (EVENTS, np.ones((10, 2), "int64"))
+    model.fit(pair, verbose=0)
+    model.score_samples(*pair)
+    model.log_prob(*pair)
+    model.sample(2, np.ones(2, "int64"))
+    assert set(dtypes) == {"float32"}
+
+
+def test_a_model_of_classes_takes_integers_by_every_way():
+    classes = np.arange(10) % 3
+    model = models.FVSBN(4, num_classes=3)
+    noise.randomize(model)
+    model.compile("sgd")
+    twin = models.FVSBN(4, condition_shape=3)
+    twin.set_weights(model.get_weights())
+    one_hot = np.eye(3)[classes]
+    expected = twin.score_samples(EVENTS, one_hot)
+    np.testing.assert_allclose(model.score_samples(EVENTS, classes), expected, rtol=1e-5)
+    np.testing.assert_allclose(model.evaluate((EVENTS, classes), verbose=0)[0], -expected.mean(), rtol=1e-5)
+    assert (model.sample(10, classes, seed=0) == twin.sample(10, one_hot, seed=0)).all()
+    assert (model.sample(3, 2, seed=0) == twin.sample(3, one_hot[2], seed=0)).all()

@@ -1,8 +1,27 @@
-"""The only place that asks which backend runs: what `keras.ops` has no word for."""
+"""The only place that asks which backend runs: what `keras.ops` has no word for.
+
+Authors of layers, heads and models find here what a step and a pass are made of: `scan`, a loop with
+gradients; `when` and `lookup`, branches and tables inside of a step; `compiled`, for functions outside of training.
+"""
 
 import keras
 import numpy as np
 from keras import tree
+
+__all__ = [
+    "Loop",
+    "causal_convolution",
+    "compiled",
+    "gradient_function",
+    "gradients",
+    "jacobian",
+    "lookup",
+    "make_weights",
+    "once",
+    "prefers_eager",
+    "scan",
+    "when",
+]
 
 _NAME = keras.backend.backend()
 
@@ -16,23 +35,33 @@ elif _NAME == "torch":
     from keras_ar.backend import traced
 
 
-def compiled(owner, function):
-    """`function`, compiled where the backend compiles loops, for use outside of training.
+def compiled(owner, function, mode="xla"):
+    """`function`, compiled where the backend compiles, for use outside of training.
 
-    Compiled once per set of argument shapes. Weights of `owner` are read at each
+    Compiled once per set of argument shapes. The weights of `owner` are read at each
     call; nothing may be assigned to. On torch the function runs as it is, without
     recording gradients.
 
     Args:
-        owner: The layer or model whose weights `function` reads.
-        function: A pure function of tensors (nests of them as well).
+        owner: The layer or model whose weights `function` reads, or `None`.
+        function: A pure function of tensors, or nests of tensors.
+        mode: `"xla"`; `"graph"`, which on TensorFlow is a graph without XLA and elsewhere the
+            same as `"eager"`; or `"eager"`: not compiled. Defaults to `"xla"`.
 
     Returns:
-        A function of the same arguments; NumPy arrays and Python integers welcome.
+        A function of the same arguments. NumPy arrays and Python integers are welcome.
+
+    Example:
+
+    >>> dense = keras.layers.Dense(2, kernel_initializer="ones")
+    >>> dense.build((None, 3))
+    >>> keras.ops.convert_to_numpy(keras_ar.backend.compiled(dense, dense)(np.ones((1, 3), "float32"))).tolist()
+    [[3.0, 3.0]]
     """
     if _NAME == "tensorflow":
-        graph = tf.function(function, jit_compile=True, autograph=False)
-        return lambda *args: graph(*tree.map_structure(tf.convert_to_tensor, args))
+        if mode != "eager":
+            function = tf.function(function, jit_compile=mode == "xla", autograph=False)
+        return lambda *args: function(*tree.map_structure(tf.convert_to_tensor, args))
 
     if _NAME == "torch":
 
@@ -42,7 +71,10 @@ def compiled(owner, function):
 
         return without_gradients
 
-    variables = owner.variables
+    if mode != "xla":
+        return lambda *args: function(*tree.map_structure(jax.numpy.asarray, args))
+
+    variables = [] if owner is None else owner.variables
 
     @jax.jit
     def pure(values, args):
@@ -53,13 +85,67 @@ def compiled(owner, function):
 
 
 def once(function, *args, owner=None):
-    """`function(*args)` for once, without gradients: compiled on JAX, where each operation would be anyway.
+    """`function(*args)` for a single time, without gradients.
 
-    `owner` is the layer or model whose weights `function` reads, if it reads any.
+    On JAX it is compiled, because there each operation would be.
+
+    Args:
+        function: A pure function of tensors.
+        *args: Its arguments.
+        owner: The layer or model whose weights `function` reads, or `None`. Defaults to `None`.
+
+    Example:
+
+    >>> float(keras_ar.backend.once(keras.ops.sum, np.ones(3)))
+    3.0
     """
-    if _NAME == "jax" and owner is None:
-        return jax.jit(function)(*args)
-    return function(*args) if _NAME == "tensorflow" else compiled(owner, function)(*args)
+    return compiled(owner, function, "xla" if _NAME == "jax" else "eager")(*args)
+
+
+def prefers_eager():
+    """Whether functions that run a few times on small tensors take less time if they are not compiled.
+
+    So it is on TensorFlow, where tracing and compiling a small model takes seconds and running it uncompiled
+    milliseconds. On JAX each operation of an uncompiled function is compiled by itself; torch compiles nothing.
+
+    Example:
+
+    >>> keras_ar.backend.prefers_eager() == (keras.backend.backend() == "tensorflow")
+    True
+    """
+    return _NAME == "tensorflow"
+
+
+def make_weights(function, *specs):
+    """Runs a function of tensors once, so that the layers in it make their weights.
+
+    On TensorFlow and torch it runs on zeros, which takes a tenth of the time of a symbolic run; on JAX it is traced,
+    because there each operation of an eager run would be compiled.
+
+    Args:
+        function: A function of tensors.
+        *specs: `keras.KerasTensor`s, the shapes and dtypes of its arguments, with the batch size.
+
+    Example:
+
+    >>> dense = keras.layers.Dense(2)
+    >>> keras_ar.backend.make_weights(dense, keras.KerasTensor((1, 3)))
+    >>> tuple(dense.kernel.shape)
+    (3, 2)
+    """
+    if _NAME == "jax":
+        _Traced(function)(*specs)
+    else:
+        compiled(None, function, "eager")(*(np.zeros(spec.shape, spec.dtype) for spec in specs))
+
+
+class _Traced(keras.Operation):
+    def __init__(self, function):
+        super().__init__()
+        self.function = function
+
+    def call(self, *args):
+        return self.function(*args)
 
 
 def _torch_argument(argument):
@@ -79,7 +165,7 @@ class Loop:
         body: `carry, y = body(t, carry, row, *constants)`, a pure function of these and of
             the owner's weights: the same one at each call. What it carries keeps shape and dtype.
         first: The first step.
-        last: The step behind the last.
+        last: One more than the last step.
         carry: What the first step is given, a nest of tensors.
         rows: A nest of tensors; step `t` is given their entry `t - first`.
         values: Tensor of the length of `rows`, whose entry `t - first` the `y` of step `t` replaces.
@@ -87,6 +173,15 @@ class Loop:
 
     Returns:
         The values and the last carry.
+
+    Example:
+
+    >>> loop = keras_ar.backend.Loop(owner=None)
+    >>> add = lambda t, total, x: (total + x, total + x)
+    >>> ones = keras.ops.ones(3)
+    >>> sums, _ = loop(add, 0, 3, keras.ops.zeros(()), ones, keras.ops.zeros(3))
+    >>> [float(s) for s in sums]
+    [1.0, 2.0, 3.0]
     """
 
     def __init__(self, owner):
@@ -121,6 +216,12 @@ def scan(body, carry, xs, recompute=False):
 
     Returns:
         The last carry, and the `y` stacked along a new first axis.
+
+    Example:
+
+    >>> total, sums = keras_ar.backend.scan(lambda s, x: (s + x, s + x), keras.ops.zeros(()), keras.ops.ones(3))
+    >>> float(total), [float(s) for s in sums]
+    (3.0, [1.0, 2.0, 3.0])
     """
     if _NAME == "jax":
         return jax.lax.scan(jax.checkpoint(body) if recompute else body, carry, xs)
@@ -153,6 +254,18 @@ def causal_convolution(x, kernel, dilation):
     """Convolution over time, `(batch, length, channels)`, whose last tap lies on the output's own time.
 
     In the faster of two forms: torch on a CPU is faster with one product of all taps.
+
+    Args:
+        x: Tensor of shape `(batch, length, channels)`.
+        kernel: Tensor of shape `(taps, channels, filters)`.
+        dilation: Integer, the spacing of the taps.
+
+    Example:
+
+    >>> x = keras.ops.convert_to_tensor(np.arange(4, dtype="float32").reshape(1, 4, 1))
+    >>> y = keras_ar.backend.causal_convolution(x, keras.ops.ones((2, 1, 1)), dilation=1)
+    >>> keras.ops.convert_to_numpy(y).ravel().tolist()
+    [0.0, 1.0, 3.0, 5.0]
     """
     num_taps, length = kernel.shape[0], x.shape[1]
     padded = keras.ops.pad(x, [[0, 0], [(num_taps - 1) * dilation, 0], [0, 0]])
@@ -163,21 +276,39 @@ def causal_convolution(x, kernel, dilation):
 
 
 def lookup(table, t):
-    """Entry `t` of a NumPy array of integers, as an index into a loop: a Python integer where `t` is one."""
+    """Entry `t` of a NumPy array of integers: a Python integer where `t` is one, else a tensor.
+
+    Example:
+
+    >>> keras_ar.backend.lookup(np.array([5, 7]), 1)
+    7
+    """
     if isinstance(t, int):
         return int(table[t])
     return keras.ops.take(np.asarray(table, "int32"), t)
 
 
 def when(condition, function, state):
-    """`function(state)` where the condition holds, else `state`, a nest of tensors; for a `bool` a plain `if`."""
+    """`function(state)` where the condition holds, else `state`, a nest of tensors; for a `bool` a plain `if`.
+
+    Example:
+
+    >>> float(keras_ar.backend.when(True, lambda x: x + 1.0, keras.ops.zeros(())))
+    1.0
+    """
     if isinstance(condition, bool):
         return function(state) if condition else state
     return keras.ops.cond(condition, lambda: function(state), lambda: state)
 
 
 def jacobian(function, x):
-    """Jacobian of `function` at the NumPy array `x`, of shape `(*outputs, *inputs)`, as a NumPy array."""
+    """Jacobian of `function` at the NumPy array `x`, of shape `(*outputs, *inputs)`, as a NumPy array.
+
+    Example:
+
+    >>> keras_ar.backend.jacobian(lambda x: 2.0 * x, np.ones(2)).tolist()
+    [[2.0, 0.0], [0.0, 2.0]]
+    """
     x = keras.ops.convert_to_tensor(x, "float32")
     if _NAME == "jax":
         return np.asarray(jax.jit(jax.jacrev(function))(x))
@@ -196,7 +327,14 @@ def jacobian(function, x):
 
 
 def gradients(function, variables):
-    """Gradients of the scalar `function()` with respect to Keras variables, as NumPy arrays."""
+    """Gradients of the scalar `function()` with respect to Keras variables, as NumPy arrays.
+
+    Example:
+
+    >>> variable = keras.Variable(3.0)
+    >>> [float(g) for g in keras_ar.backend.gradients(lambda: variable * variable, [variable])]
+    [6.0]
+    """
     found = gradient_function(function, variables)()
     return [
         np.zeros(variable.shape, "float32") if gradient is None else keras.ops.convert_to_numpy(gradient)
@@ -209,6 +347,13 @@ def gradient_function(function, variables):
 
     Returns:
         A function of the same arguments that returns the gradients as tensors, `None` for an idle variable on some.
+
+    Example:
+
+    >>> variable = keras.Variable(3.0)
+    >>> gradient = keras_ar.backend.gradient_function(lambda x: x * variable, [variable])
+    >>> [float(g) for g in gradient(np.float32(2.0))]
+    [2.0]
     """
     if _NAME == "jax":
 

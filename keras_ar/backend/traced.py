@@ -1,11 +1,25 @@
-"""Loops on torch: a step that runs often is traced, and then runs without all that Python and Keras add to it.
+"""Loops on torch: a step that runs often is traced, and then runs without the overhead of Python and Keras.
 
 What is traced is a step as a graph of torch's own operations, with everything that it reads as inputs: its number,
-what it is given, what the loop carries, and the weights. From the graph goes what changes nothing; a product and a
-sum become one operation; what is the same in all steps is computed once, before the loop; and what the loop carries
-is written to in place. A step whose course depends on the value of a tensor cannot be traced: it runs as it is.
+its row, what the loop carries, the constants and the weights. From the graph we remove what changes nothing. A
+product and a sum become one operation. What is the same in all steps is computed once, before the loop. What the loop
+carries is written to in place. A step whose course depends on the value of a tensor cannot be traced: it runs as it is.
+
+Why not `torch.compile` or CUDA graphs? A step is some hundred operations on a few numbers each: it costs what it takes
+to launch them, not what they compute. `torch.compile` removes that cost, but needs a C++ compiler on the user's
+machine, and time for each new batch size: for a WaveNet of 12 blocks a hundred times as long as a trace, which itself
+takes as long as a few hundred steps. CUDA graphs exist on some devices only, and want all tensors at fixed addresses. A
+traced step is a Python function that calls torch's operations one by one, on any device.
+
+What to do when torch moves: what torch does not promise is `make_fx`, the names of operations in `torch.ops.aten`, and
+their `_schema`. A name that is gone is an `AttributeError` on import. An operation that is decomposed into others than
+those that we look for only costs speed, which `benchmarks/speed.py` shows. Each pass (`_drop_idle`,
+`_fuse_products_and_sums`, `_write_in_place`, `_called_directly`) can be left out by itself, and the others still give
+the same values. If tracing fails as a whole, steps run as they are, and the log says why
+(`logging.getLogger("keras_ar")`, level `INFO`); `tests/test_traced.py` knows which models must be traced.
 """
 
+import logging
 import types
 
 import keras
@@ -14,52 +28,82 @@ from keras import tree
 from torch import fx
 from torch.fx.experimental.proxy_tensor import make_fx
 
-FROM_STEPS = 300  # of one kind, with those of earlier runs: from so many on, tracing takes less time than it saves
-_MOST = 8  # traces that are kept, of as many sets of shapes
+__all__ = ["FROM_STEPS", "Loop"]
 
+FROM_STEPS = 300  # of one kind, counting earlier runs: from then on, tracing takes less time than it saves
+_MAX_KINDS = 8  # whose traces are kept
+
+_log = logging.getLogger("keras_ar")
 _aten = torch.ops.aten
 _IDLE = {_aten.clone.default, _aten.lift_fresh_copy.default, _aten.view.default, _aten.expand.default}
 _IDLE |= {_aten._unsafe_view.default, _aten.alias.default, _aten.detach.default}
+
+
+class _Kind:
+    """Steps whose tensors have the same shapes: how many have run, and what runs them faster."""
+
+    def __init__(self):
+        self.num_steps = 0
+        self.is_tried = False  # whether tracing has been
+        self.trace = None  # `None` before that, and where it failed
 
 
 class Loop:
     """`carry, y = body(t, carry, row, *constants)` for each step of a range.
 
     Args:
-        owner: The layer or model whose weights the body reads.
+        owner: The layer or model whose weights the body reads, or `None`.
+
+    Call arguments:
+        body: A pure function of tensors.
+        first: Integer, the first step.
+        last: Integer, one more than the last step.
+        carry: What the first step is given, a nest of tensors.
+        rows: A nest of tensors; step `t` is given their entry `t - first`.
+        constants: What all steps are given: a sequence of nests of tensors and integers.
+
+    Returns:
+        The last carry, and a list of the `y` of all steps.
+
+    Example:
+
+    >>> import torch
+    >>> loop = keras_ar.backend.traced.Loop(owner=None)
+    >>> total, sums = loop(lambda t, total, x: (total + x, total + x), 0, 3, torch.zeros(()), torch.ones(3), ())
+    >>> [float(s) for s in sums]
+    [1.0, 2.0, 3.0]
     """
 
     def __init__(self, owner):
-        self._owner = owner
-        self._kinds = {}  # by shapes: how many steps have run, or what runs them faster, or `None` if nothing does
+        self.owner = owner
+        self.kinds = {}  # by shapes, the latest last
 
     def __call__(self, body, first, last, carry, rows, constants):
-        traced = None if torch.is_grad_enabled() else self._traced(body, last - first, carry, rows, constants)
-        if traced:
-            return traced(first, last, carry, rows, constants)
+        trace = None if torch.is_grad_enabled() else self._trace_for(body, last - first, carry, rows, constants)
+        if trace:
+            return trace(first, last, carry, rows, constants)
         ys = []
         for t in range(first, last):
             carry, y = body(t, carry, tree.map_structure(lambda x: x[t - first], rows), *constants)  # noqa: B023
             ys.append(y)
         return carry, ys
 
-    def _traced(self, body, num_steps, carry, rows, constants):
+    def _trace_for(self, body, num_steps, carry, rows, constants):
         example = (carry, tree.map_structure(lambda x: x[0], rows), tree.map_structure(torch.as_tensor, constants))
-        kind = str(tree.map_structure(lambda x: (*x.shape, x.dtype, x.device), example))
-        found = self._kinds.pop(kind, 0)
-        if isinstance(found, int):
-            found += num_steps
-            if found >= FROM_STEPS:
-                found = _trace(self._owner, body, *example)
-        self._kinds[kind] = found  # as the latest; the eldest is forgotten
-        if len(self._kinds) > _MOST:
-            self._kinds.pop(next(iter(self._kinds)))
-        return None if isinstance(found, int) else found
+        shapes = str(tree.map_structure(lambda x: (*x.shape, x.dtype, x.device), example))
+        kind = self.kinds[shapes] = self.kinds.pop(shapes, None) or _Kind()
+        if len(self.kinds) > _MAX_KINDS:
+            del self.kinds[next(iter(self.kinds))]  # the one that has not run for longest
+        kind.num_steps += num_steps
+        if kind.num_steps >= FROM_STEPS and not kind.is_tried:
+            kind.is_tried = True
+            kind.trace = _trace(self.owner, body, *example)
+        return kind.trace
 
 
 def _trace(owner, body, carry, row, constants):
     """A function of `(first, last, carry, rows, constants)`; `None` where a step cannot be traced."""
-    variables = owner.variables
+    variables = [] if owner is None else owner.variables
     t = torch.zeros((), dtype=torch.int32, device=tree.flatten(carry)[0].device)
     example = (t, row, carry, constants, [variable.value.detach() for variable in variables])
 
@@ -69,36 +113,33 @@ def _trace(owner, body, carry, row, constants):
             carry, y = body(t, carry, row, *constants)
         return [y, *(x.contiguous() for x in tree.flatten(carry))]  # which the next step's operations rely on
 
-    # Without mutations, as a graph of values only, it is safe to move and to drop operations.
+    # In a graph without mutations it is safe to move and to drop operations.
     pure = torch.func.functionalize(step)
     try:
-        # No tensor twice, as they are told apart by identity.
+        # All different tensors, because `make_fx` knows them by identity.
         flat = [torch.empty(x.shape, dtype=x.dtype, device=x.device) for x in tree.flatten(example)]
         module = make_fx(pure, tracing_mode="fake", decomposition_table=_SIMPLER)(*flat)
         loop = _TracedLoop(variables, module, example)
         loop(0, 1, carry, tree.map_structure(lambda x: x[None], row), constants)
-    except Exception:  # such as for the value of a tensor; what is wrong in the step itself shows when it runs
+    except Exception as error:  # such as for the value of a tensor; what is wrong in the step itself shows when it runs
+        _log.info("A step of %s is not traced, and runs as it is: %s", getattr(owner, "name", owner), error)
         return None
     return loop
 
 
 class _TracedLoop:
+    """A loop over a traced step, in two functions: what all steps share, and the step."""
+
     def __init__(self, variables, module, example):
         self._variables = variables
-        _drop_what_changes_nothing(module.graph)
+        _drop_idle(module.graph)
         _fuse_products_and_sums(module.graph)
         inputs = iter([node for node in module.graph.nodes if node.op == "placeholder"])
         t, row, carry, constants, weights = ([next(inputs) for _ in tree.flatten(part)] for part in example)
         y, *following = module.graph.output_node().args[0]
-        # What a step hands on as it was given does not change at all.
-        self._changes = [before is not after for before, after in zip(carry, following, strict=True)]
-        changing, kept = self._divide(carry)
-        following, _ = self._divide(following)
-        module.graph.output_node().args = ([y, *following],)
-        module.graph.eliminate_dead_code()
-        _write_in_place(changing, following)
+        _write_in_place(carry, following)
 
-        inputs = [*kept, *constants, *weights]
+        inputs = [*constants, *weights]
         known, same, others = set(inputs), [], []
         for node in module.graph.nodes:
             if node.op in ("placeholder", "output"):
@@ -110,34 +151,26 @@ class _TracedLoop:
                 others.append(node)
         needed = [node for node in [*inputs, *same] if not known.issuperset(node.users)]
         self._before = _part(module, inputs, same, needed)
-        self._step = _part(module, [*t, *row, *changing, *needed], others, [y, *following])
-
-    def _divide(self, carry):
-        """Of what is carried, what changes and what does not."""
-        pairs = list(zip(carry, self._changes, strict=True))
-        return [one for one, changes in pairs if changes], [one for one, changes in pairs if not changes]
+        self._step = _part(module, [*t, *row, *carry, *needed], others, [y, *following])
 
     def __call__(self, first, last, carry, rows, constants):
-        flat = tree.flatten(carry)
-        changing, kept = self._divide(flat)
-        ys = []
+        changing, ys = tree.flatten(carry), []
         with torch.inference_mode():
             constants = [torch.as_tensor(constant) for constant in tree.flatten(constants)]
-            same = [*kept, *constants, *(variable.value for variable in self._variables)]
+            same = [*constants, *(variable.value for variable in self._variables)]
             needed = self._before(*(x.contiguous() for x in same))
             changing = [x.clone(memory_format=torch.contiguous_format) for x in changing]  # the caller's own stay
-            steps = torch.arange(first, last, dtype=torch.int32, device=flat[0].device)
+            steps = torch.arange(first, last, dtype=torch.int32, device=changing[0].device)
             rows = [x[: last - first].contiguous().unbind() for x in (steps, *tree.flatten(rows))]
             for given in zip(*rows, strict=True):
                 y, *changing = self._step(*given, *changing, *needed)
                 ys.append(y)
-        changing = iter([x.clone() for x in changing])  # whatever is made in inference mode can do nothing else
-        flat = [next(changing) if changes else x for x, changes in zip(flat, self._changes, strict=True)]
-        return tree.pack_sequence_as(carry, flat), ys
+        # Clones, because tensors that were made in inference mode are of no use outside of it.
+        return tree.pack_sequence_as(carry, [x.clone() for x in changing]), ys
 
 
 def _part(module, inputs, nodes, outputs):
-    """The function of some nodes of a graph that computes others."""
+    """A function from some nodes of a graph to others."""
     graph, copies = fx.Graph(), {}
     for node in inputs:
         copies[node] = graph.placeholder(node.name)
@@ -149,7 +182,7 @@ def _part(module, inputs, nodes, outputs):
 
 
 def _called_directly(operation):
-    """The function of torch that stands for an operation, if there is one: Python calls it in half the time."""
+    """The function of torch that does the same as an operation, if there is one: Python calls it in half the time."""
     if isinstance(operation, torch._ops.OpOverload):
         name = operation._schema.name.removeprefix("aten::")
         for function in (getattr(torch, name, None), getattr(torch.Tensor, name, None)):
@@ -158,8 +191,8 @@ def _called_directly(operation):
     return operation
 
 
-def _drop_what_changes_nothing(graph):
-    """Copies, which no graph without mutations needs, and views of the same shape."""
+def _drop_idle(graph):
+    """Drops copies, which no graph without mutations needs, and views of the same shape."""
     for node in graph.nodes:
         if node.target in _IDLE:
             before, after = node.args[0].meta["val"], node.meta["val"]
@@ -169,6 +202,7 @@ def _drop_what_changes_nothing(graph):
 
 
 def _fuse_products_and_sums(graph):
+    """Computes a product and a sum as one operation."""
     for node in graph.nodes:
         if node.target is _aten.add.Tensor and not node.kwargs:
             for product, other in (node.args, node.args[::-1]):
@@ -179,7 +213,7 @@ def _fuse_products_and_sums(graph):
 
 
 def _is_fusible(product, other, total):
-    # In half precision a sum is rounded otherwise than a product and a sum.
+    # In half precision the fused operation rounds once, the two operations twice.
     return (
         getattr(product, "target", None) is _aten.mm.default
         and len(product.users) == 1
@@ -190,7 +224,7 @@ def _is_fusible(product, other, total):
 
 
 def _write_in_place(carry, following):
-    """Where all that becomes of a carried tensor is that some entries are written to, behind all that read it."""
+    """Updates a carried tensor in place, if the step only writes some of its entries, after its last read."""
     for before, after in zip(carry, following, strict=True):
         if after.target is _aten.index_put.default and after.args[0] is before and len(after.users) == 1:
             readers = [user for user in before.users if user is not after]
@@ -206,5 +240,5 @@ def _split(x, size, dim=0):
     return _aten.split_with_sizes(x, [size] * (x.shape[dim] // size), dim)
 
 
-# `torch.split` is a function of Python; this one is not.
+# `torch.split` is written in Python, and slower.
 _SIMPLER = {_aten.split.Tensor: _split}

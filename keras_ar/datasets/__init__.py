@@ -1,4 +1,4 @@
-"""Data sets, built in or from files of one's own, with their splits, levels and a line of description."""
+"""Data sets, built in or from your own files, with their splits, levels and a line of description."""
 
 from keras_ar.datasets.catalogue import load, names
 from keras_ar.datasets.dataset import Dataset

@@ -10,9 +10,11 @@ import numpy as np
 from keras_ar import arguments
 from keras_ar.datasets.dataset import PARTS, Dataset, classes, damaged, shuffled
 
+__all__ = ["open_npz", "read_csv", "read_npz"]
+
 
 def read_npz(path, split, seed, shape=None):
-    """A file of the arrays `train`, `valid` and `test`, or of one array `x`, each perhaps with `..._labels`."""
+    """A file of the arrays `train`, `valid` and `test`, or of one array `x`, with or without `..._labels`."""
     arrays = open_npz(path)
     found = PARTS if all(part in arrays for part in PARTS) else ("x",)
     if found[0] not in arrays:
@@ -50,8 +52,8 @@ def open_npz(path):
 def _shaped(array, shape, what):
     """The array with events of `shape`: reshaped, or unpacked where rows are as `np.packbits` makes them.
 
-    What is packed cannot be told by looking: bytes are bytes. So `shape` says it; with it there is no doubt, because
-    the bits of an event take fewer bytes than there are values (unless there is one).
+    Packed bits look like any other bytes, so they are unpacked only where there is a `shape`. With it there is no
+    doubt: the packed bits of an event take fewer bytes than the event has values (unless it has one).
     """
     if array.ndim < 2 or 0 in array.shape:
         raise ValueError(f"{what} must have shape (events, ...), with at least one event. Received: {array.shape}.")
@@ -75,7 +77,7 @@ def _shaped(array, shape, what):
 
 
 def _in_units(parts, source):
-    """Arrays of one event shape, and of one dtype that holds them all; and the number of levels."""
+    """Arrays of one event shape, in one dtype that holds them all, and the number of levels."""
     shapes = {part: array.shape[1:] for part, array in parts.items()}
     if len(set(shapes.values())) > 1:
         raise ValueError(f"{source} must hold events of one shape. It holds {shapes}.")
@@ -104,7 +106,7 @@ def _labels(arrays, part, path):
 
 
 def read_csv(path, split, seed, labels=None):
-    """A table, a line for each event: small integers if all of it is, otherwise real numbers."""
+    """A table with a line for each event: small integers if all cells are, otherwise real numbers."""
     rows = _rows(path)
     header = None
     if not any(_is_number(cell) for cell in rows[0][1]):
@@ -131,7 +133,7 @@ def read_csv(path, split, seed, labels=None):
 
 
 def _rows(path):
-    """Pairs of the number of a line and its cells; empty lines left out."""
+    """Pairs of the number of a line and its cells, without empty lines."""
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.reader(file, skipinitialspace=True)

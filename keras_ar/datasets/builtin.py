@@ -1,7 +1,7 @@
-"""Built-in data sets. What is downloaded lies in Keras' cache, and is checked whenever it is loaded.
+"""Built-in data sets. Downloads are kept in Keras' cache, and checked whenever they are loaded.
 
-Keras itself checks the files of MNIST and CIFAR-10 by their SHA-256. It does not check those of Fashion-MNIST, nor
-does it know the binarized MNIST: of these we know the SHA-256 of the values, whatever way they were compressed.
+Keras itself checks the files of MNIST and CIFAR-10 by their SHA-256. It does not check those of Fashion-MNIST, and
+it has no binarized MNIST: for these two the SHA-256 below is that of the values, however they are compressed.
 """
 
 import hashlib
@@ -15,7 +15,18 @@ from keras_ar.datasets.arrays import open_npz
 from keras_ar.datasets.dataset import PARTS, Dataset, damaged, shuffled
 from keras_ar.datasets.images import read_idx, with_valid
 
-_SHA256 = {
+__all__ = [
+    "BINARIZED_MNIST",
+    "SHA256",
+    "binarized_mnist",
+    "cifar10",
+    "digits",
+    "fashion_mnist",
+    "mnist",
+    "read_binarized_mnist",
+]
+
+SHA256 = {
     "train-images-idx3-ubyte.gz": "2e487a6c89124f78f2d7521542223cafe96f7123c3ca13d447772ac6ecbb3012",
     "train-labels-idx1-ubyte.gz": "657fbd221bfc9f4198cc14b5619cc33ec57c58dd0e47af4d99d6650759e869a7",
     "t10k-images-idx3-ubyte.gz": "c867c93ff95360594e8ec3287995350b824dd110b11595c0e13d5423f621867a",
@@ -29,7 +40,7 @@ _BINARIZED_MNIST_URL = "http://www.cs.toronto.edu/~larocheh/public/datasets/bina
 
 
 def digits():
-    """1797 images of scikit-learn, dealt out as in the guide `first_model.py`."""
+    """1797 handwritten digits of scikit-learn, 1297 to train on, 250 to validate with and 250 to test on."""
     try:
         from sklearn.datasets import load_digits
     except ImportError as error:
@@ -55,7 +66,7 @@ def mnist():
 def fashion_mnist():
     """70,000 images of clothes."""
     folder = _cache() / "fashion-mnist"
-    files = [folder / name for name in _SHA256 if name.endswith(".gz")]
+    files = [folder / name for name in SHA256 if name.endswith(".gz")]
     load_data = keras.datasets.fashion_mnist.load_data
     try:
         parts = _fetched("fashion_mnist", load_data, f"the files {', '.join(file.name for file in files)}", folder)
@@ -65,23 +76,23 @@ def fashion_mnist():
                 read_idx(file, axes=3 if "images" in file.name else 1)  # says which one is damaged, if one is
         raise
     for file, array in zip(files, (*parts[0], *parts[1]), strict=True):
-        _check(array, _SHA256[file.name], file)
-    description = "clothes in grey, 28 by 28 pixels (Xiao et al., 2017)"
+        _check(array, SHA256[file.name], file)
+    description = "clothes in gray, 28 by 28 pixels (Xiao et al., 2017)"
     return with_valid(parts, 10_000, name="fashion_mnist", description=description)
 
 
 def cifar10():
-    """60,000 colour images of ten classes."""
+    """60,000 color images of ten classes."""
     file = "the file cifar-10-python.tar.gz, renamed cifar-10-batches-py-target_archive,"
     parts = _fetched("cifar10", keras.datasets.cifar10.load_data, file, _cache())
     if keras.config.image_data_format() == "channels_first":
         parts = tuple((images.transpose(0, 2, 3, 1), labels) for images, labels in parts)
-    description = "colour images of ten classes, 32 by 32 pixels (Krizhevsky, 2009)"
+    description = "color images of ten classes, 32 by 32 pixels (Krizhevsky, 2009)"
     return with_valid(parts, 5000, name="cifar10", description=description)
 
 
 def binarized_mnist():
-    """MNIST in black and white, drawn once for all: the text files are converted once to bits."""
+    """MNIST in black and white, in the fixed binarization of Larochelle: its text files are converted to bits once."""
     packed = _cache_folder() / BINARIZED_MNIST
     if not packed.is_file():
         parts = {part: _downloaded_bits(part) for part in PARTS}
@@ -92,17 +103,17 @@ def binarized_mnist():
 
 
 def read_binarized_mnist(path):
-    """The same from an npz file, of bits or packed bits."""
+    """The binarized MNIST from an npz file, of bits or packed bits."""
     arrays = open_npz(path)
     if missing := [part for part in PARTS if part not in arrays]:
         raise damaged(path, f"it has no array `{missing[0]}`")
     for part in PARTS:
         if arrays[part].shape[1:] == (98,):
             arrays[part] = np.unpackbits(arrays[part], axis=1)  # 98 * 8 = 784: no bit is left over
-        _check(arrays[part], _SHA256[f"binarized_mnist_{part}.amat"], path)
+        _check(arrays[part], SHA256[f"binarized_mnist_{part}.amat"], path)
     return Dataset(
         name="binarized_mnist",
-        description="handwritten digits, 28 by 28 pixels, in the fixed binarisation of Larochelle",
+        description="handwritten digits, 28 by 28 pixels, in the fixed binarization of Larochelle",
         kind="images",
         num_levels=2,
         **{part: arrays[part].reshape(-1, 28, 28, 1) for part in PARTS},
@@ -120,14 +131,14 @@ def _downloaded_bits(part):
     )
     characters = np.fromfile(file, "uint8")
     bits = characters[(characters == ord("0")) | (characters == ord("1"))] - ord("0")
-    _check(bits, _SHA256[name], file)
+    _check(bits, SHA256[name], file)
     return bits.reshape(-1, 784)
 
 
 def _fetched(name, fetch, files, folder):
     try:
         return fetch()
-    except Exception as error:  # Keras raises a bare one where a download fails
+    except Exception as error:  # Keras raises a bare `Exception` where a download fails
         raise OSError(
             f"{name} is not in {folder}, and could not be downloaded ({error}): connect to the network, or put {files} "
             f"into {folder}."
@@ -145,7 +156,7 @@ def _cache_folder():
 
 
 def _cache():
-    """The same, to write into: where Keras itself may not, it would go on in `/tmp`, which anybody can write into."""
+    """The same folder, to write into. Where it cannot, Keras would use `/tmp`, which anybody can write into."""
     folder = _cache_folder()
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -5,9 +5,12 @@ import difflib
 import inspect
 import os
 import pathlib
+from typing import Any
 
 from keras_ar.datasets import arrays, builtin, images, sequences
-from keras_ar.datasets.dataset import PARTS
+from keras_ar.datasets.dataset import PARTS, Dataset
+
+__all__ = ["load", "names"]
 
 _BUILTIN = {
     "binarized_mnist": builtin.binarized_mnist,
@@ -29,7 +32,7 @@ _MEANT_FOR = {
 }
 
 
-def names():
+def names() -> list[str]:
     """Names of the built-in data sets.
 
     Example:
@@ -40,40 +43,55 @@ def names():
     return sorted(_BUILTIN)
 
 
-def load(name, *, binary=False, length=None, split=(0.8, 0.1, 0.1), seed=0, labels=None, shape=None):
-    """A data set by its name, or from a file or a folder.
+def load(
+    name: str | os.PathLike,
+    *,
+    binary: bool = False,
+    length: int | None = None,
+    split: tuple[float, float, float] = (0.8, 0.1, 0.1),
+    seed: int = 0,
+    labels: str | int | None = None,
+    shape: int | tuple[int, ...] | None = None,
+) -> Dataset:
+    """Loads a data set by its name, or from a file or a folder.
 
     Built in are `"digits"` (scikit-learn's, nothing is downloaded), `"mnist"`,
-    `"fashion_mnist"`, `"cifar10"` and `"binarized_mnist"`, the fixed binarisation that
-    papers compare on. What is downloaded lies where Keras keeps its data sets,
-    `~/.keras/datasets` or below `KERAS_HOME`, and its SHA-256 is checked whenever it is
-    loaded. Of their training images the last 10,000 are `valid` (of CIFAR-10 5,000).
+    `"fashion_mnist"`, `"cifar10"` and `"binarized_mnist"`, the fixed binarization that
+    papers compare on. Downloads are kept where Keras keeps its data sets,
+    `~/.keras/datasets` or below `KERAS_HOME`, and their SHA-256 is checked whenever they are
+    loaded. The last 10,000 training images are `valid` (5,000 of CIFAR-10).
 
     A path may lead to
 
     - an `.npz` file of arrays `train`, `valid` and `test`, or of one array `x`, which is
-      split by chance; `train_labels` etc., or `x_labels`, hold classes. Arrays of
-      integers from 0 on keep their units, and three axes or four are images. Binary
+      split at random; `train_labels` etc., or `x_labels`, hold classes. Integers from 0 on
+      stay integers, and arrays of three or four axes are images. Binary
       events may be packed by `np.packbits(..., axis=1)`: then `shape` is required, or
-      an array `shape` in the file. (A file named `binarized_mnist.npz` is taken to hold just
-      that, packed or not, and is checked.)
-    - a folder of the four files of MNIST's format, `train-images-idx3-ubyte.gz` etc., as
+      an array `shape` in the file. (A file named `binarized_mnist.npz` must hold the binarized
+      MNIST, packed or not, and is checked.)
+    - a folder of the four files of MNIST's format, `train-images-idx3-ubyte.gz` etc., as in
       Debian's Fashion-MNIST; the last sixth of the training images is `valid`.
-    - a folder of pictures of one size, or of a subfolder of them for each class; split by chance.
+    - a folder of pictures of one size, or with a subfolder of them for each class; split at random.
     - a `.wav` file, split by position, so that its end is `test`; or a folder of them,
       split by file. Samples are companded by `keras_ar.sound.mu_law` to 256 levels.
     - a `.txt` file, split by position.
-    - a `.csv` file of numbers, with a header or without; split by chance. If all are
+    - a `.csv` file of numbers, with a header or without; split at random. If all numbers are
       integers from 0 to 255, they stay integers.
 
+    A seed means the same split for ever, whatever the version of NumPy.
+
     Args:
-        name: A name from `keras_ar.datasets.names()`, or a path, as a string or `pathlib.Path`.
-        binary: Whether images become binary: 1 from one half of their levels on.
-        length: Length of the windows that sound (4096 by default) and text (128) are cut into.
-        split: Shares of train, valid and test, where the data come in one piece.
-        seed: Integer, the seed of a split by chance.
-        labels: Name or index of the column of a csv file that holds the class of each line.
-        shape: Shape of the events of an npz file that are flattened or packed.
+        name: String or `pathlib.Path`: a name from `keras_ar.datasets.names()`, or a path.
+        binary: Boolean, whether to make images binary: 1 from one half of their levels on. Defaults to `False`.
+        length: Integer, the length of the windows that sound and text are cut into; `None` for 4096
+            values of sound and 128 characters of text. Defaults to `None`.
+        split: Three numbers that sum to 1, the shares of train, valid and test, where the data
+            come in one piece. Defaults to `(0.8, 0.1, 0.1)`.
+        seed: Integer, the seed of a random split. Defaults to `0`.
+        labels: String or integer, the name or index of the column of a csv file that holds the class
+            of each line, or `None`. Defaults to `None`.
+        shape: Integer or tuple, the shape of the events of an npz file that are flattened or packed, or
+            `None`. Defaults to `None`.
 
     Returns:
         A `keras_ar.datasets.Dataset`.
@@ -82,7 +100,7 @@ def load(name, *, binary=False, length=None, split=(0.8, 0.1, 0.1), seed=0, labe
 
     >>> data = keras_ar.datasets.load("digits", binary=True)
     >>> data.train.shape, data.num_levels, data.train_labels[:4].tolist()
-    ((1297, 8, 8, 1), 2, [6, 6, 6, 2])
+    ((1297, 8, 8, 1), 2, [2, 3, 5, 3])
     """
     read = _reader(name)
     takes = inspect.signature(read).parameters
@@ -93,10 +111,10 @@ def load(name, *, binary=False, length=None, split=(0.8, 0.1, 0.1), seed=0, labe
             raise ValueError(f"`{option}` is for {_MEANT_FOR[option]}. Received: {option}={value!r}, with {name}.")
     always = {"path": pathlib.Path(name).expanduser().absolute(), "split": split, "seed": seed}
     dataset = read(**given, **{option: value for option, value in always.items() if option in takes})
-    return _binarised(dataset) if binary else dataset
+    return _binarized(dataset) if binary else dataset
 
 
-def _reader(name):
+def _reader(name: Any):
     """The function that reads a data set of this name or path."""
     if not isinstance(name, str | os.PathLike) or not os.fspath(name):
         raise ValueError(f"`name` must be the name of a data set, or a path. Received: name={name!r}.")
@@ -127,7 +145,7 @@ def _reader_of_folder(folder):
     return sequences.read_sound if sequences.sound_files(folder) else images.read_pictures
 
 
-def _binarised(dataset):
+def _binarized(dataset):
     if dataset.num_levels == 2:
         return dataset
     if dataset.kind != "images" or dataset.num_levels is None:

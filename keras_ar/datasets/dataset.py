@@ -1,37 +1,41 @@
-"""What `load` returns, and how events are dealt out to its three parts."""
+"""What `load` returns, and how events are divided into its three parts."""
 
 import dataclasses
 import math
 import numbers
+import os
+from typing import Any
 
 import numpy as np
 
 from keras_ar import noise
 from keras_ar.text import Vocabulary
 
+__all__ = ["PARTS", "Dataset", "classes", "damaged", "in_order", "shares", "shuffled"]
+
 PARTS = ("train", "valid", "test")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, repr=False, eq=False)
 class Dataset:
-    """Events to train on, to choose by, and to test on; `keras_ar.datasets.load` makes it.
+    """Events to train on, to validate with, and to test on; `keras_ar.datasets.load` makes it.
 
     Events are in their own units, as models take them: integers from 0 to
     `num_levels - 1`, uint8 or int32, or real numbers, float32.
 
     Attributes:
-        name: Name of the data set.
-        description: A line on what it is.
+        name: String, the name of the data set.
+        description: String, a line on what it is.
         kind: `"images"`, `"sound"`, `"text"` or `"table"`.
-        train: Array of shape `(n, *event_shape)`; of images always `(n, rows, columns, channels)`.
-        valid: The same, to choose settings by and to stop.
-        test: The same, to be scored once, in the end.
-        num_levels: Number of values that an integer can have; `None` for real numbers.
+        train: Array of shape `(n, *event_shape)`; that of images is always `(n, rows, columns, channels)`.
+        valid: The same, to choose settings by and to decide when to stop.
+        test: The same, to be scored once, at the end.
+        num_levels: Integer, how many values an integer can have; `None` for real numbers.
         train_labels: int32 array of the class of each event, or `None`.
         valid_labels: The same for `valid`.
         test_labels: The same for `test`.
-        rate: Samples in a second, of sound.
-        vocabulary: The `keras_ar.text.Vocabulary` of a text.
+        rate: Integer, how many samples are in a second of sound, or `None`.
+        vocabulary: The `keras_ar.text.Vocabulary` of a text, or `None`.
 
     Example:
 
@@ -56,32 +60,32 @@ class Dataset:
     vocabulary: Vocabulary | None = None
 
     @property
-    def event_shape(self):
+    def event_shape(self) -> tuple[int, ...]:
         """Shape of one event, as models take it."""
         return self.train.shape[1:]
 
-    def __str__(self):
+    def __str__(self) -> str:
         return f"{self.name}: {self.description}\n{self._summary()}"
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"Dataset({self.name}: {self._summary()})"
 
-    def _summary(self):
+    def _summary(self) -> str:
         counts = ", ".join(f"{len(getattr(self, part))} {part}" for part in PARTS)
         values = f"{self.train.dtype}, " + (f"{self.num_levels} levels" if self.num_levels else "real numbers")
         labels = "" if self.train_labels is None else ", with labels"
         return f"{counts}: {self.kind} of shape {self.event_shape}, {values}{labels}"
 
 
-def shares(count, split, of):
+def shares(count: int, split: Any, of: str) -> tuple[int, int, int]:
     """How many of `count` things go to train, valid and test: at least one to each whose share is above 0.
 
-    `of` says in an error what there is too little of.
+    `of` is what an error says that there is.
     """
     is_split = (
         isinstance(split, list | tuple)
         and len(split) == 3
-        and all(isinstance(share, numbers.Real) and share >= 0 for share in split)
+        and all(isinstance(share, numbers.Real) and float(share) >= 0 for share in split)
         and split[0] > 0
         and math.isclose(sum(split), 1, abs_tol=1e-6)
     )
@@ -96,23 +100,23 @@ def shares(count, split, of):
     return count - valid - test, valid, test
 
 
-def in_order(events, split, of):
-    """Events dealt out by position: the first to train, the last to test; as fields of a `Dataset`."""
+def in_order(events: np.ndarray, split: Any, of: str) -> dict[str, np.ndarray]:
+    """Events divided by position, the first to train, the last to test: fields of a `Dataset`."""
     train, valid, _ = shares(len(events), split, of)
     return dict(zip(PARTS, np.split(events, [train, train + valid]), strict=True))
 
 
-def shuffled(events, labels, split, seed, of):
-    """Events and their labels, if there are any, dealt out by chance; as fields of a `Dataset`."""
-    order = np.random.default_rng(noise.check_seed(seed)).permutation(len(events))
+def shuffled(events: np.ndarray, labels: np.ndarray | None, split: Any, seed: int, of: str) -> dict[str, np.ndarray]:
+    """Events and their labels, if there are any, divided at random: fields of a `Dataset`."""
+    order = noise.permutation(len(events), noise.check_seed(seed))
     fields = in_order(events[order], split, of)
     if labels is not None:
         fields |= {f"{part}_labels": found for part, found in in_order(labels[order], split, of).items()}
     return fields
 
 
-def classes(values):
-    """Labels as int32, and a few words on them: integers from 0 on stay as they are, others are numbered as sorted."""
+def classes(values: Any) -> tuple[np.ndarray, str]:
+    """Labels as int32, and a few words on them: integers from 0 on stay as they are, others are numbered in order."""
     values = np.asarray(values)
     if values.dtype.kind in "iu" and values.min() >= 0:
         return values.astype("int32"), f"{values.max() + 1} classes"
@@ -121,8 +125,8 @@ def classes(values):
     return labels.astype("int32"), f"{len(named)} classes ({shown})"
 
 
-def damaged(path, why):
-    """The error for a file that is there, but cannot be what it should be."""
+def damaged(path: str | os.PathLike, why: Any) -> OSError:
+    """The error for a file that exists, but is not what it should be."""
     return OSError(
         f"{path} is damaged, half-downloaded or of another format ({why}): delete or replace it, and try again."
     )

@@ -8,8 +8,10 @@ import numpy as np
 
 from keras_ar.datasets.dataset import Dataset, classes, damaged, shuffled
 
-SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
-MODES = {"1": 2, "L": 256, "RGB": 256}  # Pillow's names of black and white, grey and colour, and their levels
+__all__ = ["is_idx_folder", "read_idx", "read_idx_folder", "read_pictures", "with_valid"]
+
+_SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
+_MODES = {"1": 2, "L": 256, "RGB": 256}  # Pillow's names of black and white, gray and color, and their levels
 
 
 def read_idx_folder(path):
@@ -27,14 +29,14 @@ def read_idx_folder(path):
         ((train, train_labels), (test, test_labels)),
         num_valid=len(train) // 6,
         name=path.name,
-        description=f"grey images of {path.name}, {train.shape[1]} by {train.shape[2]} pixels",
+        description=f"gray images of {path.name}, {train.shape[1]} by {train.shape[2]} pixels",
     )
 
 
 def with_valid(parts, num_valid, **fields):
     """A data set of images of 256 levels; the last of the training images become `valid`."""
     (train, train_labels), (test, test_labels) = parts
-    # Copied, because what comes from the bytes of a file cannot be written into, of which torch warns.
+    # Copied, because arrays made of the bytes of a file are read-only, of which torch warns.
     train, test = (np.array(images).reshape(*images.shape[:3], -1) for images in (train, test))
     train, valid = np.split(train, [len(train) - num_valid])
     train_labels, valid_labels = np.split(train_labels.ravel().astype("int32"), [len(train)])
@@ -63,7 +65,7 @@ def _idx_file(folder, stem):
     for found in (f"{name}.gz", name, f"{stem}.idx{axes}-ubyte.gz", f"{stem}.idx{axes}-ubyte"):
         if (folder / found).is_file():
             return folder / found
-    raise FileNotFoundError(f"{folder} has no file {name}.gz or {name}: put it there, beside its three companions.")
+    raise FileNotFoundError(f"{folder} has no file {name}.gz or {name}: put it there, beside the other three.")
 
 
 def read_idx(path, axes):
@@ -91,7 +93,7 @@ def read_pictures(path, split, seed):
         files = [file for of_class in by_class.values() for file in of_class]
         if not files:
             raise FileNotFoundError(
-                f"{path} must hold pictures ({', '.join(sorted(SUFFIXES))}), itself or in subfolders, one a class, "
+                f"{path} must hold pictures ({', '.join(sorted(_SUFFIXES))}), itself or in subfolders, one a class, "
                 "the four files of MNIST's format, or wav files. It holds none of them."
             )
         labels, words = classes([name for name, of_class in by_class.items() for _ in of_class])
@@ -99,15 +101,15 @@ def read_pictures(path, split, seed):
     pictures, mode = _read_all(files)
     parts = shuffled(pictures, labels, split, seed, f"{path} holds {len(pictures)} pictures")
     words = f"pictures of {path.name}, {pictures.shape[1]} by {pictures.shape[2]} pixels{description}"
-    return Dataset(name=path.name, description=words, kind="images", num_levels=MODES[mode], **parts)
+    return Dataset(name=path.name, description=words, kind="images", num_levels=_MODES[mode], **parts)
 
 
 def _pictures(folder):
-    return sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and path.name[0] != ".")
+    return sorted(path for path in folder.iterdir() if path.suffix.lower() in _SUFFIXES and path.name[0] != ".")
 
 
 def _read_all(files):
-    """All pictures as one uint8 array, and their mode, which the first one sets."""
+    """All pictures as one uint8 array, and their mode, which is that of the first."""
     image = _pillow()
     pictures = []
     for file in files:
@@ -117,9 +119,9 @@ def _read_all(files):
                 pixels = np.array(picture)
         except (OSError, SyntaxError, ValueError) as error:  # Pillow raises all of them for a broken file
             raise damaged(file, error) from error
-        if mode not in MODES:
+        if mode not in _MODES:
             raise ValueError(
-                f"{file} must be black and white, grey or RGB (mode {', '.join(MODES)}): convert it first. "
+                f"{file} must be black and white, gray or RGB (mode {', '.join(_MODES)}): convert it first. "
                 f"It has mode {mode}."
             )
         if not pictures:

@@ -1,4 +1,4 @@
-"""Sound and text from files: windows of one length, in their order, so that what comes last is the test."""
+"""Sound and text from files: windows of one length, in their order, so that the end is for testing."""
 
 import numpy as np
 
@@ -6,7 +6,9 @@ from keras_ar import arguments, sound
 from keras_ar.datasets.dataset import PARTS, Dataset, damaged, in_order, shares
 from keras_ar.text import Vocabulary
 
-NUM_LEVELS = 256
+__all__ = ["read_sound", "read_text", "sound_files"]
+
+_NUM_LEVELS = 256
 
 
 def read_sound(path, split, length=4096):
@@ -18,7 +20,7 @@ def read_sound(path, split, length=4096):
     else:
         parts, rate, seconds = _folder_of_sound(path, split, length)
     description = f"{seconds:.1f} seconds of sound at {rate} samples a second, companded by mu-law"
-    return Dataset(name=path.stem, description=description, kind="sound", num_levels=NUM_LEVELS, rate=rate, **parts)
+    return Dataset(name=path.stem, description=description, kind="sound", num_levels=_NUM_LEVELS, rate=rate, **parts)
 
 
 def sound_files(folder):
@@ -36,9 +38,9 @@ def _folder_of_sound(folder, split, length):
                 f"All wav files must have the rate of {files[0]}, {rates[0]} samples a second: resample them first. "
                 f"{file} has {rate}."
             )
-    dealt = (windows[:train], windows[train : train + valid], windows[train + valid :])
-    nothing = windows[0][:0]  # of a part whose share is 0
-    parts = {part: np.concatenate([*of_part, nothing]) for part, of_part in zip(PARTS, dealt, strict=True)}
+    divided = (windows[:train], windows[train : train + valid], windows[train + valid :])
+    nothing = windows[0][:0]  # for a part whose share is 0
+    parts = {part: np.concatenate([*of_part, nothing]) for part, of_part in zip(PARTS, divided, strict=True)}
     return parts, rates[0], sum(map(len, windows)) * length / rates[0]
 
 
@@ -46,7 +48,7 @@ def _windows_of_sound(path, length):
     length = arguments.integer(length, "length")
     try:
         samples, rate = sound.read_wav(path)
-        levels = sound.mu_law(samples, NUM_LEVELS).astype("uint8")
+        levels = sound.mu_law(samples, _NUM_LEVELS).astype("uint8")
     except RuntimeError as error:  # soundfile's error is one
         raise damaged(path, error) from error
     except ValueError as error:

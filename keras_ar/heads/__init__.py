@@ -5,10 +5,22 @@ from keras_ar.heads.bernoulli import Bernoulli
 from keras_ar.heads.categorical import Categorical
 from keras_ar.heads.discretized_logistic_mixture import DiscretizedLogisticMixture
 from keras_ar.heads.head import Head
+from keras_ar.heads.level_head import LevelHead
 from keras_ar.heads.normal import Normal
 from keras_ar.heads.normal_mixture import NormalMixture
+from keras_ar.heads.real_head import RealHead
 
-__all__ = ["Bernoulli", "Categorical", "DiscretizedLogisticMixture", "Head", "Normal", "NormalMixture", "get"]
+__all__ = [
+    "Bernoulli",
+    "Categorical",
+    "DiscretizedLogisticMixture",
+    "Head",
+    "LevelHead",
+    "Normal",
+    "NormalMixture",
+    "RealHead",
+    "get",
+]
 
 
 def get(identifier, **kwargs):

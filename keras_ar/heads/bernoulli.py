@@ -5,6 +5,7 @@ from keras import ops
 
 from keras_ar.heads.head import Head
 from keras_ar.numerics import logit
+from keras_ar.support import Support
 
 
 @keras.saving.register_keras_serializable(package="keras_ar")
@@ -19,7 +20,8 @@ class Bernoulli(Head):
     [-0.693, -0.127]
     """
 
-    num_levels = 2
+    num_params = 1
+    support = Support.levels(2)
 
     def encode(self, x):
         """The value itself: 0 or 1, as in the papers of the binary models."""

@@ -3,19 +3,19 @@
 import keras
 from keras import ops
 
-from keras_ar import arguments
-from keras_ar.heads.head import Head
+from keras_ar.heads.level_head import LevelHead
 from keras_ar.numerics import inverse_cdf
 
 _NEVER = -1e30  # a logit whose probability is zero
 
 
 @keras.saving.register_keras_serializable(package="keras_ar")
-class Categorical(Head):
+class Categorical(LevelHead):
     """Integers `0, ..., num_levels - 1`, by one logit each.
 
     Args:
-        num_levels: Number of levels, at least 2. Grey values of an image have 256.
+        num_levels: Integer of at least 2, the number of levels. Defaults to `256`, the
+            gray values of an image.
 
     Example:
 
@@ -26,11 +26,8 @@ class Categorical(Head):
     """
 
     def __init__(self, num_levels=256):
-        self.num_levels = self.num_params = arguments.integer(num_levels, "num_levels", least=2)
-
-    def encode(self, x):
-        """Scales the levels to the range from -1 to 1."""
-        return ops.cast(x, "float32") * (2.0 / (self.num_levels - 1)) - 1.0
+        super().__init__(num_levels)
+        self.num_params = self.num_levels
 
     def log_prob(self, params, x):
         """Log-probability of `x` in nats."""
@@ -63,7 +60,8 @@ class Categorical(Head):
     def truncate(self, params, top_k=None, top_p=None):
         """Parameters with the most probable levels only, and with levels as probable as the last of them.
 
-        `top_k` is how many; `top_p` the probability that they have together, at least.
+        `top_k` is how many; `top_p` the probability that they have together, at least. With both, `top_p` is
+        of the probability of the `top_k` levels, as if these were all there are.
         """
         params = ops.convert_to_tensor(params)
         ranked = ops.flip(ops.sort(params, axis=-1), axis=-1)  # from the most probable on
@@ -77,7 +75,3 @@ class Categorical(Head):
             least = ops.min(ops.where(before < top_p, ranked, ops.max(ranked)), axis=-1, keepdims=True)
             params = ops.where(params >= least, params, _NEVER)
         return params
-
-    def get_config(self):
-        """Arguments of the constructor."""
-        return {"num_levels": self.num_levels}

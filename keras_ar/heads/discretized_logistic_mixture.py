@@ -5,12 +5,12 @@ import numpy as np
 from keras import ops
 
 from keras_ar import arguments
-from keras_ar.heads.head import Head
+from keras_ar.heads.level_head import LevelHead
 from keras_ar.numerics import bounded_exp, discretized_logistic_log_prob, inverse_cdf, logistic_cdf, logistic_quantile
 
 
 @keras.saving.register_keras_serializable(package="keras_ar")
-class DiscretizedLogisticMixture(Head):
+class DiscretizedLogisticMixture(LevelHead):
     """Integers `0, ..., num_levels - 1`, by a mixture of logistic distributions rounded to them; of PixelCNN++.
 
     A logistic variable is rounded to the nearest level; the two outermost
@@ -27,10 +27,10 @@ class DiscretizedLogisticMixture(Head):
     then all means of the first channel, and so on.
 
     Args:
-        num_levels: Number of levels, at least 2. Grey values of an image have 256.
-        num_components: Number of components.
-        num_channels: Number `C` of values that are drawn together. With 1, a draw
-            is a single value of shape `()`; with more it has shape `(num_channels,)`.
+        num_levels: Integer of at least 2, the number of levels. Defaults to `256`.
+        num_components: Integer, number of components. Defaults to `10`.
+        num_channels: Integer `C`, number of values that are drawn together. With 1, a draw
+            is a single value of shape `()`; with more it has shape `(num_channels,)`. Defaults to `1`.
 
     Example:
 
@@ -43,7 +43,7 @@ class DiscretizedLogisticMixture(Head):
     """
 
     def __init__(self, num_levels=256, num_components=10, num_channels=1):
-        self.num_levels = arguments.integer(num_levels, "num_levels", least=2)
+        super().__init__(num_levels)
         self.num_components = arguments.integer(num_components, "num_components")
         self.num_channels = arguments.integer(num_channels, "num_channels")
         self.num_params = self.num_components * (1 + 2 * self.num_channels + _num_pairs(self.num_channels))
@@ -52,9 +52,10 @@ class DiscretizedLogisticMixture(Head):
         self._anchors = ((2 * np.arange(self.num_components) + 1) / self.num_components - 1).astype("float32")
         self._half = 0.5 * (self.num_levels - 1)  # an encoded value of 1, in levels
 
-    def encode(self, x):
-        """Scales the levels to the range from -1 to 1."""
-        return ops.cast(x, "float32") * (2.0 / (self.num_levels - 1)) - 1.0
+    @property
+    def capabilities(self):
+        """As in every head; several channels that are drawn together have no `cdf`."""
+        return super().capabilities - ({"cdf"} if self.event_shape else set())
 
     def log_prob(self, params, x):
         """Log-probability of `x` in nats; of all its channels together."""
@@ -118,8 +119,7 @@ class DiscretizedLogisticMixture(Head):
 
     def cdf(self, params, x):
         """Probability of a level of at most `x`; for one channel only."""
-        if self.event_shape:
-            raise NotImplementedError(f"{self} draws {self.num_channels} values together, which have no CDF.")
+        self.require("cdf", "cdf")
         blocks = self._blocks(params)
         (level,) = self._channels(x)
         below = logistic_cdf(ops.floor(level) + 0.5, *self._conditional(blocks, []))
@@ -136,7 +136,7 @@ class DiscretizedLogisticMixture(Head):
     def get_config(self):
         """Arguments of the constructor."""
         return {
-            "num_levels": self.num_levels,
+            **super().get_config(),
             "num_components": self.num_components,
             "num_channels": self.num_channels,
         }

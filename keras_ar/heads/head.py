@@ -1,106 +1,173 @@
-"""The base of all heads."""
+"""The base of all heads: what one draw of a model can be."""
 
-import numpy as np
+import math
+from typing import Any
+
+from keras import ops
+
+__all__ = ["Head"]
+
+_OPTIONAL = ("mean", "mode", "cdf", "temper", "truncate", "to_noise", "from_noise")
+
+
+class _Required:
+    """An attribute that every head must set."""
+
+    def __set_name__(self, owner, name):
+        self.name = name
+
+    def __get__(self, head, owner=None):
+        if head is None:
+            return self
+        raise NotImplementedError(f"A head must set `{self.name}`. {type(head).__name__} does not.")
 
 
 class Head:
-    """Turns a model's outputs into log-probabilities and into draws.
+    """Turns a model's outputs into log-probabilities, and uniforms into values.
 
-    A head has no weights. It is a description: how many parameters a
-    distribution needs, how they score a value, and how they turn uniforms
-    into a value. To write one, set the attributes and override the methods
-    below, and register the class with Keras so that files can name it.
+    A head has no weights. It describes a distribution: how many parameters it
+    needs, how they score a value, and how they turn uniforms into a value.
 
     `params` always has shape `(..., num_params)` and `x` has shape
     `(..., *event_shape)`; scores have shape `(...)`.
 
+    **A subclass must set** `num_params` and `support`, and write `encode`,
+    `log_prob` and `sample`.
+
+    **A subclass may write** `mean`, `mode`, `cdf`, `temper`, `truncate`, and the pair `to_noise`
+    and `from_noise`. What is there can be used: `capabilities` lists it, and a model that is
+    asked for something its head lacks says so.
+
     Attributes:
-        num_params: How many parameters describe one draw.
-        num_uniforms: How many uniforms one draw consumes.
-        event_shape: Shape of one draw: `()` for a single value, `(3,)` for a
-            pixel whose three channels are drawn together.
-        num_levels: Number of integer levels `0, 1, ...`, or `None` for real values.
-        resolution: Spacing of the grid that the data were measured on; only
-            `bits_per_dim` of real values needs it.
+        num_params: Integer, how many parameters describe one draw.
+        support: `keras_ar.Support`, the values that are possible.
+        num_uniforms: Integer, how many uniforms one draw consumes. Defaults to `1`.
+        event_shape: Tuple, the shape of one draw: `()` for a single value, `(3,)` for a
+            pixel whose three channels are drawn together. Defaults to `()`.
+        num_features: Integer, how many numbers `encode` makes of one draw. Defaults to
+            the number of values in a draw.
 
     Example:
 
-    >>> head = keras_ar.heads.get("bernoulli")
-    >>> head.num_params, head.num_uniforms, head.num_levels
-    (1, 1, 2)
+    >>> class Exponential(keras_ar.heads.Head):
+    ...     num_params = 1  # the logarithm of the rate
+    ...     support = keras_ar.Support.reals(low=0.0)
+    ...     def encode(self, x):
+    ...         return keras.ops.cast(x, "float32")
+    ...     def log_prob(self, params, x):
+    ...         return params[..., 0] - keras.ops.exp(params[..., 0]) * self.encode(x)
+    ...     def sample(self, params, uniforms):
+    ...         return -keras.ops.log(uniforms[..., 0]) * keras.ops.exp(-params[..., 0])
+    >>> model = keras_ar.models.FVSBN(3, head=Exponential())
+    >>> [round(float(p), 2) for p in model.score_samples([[1.0, 1.0, 1.0]])]  # the rates start at 1
+    [-3.0]
     """
 
-    num_params = 1
-    num_uniforms = 1
-    event_shape = ()
-    num_levels = None
-    resolution = 1.0
+    num_params: Any = _Required()
+    support: Any = _Required()
+    num_uniforms: int = 1
+    event_shape: tuple[int, ...] = ()
 
     @property
-    def dtype(self):
-        """The dtype of drawn values."""
-        return "float32" if self.num_levels is None else "int32"
+    def num_features(self) -> int:
+        """How many numbers `encode` makes of one draw."""
+        return math.prod(self.event_shape)
 
-    def encode(self, x):
-        """Rescales values for the network: float32, the same shape, of order one."""
-        raise NotImplementedError
+    # What a subclass must write.
 
-    def log_prob(self, params, x):
+    def encode(self, x: Any) -> Any:
+        """What the network sees of values: float32, of order one.
+
+        Of the shape of `x`, or `(..., num_features)` for a draw of shape `event_shape`.
+        """
+        raise NotImplementedError(f"A head must have `encode`. {type(self).__name__} has none.")
+
+    def log_prob(self, params: Any, x: Any) -> Any:
         """Log-probability (or log-density) of `x` in nats."""
-        raise NotImplementedError
+        raise NotImplementedError(f"A head must have `log_prob`. {type(self).__name__} has none.")
 
-    def sample(self, params, uniforms):
-        """Draws by inverting the CDF: a pure function of `uniforms`, of shape `(..., num_uniforms)`."""
-        raise NotImplementedError
+    def sample(self, params: Any, uniforms: Any) -> Any:
+        """Values that follow the distribution: a pure function of `uniforms`, of shape `(..., num_uniforms)`."""
+        raise NotImplementedError(f"A head must have `sample`. {type(self).__name__} has none.")
 
-    def mean(self, params):
+    # What a subclass may write.
+
+    def mean(self, params: Any) -> Any:
         """Expected value."""
-        raise NotImplementedError
+        raise self._lacks("mean")
 
-    def mode(self, params):
+    def mode(self, params: Any) -> Any:
         """Most probable value."""
-        raise NotImplementedError
+        raise self._lacks("mode")
 
-    def cdf(self, params, x):
+    def cdf(self, params: Any, x: Any) -> Any:
         """Probability of a value of at most `x`."""
-        raise NotImplementedError
+        raise self._lacks("cdf")
 
-    def temper(self, params, temperature):
+    def temper(self, params: Any, temperature: Any) -> Any:
         """Parameters of the distribution proportional to `p ** (1 / temperature)`."""
-        raise NotImplementedError
+        raise self._lacks("temper")
 
-    def check(self, x, name="x"):
-        """Raises a `ValueError` if the NumPy array `x` holds values that this head gives no probability."""
-        values = np.asarray(x)
-        if values.dtype.kind not in "biuf":
-            raise ValueError(f"`{name}` must hold numbers. Received: {name}.dtype={values.dtype}.")
-        if values.dtype.kind == "f" and not np.isfinite(values).all():
-            raise ValueError(f"`{name}` must be finite. Received {_first(values, ~np.isfinite(values), name)}.")
-        if self.num_levels is None:
-            return
-        off = (values < 0) | (values >= self.num_levels)
-        if values.dtype.kind == "f":
-            off |= values != np.floor(values)
-        if off.any():
+    def truncate(self, params: Any, top_k: Any = None, top_p: Any = None) -> Any:
+        """Parameters with the most probable values only."""
+        raise self._lacks("truncate")
+
+    def to_noise(self, params: Any, x: Any) -> Any:
+        """The pair of standard normal noise `z` and `log(dz / dx)`: an increasing map of real values."""
+        raise self._lacks("to_noise")
+
+    def from_noise(self, params: Any, z: Any) -> Any:
+        """The pair of the value that `to_noise` maps to `z`, and the same `log(dz / dx)`."""
+        raise self._lacks("from_noise")
+
+    @property
+    def capabilities(self) -> frozenset[str]:
+        """Names of the optional methods that this head has.
+
+        >>> sorted(keras_ar.heads.Bernoulli().capabilities)
+        ['cdf', 'mean', 'mode', 'temper']
+        """
+        return frozenset(name for name in _OPTIONAL if getattr(type(self), name) is not getattr(Head, name))
+
+    def require(self, capability: str, argument: str) -> None:
+        """Raises a `ValueError` unless the head has an optional method.
+
+        Args:
+            capability: String, the name of the method.
+            argument: String, the name of the argument that asks for it.
+        """
+        if capability not in self.capabilities:
+            has = ", ".join(sorted(self.capabilities)) or "none of the optional methods"
+            raise ValueError(f"`{argument}` needs a head with `{capability}`. Received: {self}, which has {has}.")
+
+    def encode_draws(self, x: Any) -> Any:
+        """`encode` with the features of each draw on one axis: `(..., *event_shape) -> (..., num_features)`."""
+        encoded = self.encode(x)
+        leading = len(x.shape) - len(self.event_shape)
+        if math.prod(encoded.shape[leading:]) != self.num_features:
             raise ValueError(
-                f"`{name}` must hold integers from 0 to {self.num_levels - 1}, the support of {self}. "
-                f"Received {_first(values, off, name)}."
+                f"`encode` of {self} must make `num_features` = {self.num_features} numbers of a draw of shape "
+                f"{self.event_shape}. Received: shape {tuple(encoded.shape)} for values of shape {tuple(x.shape)}."
             )
+        sizes = [ops.shape(encoded)[i] if n is None else n for i, n in enumerate(encoded.shape[:leading])]
+        return ops.reshape(encoded, (*sizes, self.num_features))
 
-    def get_config(self):
+    def check(self, x: Any, name: str = "x") -> None:
+        """Raises a `ValueError` if the NumPy array `x` holds values that are not possible."""
+        self.support.check(x, name, owner=self)
+
+    def get_config(self) -> dict[str, Any]:
         """Arguments of the constructor, as JSON types."""
         return {}
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]) -> "Head":
         """A head from `get_config`."""
         return cls(**config)
+
+    def _lacks(self, capability):
+        return NotImplementedError(f"{self} has no `{capability}`.")
 
     def __repr__(self):
         arguments = ", ".join(f"{key}={value!r}" for key, value in self.get_config().items())
         return f"{type(self).__name__}({arguments})"
-
-
-def _first(values, wrong, name):
-    index = tuple(int(i) for i in np.argwhere(wrong)[0])
-    return f"{name}{list(index)} = {values[index]}"

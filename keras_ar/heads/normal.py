@@ -5,13 +5,12 @@ import math
 import keras
 from keras import ops
 
-from keras_ar import arguments
-from keras_ar.heads.head import Head
+from keras_ar.heads.real_head import RealHead
 from keras_ar.numerics import bounded_exp, normal_cdf, normal_log_density, normal_quantile
 
 
 @keras.saving.register_keras_serializable(package="keras_ar")
-class Normal(Head):
+class Normal(RealHead):
     """Real values, by a mean and a log-scale each.
 
     The parameters are in units of the data: the network sees
@@ -19,10 +18,10 @@ class Normal(Head):
     `x` itself. Log-scales beyond ±7 count as ±7.
 
     Args:
-        loc: Mean of the data, roughly.
-        scale: Standard deviation of the data, roughly.
-        resolution: Spacing of the grid that the data were measured on (1/255 for
-            8-bit pixels scaled to `[0, 1]`); used for `bits_per_dim` only.
+        loc: Float, the mean of the data, roughly. Defaults to `0.0`.
+        scale: Float, the standard deviation of the data, roughly. Defaults to `1.0`.
+        resolution: Float, spacing of the grid that the data were measured on (1/255 for
+            8-bit pixels scaled to `[0, 1]`); only `bits_per_dim` uses it. Defaults to `1.0`.
 
     Example:
 
@@ -32,15 +31,6 @@ class Normal(Head):
     """
 
     num_params = 2
-
-    def __init__(self, loc=0.0, scale=1.0, resolution=1.0):
-        self.loc = arguments.number(loc, "loc")
-        self.scale = arguments.number(scale, "scale", above=0)
-        self.resolution = arguments.number(resolution, "resolution", above=0)
-
-    def encode(self, x):
-        """Standardises by `loc` and `scale`."""
-        return (ops.cast(x, "float32") - self.loc) / self.scale
 
     def log_prob(self, params, x):
         """Log-density of `x`, in nats per unit of the data."""
@@ -66,10 +56,6 @@ class Normal(Head):
         """Multiplies the variance by the temperature."""
         mean, log_scale = params[..., 0], params[..., 1]
         return ops.stack([mean, log_scale + 0.5 * ops.log(temperature)], axis=-1)
-
-    def get_config(self):
-        """Arguments of the constructor."""
-        return {"loc": self.loc, "scale": self.scale, "resolution": self.resolution}
 
 
 def _mean_and_scale(params):

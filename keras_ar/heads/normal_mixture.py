@@ -8,12 +8,12 @@ import numpy as np
 from keras import ops
 
 from keras_ar import arguments
-from keras_ar.heads.head import Head
+from keras_ar.heads.real_head import RealHead
 from keras_ar.numerics import bounded_exp, inverse_cdf, normal_cdf, normal_log_density, normal_quantile
 
 
 @keras.saving.register_keras_serializable(package="keras_ar")
-class NormalMixture(Head):
+class NormalMixture(RealHead):
     """Real values, by a mixture of normal distributions; with it NADE is RNADE.
 
     Each component has a logit, a mean and a log-scale. Means are counted from
@@ -21,11 +21,11 @@ class NormalMixture(Head):
     Units, `loc`, `scale` and `resolution` are those of `Normal`.
 
     Args:
-        num_components: Number of components.
-        loc: Mean of the data, roughly.
-        scale: Standard deviation of the data, roughly.
-        resolution: Spacing of the grid that the data were measured on; used for
-            `bits_per_dim` only.
+        num_components: Integer, number of components. Defaults to `10`.
+        loc: Float, the mean of the data, roughly. Defaults to `0.0`.
+        scale: Float, the standard deviation of the data, roughly. Defaults to `1.0`.
+        resolution: Float, spacing of the grid that the data were measured on; only
+            `bits_per_dim` uses it. Defaults to `1.0`.
 
     Example:
 
@@ -40,17 +40,11 @@ class NormalMixture(Head):
     num_uniforms = 2  # one picks the component, one the value
 
     def __init__(self, num_components=10, loc=0.0, scale=1.0, resolution=1.0):
+        super().__init__(loc, scale, resolution)
         self.num_components = arguments.integer(num_components, "num_components")
         self.num_params = 3 * self.num_components
-        self.loc = arguments.number(loc, "loc")
-        self.scale = arguments.number(scale, "scale", above=0)
-        self.resolution = arguments.number(resolution, "resolution", above=0)
         quantiles = (np.arange(self.num_components) + 0.5) / self.num_components
         self._anchors = np.array([NormalDist().inv_cdf(q) for q in quantiles], "float32")
-
-    def encode(self, x):
-        """Standardises by `loc` and `scale`."""
-        return (ops.cast(x, "float32") - self.loc) / self.scale
 
     def log_prob(self, params, x):
         """Log-density of `x`, in nats per unit of the data."""
@@ -91,12 +85,7 @@ class NormalMixture(Head):
 
     def get_config(self):
         """Arguments of the constructor."""
-        return {
-            "num_components": self.num_components,
-            "loc": self.loc,
-            "scale": self.scale,
-            "resolution": self.resolution,
-        }
+        return {"num_components": self.num_components, **super().get_config()}
 
     def _components(self, params):
         logits, means, log_scales = ops.split(params, 3, axis=-1)

@@ -3,14 +3,17 @@
 from keras_ar import registry
 from keras_ar.layers.causal_conv1d import CausalConv1D
 from keras_ar.layers.causal_gru import CausalGRU
+from keras_ar.layers.causal_layer import CausalLayer
 from keras_ar.layers.causal_lstm import CausalLSTM
 from keras_ar.layers.diagonal_bilstm import DiagonalBiLSTM
 from keras_ar.layers.gated_block import GatedBlock
 from keras_ar.layers.gated_resnet import GatedResnet
+from keras_ar.layers.kernel_layer import KernelLayer
 from keras_ar.layers.masked_conv2d import MaskedConv2D
 from keras_ar.layers.masked_dense import MaskedDense
 from keras_ar.layers.masked_residual_block import MaskedResidualBlock
 from keras_ar.layers.nade_dense import NADEDense
+from keras_ar.layers.position_wise import PositionWise, is_position_wise
 from keras_ar.layers.row_lstm import RowLSTM
 from keras_ar.layers.shifted_conv2d import ShiftedConv2D
 from keras_ar.layers.shifted_conv2d_transpose import ShiftedConv2DTranspose
@@ -22,13 +25,16 @@ __all__ = [
     "CausalConv1D",
     "CausalGRU",
     "CausalLSTM",
+    "CausalLayer",
     "DiagonalBiLSTM",
     "GatedBlock",
     "GatedResnet",
+    "KernelLayer",
     "MaskedConv2D",
     "MaskedDense",
     "MaskedResidualBlock",
     "NADEDense",
+    "PositionWise",
     "RowLSTM",
     "ShiftedConv2D",
     "ShiftedConv2DTranspose",
@@ -36,6 +42,7 @@ __all__ = [
     "WaveNetBlock",
     "WeightNormDense",
     "get",
+    "is_position_wise",
 ]
 
 

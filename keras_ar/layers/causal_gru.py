@@ -4,13 +4,16 @@ import keras
 
 from keras_ar.layers.causal_rnn import CausalRNN
 
+__all__ = ["CausalGRU"]
+
 
 @keras.saving.register_keras_serializable(package="keras_ar")
 class CausalGRU(CausalRNN):
-    """A layer of gated recurrent units: `keras.layers.GRU`, a step of which is one of its cell.
+    """A layer of gated recurrent units: `keras.layers.GRU`, whose cell computes one step.
 
     Args:
-        units: Number of units.
+        units: Integer, number of units.
+        **kwargs: Initializers, regularizers and constraints, as in `keras.layers.GRU`; `name` and `dtype`.
 
     Call arguments:
         inputs: Tensor of shape `(batch, length, channels)`.
@@ -20,9 +23,9 @@ class CausalGRU(CausalRNN):
 
     Example:
 
-    >>> layer = keras_ar.layers.CausalGRU(units=4)
-    >>> layer(np.ones((1, 6, 3))).shape[1:] == (6, 4)
-    True
+    >>> layer = keras_ar.layers.CausalGRU(units=4, recurrent_initializer="glorot_uniform")
+    >>> tuple(layer(np.ones((1, 6, 3))).shape)
+    (1, 6, 4)
 
     Reference:
         [Cho et al., 2014](https://arxiv.org/abs/1406.1078).

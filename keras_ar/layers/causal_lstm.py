@@ -4,13 +4,16 @@ import keras
 
 from keras_ar.layers.causal_rnn import CausalRNN
 
+__all__ = ["CausalLSTM"]
+
 
 @keras.saving.register_keras_serializable(package="keras_ar")
 class CausalLSTM(CausalRNN):
-    """A layer of long short-term memory: `keras.layers.LSTM`, a step of which is one of its cell.
+    """A layer of long short-term memory: `keras.layers.LSTM`, whose cell computes one step.
 
     Args:
-        units: Number of units.
+        units: Integer, number of units.
+        **kwargs: Initializers, regularizers and constraints, as in `keras.layers.LSTM`; `name` and `dtype`.
 
     Call arguments:
         inputs: Tensor of shape `(batch, length, channels)`.
@@ -20,9 +23,9 @@ class CausalLSTM(CausalRNN):
 
     Example:
 
-    >>> layer = keras_ar.layers.CausalLSTM(units=4)
-    >>> layer(np.ones((1, 6, 3))).shape[1:] == (6, 4)
-    True
+    >>> layer = keras_ar.layers.CausalLSTM(units=4, recurrent_regularizer="l2")
+    >>> tuple(layer(np.ones((1, 6, 3))).shape)
+    (1, 6, 4)
 
     Reference:
         [Hochreiter & Schmidhuber, 1997](https://doi.org/10.1162/neco.1997.9.8.1735).

@@ -1,30 +1,50 @@
 """What the recurrent layers share: Keras computes them, and its cell steps."""
 
-import keras
 from keras import ops
 
 from keras_ar import arguments
+from keras_ar.layers.causal_layer import CausalLayer
+
+__all__ = ["CausalRNN"]
+
+_OPTIONS = [
+    f"{weight}_{kind}"
+    for weight in ("kernel", "recurrent", "bias")
+    for kind in ("initializer", "regularizer", "constraint")
+]
 
 
-class CausalRNN(keras.layers.Layer):
+class CausalRNN(CausalLayer):
     """Base of Keras' recurrent layers that can step.
 
-    A subclass names the layer of Keras: `make(units, **kwargs)`.
+    A subclass names the layer of Keras, in `make`. The weights are those of its cell, which reads them itself.
 
     Args:
-        units: Number of units.
+        units: Integer, number of units.
+        **kwargs: `kernel_initializer`, `recurrent_regularizer`, `bias_constraint`, …: the initializers, regularizers
+            and constraints of the layer of Keras, which is handed those that are given; `name` and `dtype`.
+
+    Example:
+
+    >>> class CausalSimpleRNN(keras_ar.layers.causal_rnn.CausalRNN):
+    ...     def make(self, units, **kwargs):
+    ...         return keras.layers.SimpleRNN(units, **kwargs)
+    >>> layer = CausalSimpleRNN(4)
+    >>> tuple(layer(np.ones((1, 6, 3))).shape)
+    (1, 6, 4)
     """
 
     def __init__(self, units, **kwargs):
+        options = {name: kwargs.pop(name) for name in _OPTIONS if name in kwargs}
         super().__init__(**kwargs)
         self.units = arguments.integer(units, "units")
         self.rnn = self.make(
-            self.units, return_sequences=True, return_state=True, dtype=self.dtype_policy, name="recurrent"
+            self.units, return_sequences=True, return_state=True, dtype=self.dtype_policy, name="recurrent", **options
         )
 
     def make(self, units, **kwargs):
         """The layer of Keras."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} has no `make`.")
 
     def build(self, input_shape):
         if len(input_shape) != 3:
@@ -34,22 +54,22 @@ class CausalRNN(keras.layers.Layer):
         self.rnn.build(tuple(input_shape))
 
     def call(self, inputs):
-        return self.run(inputs)[0]
+        return self.rnn(ops.cast(inputs, self.compute_dtype))[0]
 
-    def run(self, inputs):
-        """All outputs, and the state behind the last."""
-        outputs, *states = self.rnn(ops.cast(inputs, self.compute_dtype))
-        return outputs, states
-
-    def start(self, batch_size):
+    def start(self, batch_size, num_steps):
         return self.rnn.cell.get_initial_state(batch_size)
 
-    def step(self, state, x, t):
+    def step(self, constants, state, t, x):
         y, state = self.rnn.cell(ops.cast(x, self.compute_dtype), state)
         return y, list(state)
+
+    def prefill(self, constants, state, inputs):
+        outputs, *state = self.rnn(ops.cast(inputs, self.compute_dtype), initial_state=state)
+        return outputs, state
 
     def compute_output_shape(self, input_shape):
         return (*input_shape[:-1], self.units)
 
     def get_config(self):
-        return {**super().get_config(), "units": self.units}
+        of_keras = self.rnn.get_config()
+        return {**super().get_config(), "units": self.units, **{name: of_keras[name] for name in _OPTIONS}}

@@ -5,36 +5,38 @@ import numpy as np
 from keras import ops
 
 from keras_ar import arguments
+from keras_ar.layers.kernel_layer import KernelLayer
 from keras_ar.windows import PixelWindow, Window
+
+__all__ = ["MaskedConv2D"]
 
 
 @keras.saving.register_keras_serializable(package="keras_ar")
-class MaskedConv2D(keras.layers.Layer):
-    """2D convolution that sees earlier pixels in raster order, and with mask type B its own.
+class MaskedConv2D(KernelLayer):
+    """2D convolution that sees earlier pixels in raster order, and with mask type B the current one.
 
-    Only the part of the kernel that may see something exists: the rows above and
-    the own one. What is masked are a few taps of the own row, and, where colours
-    come one after the other, what the own pixel's later channels would tell.
+    Only the upper rows of the kernel are stored, down to the current one. The mask removes the
+    remaining taps of the current row and, where colors come one after the other,
+    the later colors of the current pixel.
 
-    With `groups=3` the features of a pixel are three equal parts, in the order R,
-    G, B: those of R see nothing of their own pixel but R (with mask type A:
-    nothing), those of G see R and G (R), those of B see R, G and B (R and G).
-    The parts may also stand on an axis of their own.
+    With `num_colors=3` the features of a pixel are three equal parts, in the order R,
+    G, B: in the current pixel those of R see R (with mask type A: nothing), those of G see
+    R and G (R), those of B see R, G and B (R and G). The parts may also lie on an axis of
+    their own, which makes the colors positions; a step always takes one color.
 
     Args:
-        filters: Number of output channels, a multiple of `groups`.
+        filters: Integer, number of output channels, a multiple of `num_colors`.
         kernel_size: Odd integer, or a pair of odd integers (rows, columns).
-        mask_type: `"A"`: strictly earlier positions; `"B"`: the own one as well.
-        dilation_rate: Spacing of the kernel's taps.
-        groups: Number of colours that come one after the other.
-        activation: Activation function, as in `keras.layers.Conv2D`.
-        use_bias: Whether to add a bias.
-        kernel_initializer: Initializer of the kernel.
-        bias_initializer: Initializer of the bias.
+        mask_type: `"A"`: strictly earlier positions; `"B"`: the current one as well. Defaults to `"B"`.
+        dilation_rate: Integer, spacing of the kernel's taps. Defaults to `1`.
+        num_colors: Integer, number of colors of a pixel that come one after the other. Defaults to `1`.
+        activation: Activation function, as in `keras.layers.Conv2D`. Defaults to `None`.
+        use_bias: Boolean, whether to add a bias. Defaults to `True`.
+        **kwargs: Initializers, regularizers and constraints, as in `keras.layers.Dense`; `name` and `dtype`.
 
     Call arguments:
         inputs: Tensor of shape `(batch, rows, columns, channels)`, or
-            `(batch, rows, columns, groups, channels / groups)`.
+            `(batch, rows, columns, num_colors, channels / num_colors)`.
 
     Returns:
         Tensor in the layout of the inputs.
@@ -42,8 +44,8 @@ class MaskedConv2D(keras.layers.Layer):
     Example:
 
     >>> layer = keras_ar.layers.MaskedConv2D(16, 7, mask_type="A")
-    >>> layer(np.ones((1, 5, 6, 1))).shape[1:] == (5, 6, 16)
-    True
+    >>> tuple(layer(np.ones((1, 5, 6, 1))).shape)
+    (1, 5, 6, 16)
 
     Reference:
         [van den Oord et al., 2016](https://arxiv.org/abs/1601.06759), section 3.4.
@@ -55,35 +57,30 @@ class MaskedConv2D(keras.layers.Layer):
         kernel_size,
         mask_type="B",
         dilation_rate=1,
-        groups=1,
+        num_colors=1,
         activation=None,
         use_bias=True,
-        kernel_initializer="glorot_uniform",
-        bias_initializer="zeros",
         **kwargs,
     ):
         super().__init__(**kwargs)
         self.filters = arguments.integer(filters, "filters")
         self.kernel_size = arguments.pair(kernel_size, "kernel_size")
         if any(size % 2 == 0 for size in self.kernel_size):
-            raise ValueError(f"`kernel_size` must be odd: a kernel has a centre. Received: kernel_size={kernel_size}.")
-        if mask_type not in ("A", "B"):
-            raise ValueError(f"`mask_type` must be 'A' or 'B'. Received: mask_type={mask_type!r}.")
-        self.mask_type = mask_type
+            raise ValueError(f"`kernel_size` must be odd: a kernel has a center. Received: kernel_size={kernel_size}.")
+        self.mask_type = arguments.one_of(mask_type, "mask_type", ("A", "B"))
         self.dilation_rate = arguments.integer(dilation_rate, "dilation_rate")
-        self.groups = arguments.integer(groups, "groups")
-        arguments.multiple(self.filters, "filters", self.groups, "groups")
-        if mask_type == "A" and groups == 1 and self.kernel_size == (1, 1):
+        self.num_colors = arguments.integer(num_colors, "num_colors")
+        arguments.multiple(self.filters, "filters", self.num_colors, "num_colors")
+        if self.strict and num_colors == 1 and self.kernel_size == (1, 1):
             raise ValueError("`kernel_size` must be more than 1 with mask type 'A': such a kernel sees nothing at all.")
         self.activation = keras.activations.get(activation)
-        self.use_bias = use_bias
-        self.kernel_initializer = keras.initializers.get(kernel_initializer)
-        self.bias_initializer = keras.initializers.get(bias_initializer)
+        self.use_bias = bool(use_bias)
 
         above, aside = self.kernel_size[0] // 2, self.kernel_size[1] // 2
-        sees_itself = mask_type == "B" or groups > 1
-        last_column = aside if above else (0 if sees_itself else -1)
+        sees_current = not self.strict or num_colors > 1
+        last_column = aside if above else (0 if sees_current else -1)
         self.window = Window((-above, 0), (-aside, last_column), self.dilation_rate)
+        self._sees_current_alone = self.window.shape == (1, 1) and num_colors == 1 and not self.strict
 
     @property
     def strict(self):
@@ -92,82 +89,89 @@ class MaskedConv2D(keras.layers.Layer):
 
     def build(self, input_shape):
         channels = self.merged_shape(input_shape)[-1]
-        arguments.multiple(channels, "inputs.shape[-1]", self.groups, "groups")
+        arguments.multiple(channels, "inputs.shape[-1]", self.num_colors, "num_colors")
         self.mask = self._make_mask(channels)
         self._pixels = PixelWindow(
-            self.window, self.mask.any(axis=(2, 3)), input_shape[2], self.groups, channels // self.groups
+            self.window, self.mask.any(axis=(2, 3)), input_shape[2], self.num_colors, channels // self.num_colors
         )
-        self.kernel = self.add_weight(self.mask.shape, self.kernel_initializer, name="kernel")
-        self.bias = self.add_weight((self.filters,), self.bias_initializer, name="bias") if self.use_bias else None
+        self.kernel = self.add_kernel(self.mask.shape)
+        self.bias = self.add_bias((self.filters,)) if self.use_bias else None
 
     def _make_mask(self, channels):
         """Zeros and ones, in the shape of the kernel: `(rows, columns, channels, filters)`."""
         mask = np.ones((*self.window.shape, channels, self.filters), "float32")
-        own = self.kernel_size[1] // 2
-        mask[-1, own + 1 :] = 0
-        if own < mask.shape[1]:
-            source = np.arange(channels) // (channels // self.groups)
-            target = np.arange(self.filters) // (self.filters // self.groups)
-            mask[-1, own] = source[:, None] < target if self.strict else source[:, None] <= target
+        center = self.kernel_size[1] // 2
+        mask[-1, center + 1 :] = 0
+        if center < mask.shape[1]:
+            source = np.arange(channels) // (channels // self.num_colors)
+            target = np.arange(self.filters) // (self.filters // self.num_colors)
+            mask[-1, center] = source[:, None] < target if self.strict else source[:, None] <= target
         return mask
 
     def call(self, inputs):
         x = ops.cast(inputs, self.compute_dtype)
-        has_groups_apart = len(x.shape) == 5
-        if has_groups_apart:
+        has_color_axis = len(x.shape) == 5
+        if has_color_axis:
             x = ops.reshape(x, (-1, *self.merged_shape(x.shape)[1:]))
         y = self.window.convolve(x, self._masked_kernel())
         if self.use_bias:
             y = y + self.bias
-        if has_groups_apart:
-            y = ops.reshape(y, (-1, *y.shape[1:3], self.groups, self.filters // self.groups))
+        if has_color_axis:
+            y = ops.reshape(y, (-1, *y.shape[1:3], self.num_colors, self.filters // self.num_colors))
         return self.activation(y)
 
     def _masked_kernel(self):
-        kernel = ops.cast(ops.convert_to_tensor(self.kernel), self.compute_dtype)
+        kernel = self.cast_weight(self.kernel)
         return kernel if self.mask.all() else ops.multiply(kernel, ops.cast(self.mask, self.compute_dtype))
 
-    def start(self, batch_size):
-        state = {"kernel": self._pixels.arrange(self._masked_kernel())}  # (groups, outputs, taps)
-        if self.use_bias:
-            bias = ops.cast(ops.convert_to_tensor(self.bias), self.compute_dtype)
-            state["bias"] = ops.reshape(bias, (self.groups, -1))
-        if not self._sees_itself_alone:
-            state["seen"] = self._pixels.start(batch_size, self.compute_dtype)
-        return state
+    # One pixel, or one color of it, at a time: inputs of shape `(batch, channels / num_colors)`.
 
-    def step(self, state, x, t):
-        group = 0 if self.groups == 1 else t % self.groups
-        if self._sees_itself_alone:
-            y = ops.matmul(ops.cast(x, self.compute_dtype), ops.transpose(state["kernel"][0]))
+    def prepare(self, condition=None):
+        constants = {"kernel": self._pixels.arrange(self._masked_kernel())}  # (num_colors, outputs, taps)
+        if self.use_bias:
+            constants["bias"] = ops.reshape(self.cast_weight(self.bias), (self.num_colors, -1))
+        return constants
+
+    def start(self, batch_size, num_steps):
+        return () if self._sees_current_alone else self._pixels.start(batch_size, self.compute_dtype)
+
+    def step(self, constants, state, t, x):
+        color = 0 if self.num_colors == 1 else t % self.num_colors
+        kernel = constants["kernel"][color]
+        if self._sees_current_alone:
+            y = ops.matmul(ops.cast(x, self.compute_dtype), ops.transpose(kernel))
         else:
-            write = self._pixels.write_late if self.strict else self._pixels.write
-            seen = write(state["seen"], x, t)
-            state = {**state, "seen": seen}
-            y = ops.transpose(ops.matmul(state["kernel"][group], self._pixels.read(seen, t)))
+            state = (self._pixels.write_late if self.strict else self._pixels.write)(state, x, t)
+            y = ops.transpose(ops.matmul(kernel, self._pixels.read(state, t)))
         if self.use_bias:
-            y = y + state["bias"][group]
-        return self.activation(y), state  # (batch, filters / groups)
+            y = y + constants["bias"][color]
+        return self.activation(y), state  # (batch, filters / num_colors)
 
-    @property
-    def _sees_itself_alone(self):
-        return self.groups == 1 and self.window.shape == (1, 1) and not self.strict
+    def prefill(self, constants, state, inputs):
+        # Zeros complete the last row: they come after every output that is kept.
+        _, num_steps, features = inputs.shape
+        row_length = self._pixels.columns * self.num_colors
+        x = ops.pad(inputs, [[0, 0], [0, -num_steps % row_length], [0, 0]])
+        x = ops.reshape(x, (-1, x.shape[1] // row_length, self._pixels.columns, self.num_colors, features))
+        y = ops.reshape(self(x), (-1, x.shape[1] * row_length, self.filters // self.num_colors))
+        return y[:, :num_steps], state if self._sees_current_alone else self._pixels.filled(x, self.compute_dtype)
 
     def merged_shape(self, shape):
+        """The shape `(batch, rows, columns, channels)` of inputs or outputs: all colors of a pixel side by side."""
         if len(shape) == 4:
             return tuple(shape)
-        if len(shape) == 5 and shape[3] == self.groups:
-            return (*shape[:3], self.groups * shape[4])
+        if len(shape) == 5 and shape[3] == self.num_colors:
+            return (*shape[:3], self.num_colors * shape[4])
         raise ValueError(
-            f"`inputs` must have shape (batch, rows, columns, channels), or (batch, rows, columns, {self.groups}, "
-            f"channels / {self.groups}) with `groups` apart. Received: inputs.shape={tuple(shape)}."
+            f"`inputs` must have shape (batch, rows, columns, channels), or (batch, rows, columns, {self.num_colors}, "
+            f"channels / {self.num_colors}) with an axis of colors. Received: inputs.shape={tuple(shape)}."
         )
 
     def compute_output_shape(self, input_shape):
         self.merged_shape(input_shape)
         if len(input_shape) == 4:
             return (*input_shape[:3], self.filters)
-        return (*input_shape[:4], self.filters // self.groups)
+        return (*input_shape[:4], self.filters // self.num_colors)
 
     def get_config(self):
         return {
@@ -176,9 +180,7 @@ class MaskedConv2D(keras.layers.Layer):
             "kernel_size": self.kernel_size,
             "mask_type": self.mask_type,
             "dilation_rate": self.dilation_rate,
-            "groups": self.groups,
+            "num_colors": self.num_colors,
             "activation": keras.activations.serialize(self.activation),
             "use_bias": self.use_bias,
-            "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
-            "bias_initializer": keras.initializers.serialize(self.bias_initializer),
         }

@@ -4,22 +4,28 @@ import keras
 from keras import ops
 
 from keras_ar import arguments
+from keras_ar.layers.kernel_layer import KernelLayer
 from keras_ar.layers.masked_conv2d import MaskedConv2D
+
+__all__ = ["MaskedResidualBlock"]
 
 
 @keras.saving.register_keras_serializable(package="keras_ar")
-class MaskedResidualBlock(keras.layers.Layer):
-    """Residual block of masked convolutions: 1×1 down to half the features, a wider one, 1×1 up again, and the input.
+class MaskedResidualBlock(KernelLayer):
+    """Residual block of masked convolutions of mask type B: 1×1 to half the features, a wider one, 1×1 back.
 
     Args:
-        filters: Number of channels, in and out; a multiple of `2 * groups`.
-        kernel_size: Kernel size of the convolution in the middle.
-        groups: Number of colours that come one after the other; see `MaskedConv2D`.
-        dropout: Rate of dropout ahead of the last convolution, in training.
+        filters: Integer, number of channels, in and out; a multiple of `2 * num_colors`.
+        kernel_size: Odd integer, or a pair of odd integers: the kernel of the convolution in
+            the middle. Defaults to `3`.
+        num_colors: Integer, number of colors of a pixel that come one after the other; see `MaskedConv2D`.
+            Defaults to `1`.
+        dropout: Float in [0, 1). Dropout rate before the last convolution, active in training. Defaults to `0.0`.
+        **kwargs: Initializers, regularizers and constraints, as in `keras.layers.Dense`; `name` and `dtype`.
 
     Call arguments:
         inputs: Tensor of shape `(batch, rows, columns, filters)`, or
-            `(batch, rows, columns, groups, filters / groups)`.
+            `(batch, rows, columns, num_colors, filters / num_colors)`.
 
     Returns:
         Tensor of the same shape.
@@ -27,47 +33,67 @@ class MaskedResidualBlock(keras.layers.Layer):
     Example:
 
     >>> block = keras_ar.layers.MaskedResidualBlock(8)
-    >>> block(np.ones((1, 5, 6, 8))).shape[1:] == (5, 6, 8)
-    True
+    >>> tuple(block(np.ones((1, 5, 6, 8))).shape)
+    (1, 5, 6, 8)
 
     Reference:
         [van den Oord et al., 2016](https://arxiv.org/abs/1601.06759), figure 5.
     """
 
-    def __init__(self, filters, kernel_size=3, groups=1, dropout=0.0, **kwargs):
+    def __init__(self, filters, kernel_size=3, num_colors=1, dropout=0.0, **kwargs):
         super().__init__(**kwargs)
         self.filters = arguments.integer(filters, "filters")
         self.kernel_size = arguments.pair(kernel_size, "kernel_size")
-        self.groups = arguments.integer(groups, "groups")
-        self.rate = arguments.number(dropout, "dropout")
-        arguments.multiple(self.filters, "filters", 2 * self.groups, "2 * groups")
-        half, options = filters // 2, {"mask_type": "B", "groups": groups, "dtype": self.dtype_policy}
+        self.num_colors = arguments.integer(num_colors, "num_colors")
+        self.dropout = arguments.number(dropout, "dropout")
+        arguments.multiple(self.filters, "filters", 2 * self.num_colors, "2 * num_colors")
+
+        half, options = filters // 2, {"num_colors": num_colors, "dtype": self.dtype_policy, **self.weight_options}
         self.reduce = MaskedConv2D(half, 1, activation="relu", name="reduce", **options)
-        self.look = MaskedConv2D(half, kernel_size, activation="relu", name="look", **options)
+        self.middle = MaskedConv2D(half, kernel_size, activation="relu", name="middle", **options)
         self.expand = MaskedConv2D(filters, 1, name="expand", **options)
-        self.dropout = keras.layers.Dropout(dropout, dtype=self.dtype_policy)
+        self.dropout_layer = keras.layers.Dropout(dropout, dtype=self.dtype_policy)
 
     def build(self, input_shape):
         shape = input_shape
-        for layer in (self.reduce, self.look, self.expand):
-            layer.build(shape)
-            shape = layer.compute_output_shape(shape)
+        for part in self._parts:
+            part.build(shape)
+            shape = part.compute_output_shape(shape)
         if shape != tuple(input_shape):
-            raise ValueError(f"`inputs` must have `filters` = {self.filters} channels. Received shape {input_shape}.")
+            raise ValueError(
+                f"`inputs` must have filters = {self.filters} channels. Received: inputs.shape={tuple(input_shape)}."
+            )
 
     def call(self, inputs, training=None):
-        h = self.look(self.reduce(ops.relu(inputs)))
-        return inputs + self.expand(self.dropout(h, training=training))
+        h = self.middle(self.reduce(ops.relu(inputs)))
+        return inputs + self.expand(self.dropout_layer(h, training=training))
 
-    def start(self, batch_size):
-        return [layer.start(batch_size) for layer in (self.reduce, self.look, self.expand)]
+    # One pixel, or one color of it, at a time.
 
-    def step(self, state, x, t):
+    @property
+    def _parts(self):
+        return self.reduce, self.middle, self.expand
+
+    def prepare(self, condition=None):
+        return [part.prepare() for part in self._parts]
+
+    def start(self, batch_size, num_steps):
+        return [part.start(batch_size, num_steps) for part in self._parts]
+
+    def step(self, constants, state, t, x):
         x = ops.cast(x, self.compute_dtype)
         h, states = ops.relu(x), []
-        for layer, layer_state in zip((self.reduce, self.look, self.expand), state, strict=True):
-            h, layer_state = layer.step(layer_state, h, t)
-            states.append(layer_state)
+        for part, part_constants, part_state in zip(self._parts, constants, state, strict=True):
+            h, part_state = part.step(part_constants, part_state, t, h)
+            states.append(part_state)
+        return x + h, states
+
+    def prefill(self, constants, state, inputs):
+        x = ops.cast(inputs, self.compute_dtype)
+        h, states = ops.relu(x), []
+        for part, part_constants, part_state in zip(self._parts, constants, state, strict=True):
+            h, part_state = part.prefill(part_constants, part_state, h)
+            states.append(part_state)
         return x + h, states
 
     def compute_output_shape(self, input_shape):
@@ -78,6 +104,6 @@ class MaskedResidualBlock(keras.layers.Layer):
             **super().get_config(),
             "filters": self.filters,
             "kernel_size": self.kernel_size,
-            "groups": self.groups,
-            "dropout": self.rate,
+            "num_colors": self.num_colors,
+            "dropout": self.dropout,
         }

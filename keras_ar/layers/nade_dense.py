@@ -5,10 +5,15 @@ import numpy as np
 from keras import ops
 
 from keras_ar import arguments, backend
+from keras_ar.layers.kernel_layer import KernelLayer
+
+__all__ = ["NADEDense"]
+
+_BLOCK = 16  # positions that are computed together: their hidden units stay in the processor's cache
 
 
 @keras.saving.register_keras_serializable(package="keras_ar")
-class NADEDense(keras.layers.Layer):
+class NADEDense(KernelLayer):
     """One hidden layer for each position, over all strictly earlier positions, and its outputs.
 
     Position `i` has the hidden units `h_i = activation(c + sum_{j<i} x_j W_j)` and
@@ -22,15 +27,15 @@ class NADEDense(keras.layers.Layer):
     processor's cache: they are what costs, not the arithmetic of the product.
 
     Args:
-        units: Positive integer, the number of hidden units.
-        outputs: Positive integer, the number of outputs of each position.
-        activation: Activation function of the hidden units.
-        block: How many positions are computed together.
-        kernel_initializer: Initializer of `W` and `V`.
+        units: Integer, the number of hidden units.
+        outputs: Integer, the number of outputs of each position.
+        activation: Activation function of the hidden units. Defaults to `"sigmoid"`.
+        **kwargs: Initializers, regularizers and constraints of `W`, `V` (kernels), `c` and `b` (biases),
+            as in `keras.layers.Dense`; `name` and `dtype`.
 
     Call arguments:
         inputs: Tensor of shape `(batch, positions, features)`.
-        context: Optional tensor of shape `(batch, units)`, added to the activation
+        condition_bias: Optional tensor of shape `(batch, units)`, added to the activation
             before the first position.
 
     Returns:
@@ -39,8 +44,8 @@ class NADEDense(keras.layers.Layer):
     Example:
 
     >>> layer = keras_ar.layers.NADEDense(units=8, outputs=1)
-    >>> layer(np.ones((1, 6, 1))).shape[1:] == (6, 1)
-    True
+    >>> tuple(layer(np.ones((1, 6, 1))).shape)
+    (1, 6, 1)
     >>> layer.count_params()  # 2 n d + n + d for d = 6 positions and n = 8 units
     110
 
@@ -50,15 +55,13 @@ class NADEDense(keras.layers.Layer):
 
     strict = True
 
-    def __init__(self, units, outputs, activation="sigmoid", block=16, kernel_initializer="glorot_uniform", **kwargs):
+    def __init__(self, units, outputs, activation="sigmoid", **kwargs):
         super().__init__(**kwargs)
         self.units = arguments.integer(units, "units")
         self.outputs = arguments.integer(outputs, "outputs")
         self.activation = keras.activations.get(activation)
-        self.block = arguments.integer(block, "block")
-        self.kernel_initializer = keras.initializers.get(kernel_initializer)
 
-    def build(self, inputs_shape, context_shape=None):
+    def build(self, inputs_shape, condition_bias_shape=None):
         if len(inputs_shape) != 3:
             raise ValueError(
                 f"`inputs` must have shape (batch, positions, features). Received: inputs.shape={tuple(inputs_shape)}."
@@ -66,19 +69,17 @@ class NADEDense(keras.layers.Layer):
         _, n, f = inputs_shape
         self.positions, self.features = n, f
         # Drawn as matrices, so that an initializer counts the right fans.
-        into, out = (n * f, self.units), (n * self.outputs, self.units)
-        self.kernel = self.add_weight(into, self.kernel_initializer, name="kernel")  # W
-        self.bias = self.add_weight((self.units,), "zeros", name="bias")  # c
-        self.output_kernel = self.add_weight(out, self.kernel_initializer, name="output_kernel")  # V
-        self.output_bias = self.add_weight((n, self.outputs), "zeros", name="output_bias")  # b
+        self.kernel = self.add_kernel((n * f, self.units))  # W
+        self.bias = self.add_bias((self.units,))  # c
+        self.output_kernel = self.add_kernel((n * self.outputs, self.units), name="output_kernel")  # V
+        self.output_bias = self.add_bias((n, self.outputs), name="output_bias")  # b
 
-    def call(self, inputs, context=None):
-        n, f, h, size = self.positions, self.features, self.units, self.block
+    def call(self, inputs, condition_bias=None):
+        n, f, h, size = self.positions, self.features, self.units, _BLOCK
         num_blocks = -(-n // size)  # rounded up; positions beyond the last are cut off in the end
 
         def in_blocks(x, *shape):
-            x = ops.cast(ops.convert_to_tensor(x), self.compute_dtype)
-            x = ops.pad(x, [[0, num_blocks * size - n], *([0, 0] for _ in x.shape[1:])])
+            x = ops.pad(self.cast_weight(x), [[0, num_blocks * size - n], *([0, 0] for _ in x.shape[1:])])
             return ops.reshape(x, (num_blocks, *shape))
 
         earlier = ops.cast(np.tri(size, k=-1)[None, :, :, None], self.compute_dtype)  # (1, to, from, 1)
@@ -93,8 +94,8 @@ class NADEDense(keras.layers.Layer):
             return activation, self._read_out(hidden, output_kernel)
 
         activation = ops.zeros((ops.shape(inputs)[0], h), self.compute_dtype) + self.bias
-        if context is not None:
-            activation = activation + context
+        if condition_bias is not None:
+            activation = activation + condition_bias
         x = in_blocks(ops.swapaxes(inputs, 0, 1), size, -1, f)
         rows = in_blocks(ops.reshape(self.kernel, (n, f, h)), size * f, h)
         output_kernel = in_blocks(ops.reshape(self.output_kernel, (n, self.outputs, h)), size, self.outputs, h)
@@ -108,29 +109,39 @@ class NADEDense(keras.layers.Layer):
             return ops.sum(hidden * kernel[:, 0], axis=-1, keepdims=True)
         return ops.einsum("bsh,soh->bso", hidden, kernel)
 
-    def start(self, batch_size, context=None):
+    # One position at a time: the activation is carried, and begins with the bias.
+
+    def prepare(self, condition=None):
+        """What all steps share. `condition` is the `condition_bias` of `call`."""
         n, f, h = self.positions, self.features, self.units
-        kernel, bias, output_kernel, output_bias = (
-            ops.cast(ops.convert_to_tensor(weight), self.compute_dtype) for weight in self.weights
-        )
-        activation = ops.broadcast_to(bias, (batch_size, h))
-        if context is not None:
-            activation = activation + context
-        return {
-            "activation": activation,
+        output_kernel = ops.reshape(self.cast_weight(self.output_kernel), (n, self.outputs, h))
+        constants = {
             # Row 0 stands for "before the first position": there is nothing to add yet.
-            "kernel": ops.pad(ops.reshape(kernel, (n, f, h)), [[1, 0], [0, 0], [0, 0]]),
-            "output_kernel": ops.swapaxes(ops.reshape(output_kernel, (n, self.outputs, h)), 1, 2),
-            "output_bias": output_bias,
+            "kernel": ops.pad(ops.reshape(self.cast_weight(self.kernel), (n, f, h)), [[1, 0], [0, 0], [0, 0]]),
+            "output_kernel": ops.swapaxes(output_kernel, 1, 2),
+            "output_bias": self.cast_weight(self.output_bias),
         }
+        return constants if condition is None else {**constants, "condition_bias": condition}
 
-    def step(self, state, x, t):
-        x = ops.cast(x, self.compute_dtype)  # (batch, features)
-        activation = state["activation"] + ops.matmul(x, state["kernel"][t])
-        outputs = ops.matmul(self.activation(activation), state["output_kernel"][t]) + state["output_bias"][t]
-        return outputs, {**state, "activation": activation}
+    def start(self, batch_size, num_steps):
+        return ops.broadcast_to(self.cast_weight(self.bias), (batch_size, self.units))
 
-    def compute_output_shape(self, inputs_shape, context_shape=None):
+    def step(self, constants, state, t, x):
+        state = state + ops.matmul(ops.cast(x, self.compute_dtype), constants["kernel"][t])
+        activation = state + constants["condition_bias"] if "condition_bias" in constants else state
+        hidden = self.activation(activation)  # (batch, units)
+        return ops.matmul(hidden, constants["output_kernel"][t]) + constants["output_bias"][t], state
+
+    def prefill(self, constants, state, inputs):
+        count = inputs.shape[1]
+        whole = ops.pad(inputs, [[0, 0], [0, self.positions - count], [0, 0]])
+        outputs = self.call(whole, constants.get("condition_bias"))[:, :count]
+        # The last input comes with the next step.
+        x = ops.reshape(ops.cast(inputs[:, :-1], self.compute_dtype), (state.shape[0], (count - 1) * self.features))
+        rows = ops.reshape(constants["kernel"][1:count], ((count - 1) * self.features, self.units))
+        return outputs, state + ops.matmul(x, rows)
+
+    def compute_output_shape(self, inputs_shape, condition_bias_shape=None):
         return (*inputs_shape[:-1], self.outputs)
 
     def get_config(self):
@@ -139,6 +150,4 @@ class NADEDense(keras.layers.Layer):
             "units": self.units,
             "outputs": self.outputs,
             "activation": keras.activations.serialize(self.activation),
-            "block": self.block,
-            "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
         }

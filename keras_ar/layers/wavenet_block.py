@@ -4,19 +4,26 @@ import keras
 from keras import ops
 
 from keras_ar import arguments
+from keras_ar.layers.activations import gated_tanh
 from keras_ar.layers.causal_conv1d import CausalConv1D
+from keras_ar.layers.kernel_layer import KernelLayer
+
+__all__ = ["WaveNetBlock"]
 
 
 @keras.saving.register_keras_serializable(package="keras_ar")
-class WaveNetBlock(keras.layers.Layer):
-    """A dilated causal convolution with a gate, added to its input, and what it hands to the head.
+class WaveNetBlock(KernelLayer):
+    """A dilated causal convolution with a gate, which adds to its input and to the skip features.
 
     Args:
-        filters: Number of channels of the inputs, and of the gated convolution.
-        kernel_size: Number of taps.
-        dilation_rate: Spacing of the taps.
-        skip_filters: Number of channels that go to the head; `filters` by default.
-        dropout: Rate of dropout of the inputs of the convolution, in training.
+        filters: Integer, number of channels of the inputs, and of the gated convolution.
+        kernel_size: Integer, number of taps. Defaults to `2`.
+        dilation_rate: Integer, spacing of the taps. Defaults to `1`.
+        skip_filters: Integer, number of skip channels, which go to the head; `None` for as many
+            as `filters`. Defaults to `None`.
+        dropout: Float in [0, 1). Dropout rate of the inputs of the convolution, active in training.
+            Defaults to `0.0`.
+        **kwargs: Initializers, regularizers and constraints, as in `keras.layers.Dense`; `name` and `dtype`.
 
     Call arguments:
         inputs: Tensor of shape `(batch, length, filters)`.
@@ -24,15 +31,15 @@ class WaveNetBlock(keras.layers.Layer):
             of shape `(batch, length, features)`.
 
     Returns:
-        The pair of the next block's inputs and what goes to the head (skip), of
+        The pair of the next block's inputs, and of the skip features of
         shape `(batch, length, skip_filters)`.
 
     Example:
 
     >>> block = keras_ar.layers.WaveNetBlock(8, kernel_size=2, dilation_rate=4, skip_filters=16)
     >>> following, skip = block(np.ones((1, 20, 8)))
-    >>> following.shape[1:] == (20, 8), skip.shape[1:] == (20, 16)
-    (True, True)
+    >>> tuple(following.shape), tuple(skip.shape)
+    ((1, 20, 8), (1, 20, 16))
 
     Reference:
         [van den Oord et al., 2016](https://arxiv.org/abs/1609.03499), sections 2.3 to 2.5.
@@ -44,12 +51,18 @@ class WaveNetBlock(keras.layers.Layer):
         self.kernel_size = arguments.integer(kernel_size, "kernel_size")
         self.dilation_rate = arguments.integer(dilation_rate, "dilation_rate")
         self.skip_filters = arguments.integer(filters if skip_filters is None else skip_filters, "skip_filters")
-        self.rate = arguments.number(dropout, "dropout")
+        self.dropout = arguments.number(dropout, "dropout")
+
         dtype = {"dtype": self.dtype_policy}
-        self.convolution = CausalConv1D(2 * filters, kernel_size, dilation_rate, name="convolution", **dtype)
-        self.from_condition = keras.layers.Dense(2 * filters, use_bias=False, name="condition", **dtype)
-        self.out = keras.layers.Dense(filters + self.skip_filters, name="out", **dtype)  # both in one product
-        self.dropout = keras.layers.Dropout(dropout, **dtype)
+        self.convolution = CausalConv1D(
+            2 * filters, kernel_size, dilation_rate, name="convolution", **dtype, **self.weight_options
+        )
+        self.condition_bias = keras.layers.Dense(
+            2 * filters, use_bias=False, name="condition_bias", **dtype, **self.weight_options
+        )
+        # The residual and the skip features are one product.
+        self.out = keras.layers.Dense(filters + self.skip_filters, name="out", **dtype, **self.weight_options)
+        self.dropout_layer = keras.layers.Dropout(dropout, **dtype)
 
     def build(self, inputs_shape, condition_shape=None):
         if inputs_shape[-1] != self.filters:
@@ -60,52 +73,60 @@ class WaveNetBlock(keras.layers.Layer):
         self.convolution.build(inputs_shape)
         self.out.build(inputs_shape)
         if condition_shape is not None:
-            self.from_condition.build(condition_shape)
+            self.condition_bias.build(condition_shape)
 
     def call(self, inputs, condition=None, training=None):
         x = ops.cast(inputs, self.compute_dtype)
-        gates = self.convolution(self.dropout(x, training=training))
-        if condition is not None:
-            told = self.from_condition(condition)
-            gates = gates + (told if len(condition.shape) == 3 else ops.expand_dims(told, 1))
-        return self._split(x, self.out(_gated(gates)))
-
-    def _split(self, x, out):
+        gates = self.convolution(self.dropout_layer(x, training=training))
+        out = self.out(gated_tanh(_biased(gates, None if condition is None else self.condition_bias(condition))))
         return x + out[..., : self.filters], out[..., self.filters :]
 
     # One time at a time.
 
-    def start(self, batch_size, condition=None):
-        state = {"convolution": self.convolution.start(batch_size)}
-        if condition is not None:
-            state["told"] = self.from_condition(condition)
-        return state
+    def prepare(self, condition=None):
+        kernel, bias = self.cast_weight(self.out.kernel), self.cast_weight(self.out.bias)
+        n = self.filters
+        constants = {
+            "convolution": self.convolution.prepare(),
+            "residual": {"kernel": kernel[:, :n], "bias": bias[:n]},
+            "skip": {"kernel": kernel[:, n:], "bias": bias[n:]},
+        }
+        return constants if condition is None else {**constants, "condition_bias": self.condition_bias(condition)}
 
-    def step(self, state, x, t):
-        """The next block's input, what goes to the head, and the next state."""
-        gates, convolution = self.convolution.step(state["convolution"], x, t)
-        if "told" in state:
-            gates = gates + (state["told"] if len(state["told"].shape) == 2 else state["told"][:, t])
-        following, skip = self._split(ops.cast(x, self.compute_dtype), self.out(_gated(gates)))
-        return following, skip, {**state, "convolution": convolution}
+    def start(self, batch_size, num_steps):
+        return self.convolution.start(batch_size, num_steps)
 
-    # The same in pieces, for a model that carries what all of its blocks have seen.
+    def step(self, constants, state, t, x):
+        bias = constants.get("condition_bias")
+        if bias is not None and len(bias.shape) == 3:
+            bias = ops.take(bias, t, axis=1)
+        gates, state = self.convolution.step(constants["convolution"], state, t, x)
+        return self._following_and_skip(constants, gates, x, bias), state
 
-    def matrices(self):
-        """The weights: of the convolution, of what goes on, and of what goes to the head."""
-        kernel, bias = (ops.cast(ops.convert_to_tensor(w), self.compute_dtype) for w in self.out.weights)
-        on = {"kernel": kernel[:, : self.filters], "bias": bias[: self.filters]}
-        skip = {"kernel": kernel[:, self.filters :], "bias": bias[self.filters :]}
-        return {"convolution": self.convolution.matrix(), "on": on, "skip": skip}
+    def prefill(self, constants, state, inputs):
+        bias = constants.get("condition_bias")
+        if bias is not None and len(bias.shape) == 3:
+            bias = bias[:, : inputs.shape[1]]
+        gates, state = self.convolution.prefill(constants["convolution"], state, inputs)
+        return self._following_and_skip(constants, gates, inputs, bias), state
 
-    def look(self, weights, past, x, told=None):
-        """What the gates let through at one time, and the next block's input.
+    def _following_and_skip(self, constants, gates, x, bias):
+        gated, following = self.open_gates(constants, gates, ops.cast(x, self.compute_dtype), bias)
+        return following, ops.matmul(gated, constants["skip"]["kernel"]) + constants["skip"]["bias"]
 
-        `past` holds what the taps of the past see, side by side, `told` what the condition adds.
+    def open_gates(self, constants, gates, x, bias=None):
+        """What the gates let through, and the next block's input, at one time or at all times.
+
+        Skip features are linear in what the gates let through: a model of many blocks makes one product of them.
+
+        Args:
+            constants: From `prepare`.
+            gates: Tensor of shape `(..., 2 * filters)`: what the convolution makes of the inputs.
+            x: Tensor of shape `(..., filters)`, the inputs.
+            bias: Tensor that is added to the gates: what follows from the condition. Defaults to `None`.
         """
-        gates = self.convolution.look(weights["convolution"], ops.concatenate([past, x], axis=-1))
-        gated = _gated(gates if told is None else gates + told)
-        return gated, x + (ops.matmul(gated, weights["on"]["kernel"]) + weights["on"]["bias"])
+        gated, residual = gated_tanh(_biased(gates, bias)), constants["residual"]
+        return gated, x + (ops.matmul(gated, residual["kernel"]) + residual["bias"])
 
     def compute_output_shape(self, inputs_shape, condition_shape=None):
         return tuple(inputs_shape), (*inputs_shape[:-1], self.skip_filters)
@@ -117,10 +138,12 @@ class WaveNetBlock(keras.layers.Layer):
             "kernel_size": self.kernel_size,
             "dilation_rate": self.dilation_rate,
             "skip_filters": self.skip_filters,
-            "dropout": self.rate,
+            "dropout": self.dropout,
         }
 
 
-def _gated(x):
-    value, gate = ops.split(x, 2, axis=-1)
-    return ops.tanh(value) * ops.sigmoid(gate)
+def _biased(gates, bias):
+    """Gates plus a bias, which may be the same at all times."""
+    if bias is None:
+        return gates
+    return gates + (bias if len(bias.shape) == len(gates.shape) else ops.expand_dims(bias, 1))

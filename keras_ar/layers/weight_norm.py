@@ -1,43 +1,79 @@
-"""Weight normalisation: the direction of a kernel and its length are learned apart."""
+"""Weight normalization: the direction of a kernel and its length are learned separately."""
 
-import keras
+import contextlib
+import contextvars
+
 from keras import ops
 
+from keras_ar.layers.kernel_layer import KernelLayer
 
-class WeightNorm(keras.layers.Layer):
-    """Base of layers with a normalised kernel, `gain * kernel / |kernel|`, one gain for each output.
+__all__ = ["WeightNorm", "initialization"]
 
-    While `initializing` is true, a call sets the gains and biases such that each of
-    its outputs has mean zero and variance one over the batch at hand:
-    `PixelCNNPlusPlus.initialize_from_data` is built on this.
+_is_initializing = contextvars.ContextVar("is_initializing", default=False)
+
+
+@contextlib.contextmanager
+def initialization():
+    """While active, a call of a weight-normalized layer sets its gains and biases from the batch it is given.
+
+    Each output then has mean zero and variance one over the batch; of one that is constant, only the mean is
+    set. Layers that come later see the outputs of those before them as they are once these are set.
+
+    Example:
+
+    >>> layer = keras_ar.layers.WeightNormDense(1)
+    >>> with keras_ar.layers.weight_norm.initialization():
+    ...     y = keras.ops.convert_to_numpy(layer(np.array([[1.0], [2.0], [6.0]])))
+    >>> round(abs(float(y.mean())), 3), round(float(y.std()), 3)
+    (0.0, 1.0)
+    """
+    token = _is_initializing.set(True)
+    try:
+        yield
+    finally:
+        _is_initializing.reset(token)
+
+
+class WeightNorm(KernelLayer):
+    """Base of layers with a weight-normalized kernel, `gain * kernel / |kernel|`, with one gain for each output.
+
+    The weight `kernel` is a direction: its length has no effect. Its initializer, regularizer and constraint
+    apply to it as it is.
+
+    Args:
+        kernel_initializer: Initializer of the kernel. Defaults to `"random_normal"`, with standard deviation 0.05.
+        **kwargs: As in `KernelLayer`.
 
     Reference:
         [Salimans & Kingma, 2016](https://arxiv.org/abs/1602.07868).
     """
 
-    initializing = False
+    def __init__(self, *, kernel_initializer="random_normal", **kwargs):
+        super().__init__(kernel_initializer=kernel_initializer, **kwargs)
 
-    def add_kernel(self, shape, outputs_axis=-1):
-        """Adds the weights: a kernel of this shape, with its outputs along one axis."""
-        self._reduced = tuple(axis for axis in range(len(shape)) if axis != outputs_axis % len(shape))
-        self.kernel = self.add_weight(shape, keras.initializers.RandomNormal(stddev=0.05), name="kernel")
+    def add_normalized_kernel(self, shape, outputs_axis=-1):
+        """Adds the weights `kernel`, `gain` and `bias`: a kernel of that shape, with its outputs along one axis."""
+        self._inputs_axes = tuple(axis for axis in range(len(shape)) if axis != outputs_axis % len(shape))
+        self.kernel = self.add_kernel(shape)
         self.gain = self.add_weight((shape[outputs_axis],), "ones", name="gain")
-        self.bias = self.add_weight((shape[outputs_axis],), "zeros", name="bias")
+        self.bias = self.add_bias((shape[outputs_axis],))
 
     def unit_kernel(self):
-        """The kernel, with length one for each output."""
+        """The kernel with length one for each output."""
         kernel = ops.convert_to_tensor(self.kernel)
-        length = ops.sqrt(ops.sum(ops.square(kernel), axis=self._reduced, keepdims=True))
-        return ops.cast(kernel / ops.maximum(length, 1e-12), self.compute_dtype)
+        square = ops.sum(ops.square(kernel), axis=self._inputs_axes, keepdims=True)
+        return ops.cast(kernel * ops.rsqrt(ops.maximum(square, 1e-24)), self.compute_dtype)
 
-    def scaled(self, responses):
-        """Gain and bias, put to the responses to `unit_kernel`; their last axis is that of the outputs."""
-        if self.initializing:
-            mean, variance = ops.moments(ops.cast(responses, "float32"), axes=list(range(len(responses.shape) - 1)))
-            gain = ops.rsqrt(variance + 1e-8)
+    def normalized_kernel(self):
+        """The kernel with length `gain` for each output."""
+        return self.unit_kernel() * ops.expand_dims(self.cast_weight(self.gain), self._inputs_axes)
+
+    def rescale(self, responses):
+        """`gain * responses + bias`, for responses to `unit_kernel` with the outputs on the last axis."""
+        if _is_initializing.get():
+            axes = tuple(range(len(responses.shape) - 1))
+            mean, variance = ops.moments(ops.cast(responses, "float32"), axes=axes)
+            gain = ops.where(variance > 1e-8, ops.rsqrt(variance), 1.0)  # not of rounding errors
             self.gain.assign(gain)
             self.bias.assign(-mean * gain)
-        return responses * self._cast(self.gain) + self._cast(self.bias)
-
-    def _cast(self, weight):
-        return ops.cast(ops.convert_to_tensor(weight), self.compute_dtype)
+        return responses * self.cast_weight(self.gain) + self.cast_weight(self.bias)

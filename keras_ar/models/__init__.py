@@ -1,6 +1,7 @@
 """Models: one file each, read from top to bottom."""
 
 from keras_ar import registry
+from keras_ar.models.causal_sequential import CausalSequential
 from keras_ar.models.char_rnn import CharRNN
 from keras_ar.models.fvsbn import FVSBN
 from keras_ar.models.gated_pixel_cnn import GatedPixelCNN
@@ -17,6 +18,7 @@ __all__ = [
     "FVSBN",
     "MADE",
     "NADE",
+    "CausalSequential",
     "CharRNN",
     "GatedPixelCNN",
     "MultiScalePixelRNN",

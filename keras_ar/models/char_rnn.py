@@ -8,33 +8,40 @@ from keras_ar.layers import CausalGRU, CausalLSTM
 from keras_ar.sequence import SequenceModel
 from keras_ar.text import Vocabulary
 
+__all__ = ["CharRNN"]
+
 _CELLS = {"lstm": CausalLSTM, "gru": CausalGRU}
 
 
 @keras.saving.register_keras_serializable(package="keras_ar")
 class CharRNN(SequenceModel):
-    """Recurrent layers that read a text character by character, and say what comes next.
+    """Recurrent layers that read a text character by character, and predict the next one.
 
-    Events are arrays of integers, which `vocabulary` makes of text and back. It is
-    saved with the model.
+    Events are arrays of integers; `vocabulary` turns text into integers and back. It is
+    saved with the model. The head is `Categorical`, with a level for each character.
 
     Args:
-        event_shape: `(length,)`.
+        event_shape: Integer or tuple, `(length,)`.
         vocabulary: A `keras_ar.text.Vocabulary`, or a string of its characters.
-        embedding: Number of features of a character.
-        units: Number of units of each layer.
-        num_layers: Number of recurrent layers.
-        cell: `"lstm"` or `"gru"`.
-        dropout: Rate of dropout behind each layer, in training.
-        condition_shape: Shape of the condition of one event, `(features,)`, or `None`.
+        units: Integer, number of units of each layer. Defaults to `256`.
+        num_layers: Integer, number of recurrent layers. Defaults to `2`.
+        embedding_dim: Integer, number of features of a character. Defaults to `64`.
+        cell: `"lstm"` or `"gru"`. Defaults to `"lstm"`.
+        dropout: Float in [0, 1). Dropout rate after each layer, active in training. Defaults to `0.0`.
+        condition_shape: Integer or tuple, `(features,)`, the shape of the condition of one event, or `None`.
+            Defaults to `None`.
+        num_classes: Integer, the number of classes that a condition may be, or `None`. Defaults to `None`.
         **kwargs: `name` and `dtype`.
 
     Example:
 
-    >>> model = keras_ar.models.CharRNN(40, vocabulary="abc ", embedding=4, units=8, num_layers=1)
+    >>> model = keras_ar.models.CharRNN(40, vocabulary="abc ", units=8, num_layers=1, embedding_dim=4)
     >>> text = model.write(12, prompt="abba", seed=0)
     >>> len(text), text[:4]
     (12, 'abba')
+
+    Reference:
+        [Karpathy, 2015](https://karpathy.github.io/2015/05/21/rnn-effectiveness/).
     """
 
     def __init__(
@@ -42,88 +49,129 @@ class CharRNN(SequenceModel):
         event_shape,
         *,
         vocabulary,
-        embedding=64,
         units=256,
         num_layers=2,
+        embedding_dim=64,
         cell="lstm",
         dropout=0.0,
         condition_shape=None,
+        num_classes=None,
         **kwargs,
     ):
-        self.vocabulary = vocabulary if isinstance(vocabulary, Vocabulary) else Vocabulary(vocabulary)
-        head = heads.Categorical(len(self.vocabulary))
-        super().__init__(event_shape, head=head, condition_shape=condition_shape, **kwargs)
-        if cell not in _CELLS:
-            raise ValueError(f"`cell` must be 'lstm' or 'gru'. Received: cell={cell!r}.")
-        self.embedding = arguments.integer(embedding, "embedding")
+        # Check and store.
+        vocabulary = vocabulary if isinstance(vocabulary, Vocabulary) else Vocabulary(vocabulary)
+        head = heads.Categorical(len(vocabulary))
+        super().__init__(event_shape, head=head, condition_shape=condition_shape, num_classes=num_classes, **kwargs)
+        self.vocabulary = vocabulary
         self.units = arguments.integer(units, "units")
         self.num_layers = arguments.integer(num_layers, "num_layers")
-        self.cell = cell
-        self.rate = arguments.number(dropout, "dropout")
+        self.embedding_dim = arguments.integer(embedding_dim, "embedding_dim")
+        self.cell = arguments.one_of(cell, "cell", tuple(_CELLS))
+        self.dropout = arguments.number(dropout, "dropout")
 
+        # Layers. The last entry of the embedding comes before the first character. Keras' default size of an
+        # embedding (±0.05) is too small for recurrent layers: the first epoch would only scale it up.
         dtype = {"dtype": self.dtype_policy}
-        # One more than there are characters: what stands before the first. Of the size that recurrent layers
-        # expect: with Keras' own, at most a twentieth, the first pass over a text only makes them larger.
-        self.embed = keras.layers.Embedding(
-            len(self.vocabulary) + 1, embedding, keras.initializers.RandomNormal(stddev=1.0), name="embed", **dtype
+        unit_normal = keras.initializers.RandomNormal(stddev=1.0)
+        self.embedding = keras.layers.Embedding(
+            len(vocabulary) + 1, embedding_dim, unit_normal, name="embedding", **dtype
         )
-        if self.condition_shape:
-            self.from_condition = keras.layers.Dense(embedding, use_bias=False, name="condition", **dtype)
         self.recurrent = [_CELLS[cell](units, name=f"{cell}_{i}", **dtype) for i in range(num_layers)]
-        self.dropout = keras.layers.Dropout(dropout, **dtype)
+        self.dropout_layer = keras.layers.Dropout(dropout, **dtype)
         self.to_params = keras.layers.Dense(self.head.num_params, name="to_params", **dtype)
+        if self.condition_shape:
+            self.condition_bias = keras.layers.Dense(embedding_dim, use_bias=False, name="condition_bias", **dtype)
 
     def call(self, x, condition=None, training=None):
-        h = self._embedded(x, condition)
+        h = self._embed(x)  # (batch, length, features)
+        if condition is not None:
+            h = h + ops.expand_dims(self.condition_bias(condition), 1)
         for layer in self.recurrent:
-            h = self.dropout(layer(h), training=training)
+            h = self.dropout_layer(layer(h), training=training)
         return self.to_params(h)
 
-    def _embedded(self, x, condition):
-        """Features of the character before each, `(batch, length, embedding)`."""
+    def _embed(self, x):
+        """Features of the character before each."""
         before = ops.pad(ops.cast(x[:, :-1], "int32"), [[0, 0], [1, 0]], constant_values=len(self.vocabulary))
-        h = self.embed(before)
-        return h if condition is None else h + ops.expand_dims(self.from_condition(condition), 1)
+        return self.embedding(before)
 
-    def start(self, batch_size, condition=None):
-        return self._state([layer.start(batch_size) for layer in self.recurrent], condition)
+    # One character at a time.
 
-    def _state(self, states, condition):
-        told = () if condition is None else (self.from_condition(condition),)
-        return {"recurrent": states, "told": told}
+    def prepare(self, condition=None):
+        constants = {"recurrent": [layer.prepare() for layer in self.recurrent]}
+        return constants if condition is None else {**constants, "bias": self.condition_bias(condition)}
 
-    def step(self, state, t, previous):
-        h = self.embed(ops.where(t > 0, ops.cast(previous, "int32"), len(self.vocabulary)))
-        for told in state["told"]:
-            h = h + told
-        states = []
-        for layer, layer_state in zip(self.recurrent, state["recurrent"], strict=True):
-            h, layer_state = layer.step(layer_state, h, t)
+    def start(self, batch_size, num_steps):
+        return [layer.start(batch_size, num_steps) for layer in self.recurrent]
+
+    def step(self, constants, state, t, previous):
+        h = self.embedding(ops.where(t > 0, ops.cast(previous, "int32"), len(self.vocabulary)))  # (batch, features)
+        h, states = h + constants["bias"] if "bias" in constants else h, []
+        for layer, of_layer, layer_state in zip(self.recurrent, constants["recurrent"], state, strict=True):
+            h, layer_state = layer.step(of_layer, layer_state, t, h)
             states.append(layer_state)
-        return self.to_params(h), {**state, "recurrent": states}
+        return self.to_params(h), states
 
-    def prime(self, prompt, condition=None):
-        h, states = self._embedded(prompt, condition), []
-        for layer in self.recurrent:
-            h, state = layer.run(h)
-            states.append(list(state))
-        return self._state(states, condition)
+    def prefill(self, constants, state, values):
+        h = self._embed(values)  # (batch, steps, features)
+        h, states = h + ops.expand_dims(constants["bias"], 1) if "bias" in constants else h, []
+        for layer, of_layer, layer_state in zip(self.recurrent, constants["recurrent"], state, strict=True):
+            h, layer_state = layer.prefill(of_layer, layer_state, h)
+            states.append(layer_state)
+        return self.to_params(h), states
 
-    def write(self, length, prompt=None, **kwargs):
-        """Draws a text: `sample`, in characters.
+    def write(
+        self,
+        length,
+        prompt=None,
+        *,
+        num_samples=None,
+        condition=None,
+        method="auto",
+        temperature=1.0,
+        top_k=None,
+        top_p=None,
+        seed=None,
+        first_event=0,
+        batch_size=64,
+        verbose=0,
+    ):
+        """Samples texts: `sample`, in characters.
 
         Args:
-            length: How many characters, those of the prompt among them.
-            prompt: Text that it begins with.
-            **kwargs: What `sample` takes besides.
+            length: Integer, how many characters a text has, with those of the prompt.
+            prompt: String that every text begins with. Defaults to `None`.
+            num_samples: Integer, how many texts to sample into a list; `None` for one text as
+                it is. Defaults to `None`.
+            condition: As in `sample`.
+            method: As in `sample`.
+            temperature: As in `sample`.
+            top_k: As in `sample`.
+            top_p: As in `sample`.
+            seed: As in `sample`.
+            first_event: As in `sample`.
+            batch_size: As in `sample`.
+            verbose: As in `sample`.
 
         Returns:
-            A string; with `num_samples` among the arguments a list of so many.
+            A string if `num_samples` is `None`, else a list of `num_samples` strings.
         """
-        if prompt is not None:
-            prompt = self.vocabulary.encode(prompt)
-        texts = [self.vocabulary.decode(row) for row in self.sample(length=length, prompt=prompt, **kwargs)]
-        return texts if "num_samples" in kwargs else texts[0]
+        samples = self.sample(
+            1 if num_samples is None else num_samples,
+            condition,
+            length=length,
+            prompt=None if prompt is None else self.vocabulary.encode(prompt),
+            method=method,
+            temperature=temperature,
+            top_k=top_k,
+            top_p=top_p,
+            seed=seed,
+            first_event=first_event,
+            batch_size=batch_size,
+            verbose=verbose,
+        )
+        texts = [self.vocabulary.decode(sample) for sample in samples]
+        return texts[0] if num_samples is None else texts
 
     def get_config(self):
         config = super().get_config()
@@ -131,9 +179,9 @@ class CharRNN(SequenceModel):
         return {
             **config,
             "vocabulary": self.vocabulary.characters,
-            "embedding": self.embedding,
             "units": self.units,
             "num_layers": self.num_layers,
+            "embedding_dim": self.embedding_dim,
             "cell": self.cell,
-            "dropout": self.rate,
+            "dropout": self.dropout,
         }

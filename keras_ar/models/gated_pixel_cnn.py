@@ -7,26 +7,29 @@ from keras_ar import arguments, backend
 from keras_ar.image import ImageModel
 from keras_ar.layers import GatedBlock, MaskedConv2D
 
+__all__ = ["GatedPixelCNN"]
+
 
 @keras.saving.register_keras_serializable(package="keras_ar")
 class GatedPixelCNN(ImageModel):
-    """Gated convolutions in two stacks, so that a pixel may see all that is above it and to its left.
+    """Gated convolutions in two stacks, so that a pixel may see all pixels above it and to its left.
 
-    The vertical stack carries what was seen in the rows above; a draw advances it
-    once a row. The horizontal stack adds what was seen in the own row. Every
-    block hands something to the head. With a head of single values the colours of a pixel come
-    one after the other; a head that draws them together takes a pixel in one step.
+    The vertical stack sees the rows above; sampling advances it once a row. The
+    horizontal stack adds the current row up to this pixel. Every block has a skip connection
+    to the head. With a head of single values the colors of a pixel come
+    one after the other, R, G, B; a head that draws a pixel's colors together takes a pixel in one step.
 
     Args:
-        event_shape: `(rows, columns)`, `(rows, columns, 1)` or `(rows, columns, colours)`.
-        filters: Number of features of each stack; a multiple of the number of
-            colours, where these come one after the other.
-        num_blocks: Number of blocks behind the first one.
-        kernel_size: Odd integer.
-        dropout: Rate of dropout in each block, in training.
-        head: Name, instance, class or config of a head.
-        condition_shape: Shape of the condition of one event, or `None`. A condition of
-            shape `(rows, columns, features)` is a map: each pixel has its own.
+        event_shape: `(rows, columns)`, `(rows, columns, 1)` or `(rows, columns, colors)`.
+        filters: Integer, number of features of each stack; a multiple of the number of
+            colors, where these come one after the other. Defaults to `64`.
+        num_blocks: Integer, number of blocks after the first one. Defaults to `5`.
+        kernel_size: Odd integer, kernel size of each block. Defaults to `3`.
+        dropout: Float in [0, 1). Dropout rate in each block, active in training. Defaults to `0.0`.
+        head: Name, instance, class or config of a head. Defaults to `"bernoulli"`.
+        condition_shape: Integer or tuple, the shape of the condition of one event, or `None`. A condition of
+            shape `(rows, columns, features)` is a map: each pixel has its own. Defaults to `None`.
+        num_classes: Integer, the number of classes that a condition may be, or `None`. Defaults to `None`.
         **kwargs: `name` and `dtype`.
 
     Example:
@@ -49,64 +52,74 @@ class GatedPixelCNN(ImageModel):
         dropout=0.0,
         head="bernoulli",
         condition_shape=None,
+        num_classes=None,
         **kwargs,
     ):
-        super().__init__(event_shape, head=head, condition_shape=condition_shape, **kwargs)
+        # Check and store.
+        super().__init__(event_shape, head=head, condition_shape=condition_shape, num_classes=num_classes, **kwargs)
         self.filters = arguments.integer(filters, "filters")
         self.num_blocks = arguments.integer(num_blocks, "num_blocks", least=0)
         self.kernel_size = kernel_size
         self.dropout = arguments.number(dropout, "dropout")
-        arguments.multiple(filters, "filters", self.colours, "colours")
+        arguments.multiple(filters, "filters", self.num_colors, "num_colors")
 
-        each = {"groups": self.colours, "dtype": self.dtype_policy}
+        # Layers.
+        options = {"num_colors": self.num_colors, "dtype": self.dtype_policy}
         self.blocks = [
-            GatedBlock(filters, kernel_size, "A" if i == 0 else "B", dropout=dropout, name=f"block_{i}", **each)
+            GatedBlock(filters, kernel_size, "A" if i == 0 else "B", dropout=dropout, name=f"block_{i}", **options)
             for i in range(num_blocks + 1)
         ]
-        self.mix = MaskedConv2D(filters, 1, activation="relu", name="mix", **each)
-        self.to_params = MaskedConv2D(self.colours * self.head.num_params, 1, name="to_params", **each)
+        self.hidden = MaskedConv2D(filters, 1, activation="relu", name="hidden", **options)
+        self.to_params = MaskedConv2D(self.num_colors * self.head.num_params, 1, name="to_params", **options)
 
     def call(self, x, condition=None, training=None):
-        condition = self.shaped(condition)
+        condition = self.layer_condition(condition)
         v, h, total = self.blocks[0](self.encode_image(x), condition, training=training)
         for block in self.blocks[1:]:
             v, h, skip = block((v, h), condition, training=training)
             total = total + skip
-        params = self.to_params(self.mix(ops.relu(total + h)))
+        params = self.to_params(self.hidden(ops.relu(total + h)))
         return ops.reshape(params, (-1, *self.position_shape, self.head.num_params))
 
-    # One pixel, or one colour of it, at a time; at the first of a row the vertical stack moves on to that row.
+    # One pixel, or one color of it, at a time; at the first of a row all vertical stacks move on to that row.
 
-    def start(self, batch_size, condition=None):
-        condition = self.shaped(condition)
+    def prepare(self, condition=None):
+        condition = self.layer_condition(condition)
         return {
-            "above": ops.zeros((batch_size, self.columns * self.colours, self.step_size), self.compute_dtype),
-            "blocks": [block.start(batch_size, condition) for block in self.blocks],
-            "mix": self.mix.start(batch_size),
-            "to_params": self.to_params.start(batch_size),
+            "blocks": [block.prepare(condition) for block in self.blocks],
+            "hidden": self.hidden.prepare(),
+            "to_params": self.to_params.prepare(),
         }
 
-    def step(self, state, t, previous):
-        h = ops.cast(self.encode_previous(previous), self.compute_dtype)  # (batch, step_size)
-        length = self.columns * self.colours  # of a row, in steps
-        above = ops.slice_update(state["above"], (0, (t - 1) % length, 0), ops.expand_dims(h, 1))
-        blocks = backend.when(
-            t % length == 0, lambda blocks: self._begin_row(blocks, above, t // length), state["blocks"]
-        )
-        states, total = [], 0.0
-        for block, block_state in zip(self.blocks, blocks, strict=True):
-            h, skip, block_state = block.step(block_state, h, t)
-            total = total + skip
-            states.append(block_state)
-        h, mix = self.mix.step(state["mix"], ops.relu(total + h), t)
-        params, to_params = self.to_params.step(state["to_params"], h, t)
-        return params, {"above": above, "blocks": states, "mix": mix, "to_params": to_params}
+    def start(self, batch_size, num_steps):
+        return {
+            "blocks": [block.start(batch_size, num_steps) for block in self.blocks],
+            "hidden": self.hidden.start(batch_size, num_steps),
+            "to_params": self.to_params.start(batch_size, num_steps),
+        }
 
-    def _begin_row(self, states, above, r):
-        """Takes the vertical stack to row `r`; `above` is the row of the image before it."""
-        v, begun = ops.reshape(above, (-1, self.columns, self.colours * self.step_size)), []
-        for block, state in zip(self.blocks, states, strict=True):
-            v, state = block.begin_row(state, v, r)
+    def step(self, constants, state, t, previous):
+        h = self.encode_previous(previous)  # (batch, features)
+        row_length = self.columns * self.num_colors
+
+        def begin_row(blocks):
+            return self._begin_row(constants["blocks"], blocks, h, t // row_length)
+
+        begun = backend.when(t % row_length == 0, begin_row, state["blocks"])
+        blocks, total, x = [], 0.0, h
+        for block, block_constants, block_state in zip(self.blocks, constants["blocks"], begun, strict=True):
+            (x, skip), block_state = block.step_pixel(block_constants, block_state, t, x)
+            total = total + skip
+            blocks.append(block_state)
+        x, hidden = self.hidden.step(constants["hidden"], state["hidden"], t, ops.relu(total + x))
+        params, to_params = self.to_params.step(constants["to_params"], state["to_params"], t, x)
+        return params, {"blocks": blocks, "hidden": hidden, "to_params": to_params}
+
+    def _begin_row(self, constants, states, below, r):
+        """Moves all vertical stacks on to row `r`; `below` is the last pixel of the row above."""
+        begun = []
+        for block, block_constants, state in zip(self.blocks, constants, states, strict=True):
+            below, state = block.begin_row(block_constants, state, below, r)
             begun.append(state)
         return begun
 

@@ -1,13 +1,12 @@
 """NADE: the neural autoregressive distribution estimator. https://proceedings.mlr.press/v15/larochelle11a.html"""
 
-import math
-
 import keras
-from keras import ops
 
 from keras_ar import arguments
 from keras_ar.autoregressive import AutoregressiveModel
 from keras_ar.layers import NADEDense
+
+__all__ = ["NADE"]
 
 
 @keras.saving.register_keras_serializable(package="keras_ar")
@@ -17,12 +16,14 @@ class NADE(AutoregressiveModel):
     With a `normal_mixture` head this is RNADE.
 
     Args:
-        event_shape: Shape of one event; an image is flattened inside.
-        units: Number of hidden units.
-        activation: Activation of the hidden units: `"sigmoid"`, `"relu"`, …
-        head: Name, instance, class or config of a head.
-        ordering: Which position comes when; see `keras_ar.orderings`.
-        condition_shape: Shape of the condition of one event, or `None`.
+        event_shape: Integer or tuple, the shape of one event; an image is flattened inside.
+        units: Integer, number of hidden units. Defaults to `500`.
+        activation: Activation of the hidden units. Defaults to `"sigmoid"`.
+        head: Name, instance, class or config of a head. Defaults to `"bernoulli"`.
+        ordering: Which position comes when; see `keras_ar.orderings`. Defaults to `None`, the natural order.
+        condition_shape: Integer or tuple, the shape of the condition of one event, or `None`. Defaults to `None`.
+        num_classes: Integer, the number of classes that a condition may be, or `None`. Defaults to `None`.
+        seed: Integer, the seed of `ordering="random"`. Defaults to `0`.
         **kwargs: `name` and `dtype`.
 
     Example:
@@ -45,30 +46,48 @@ class NADE(AutoregressiveModel):
         head="bernoulli",
         ordering=None,
         condition_shape=None,
+        num_classes=None,
+        seed=0,
         **kwargs,
     ):
-        super().__init__(event_shape, head=head, ordering=ordering, condition_shape=condition_shape, **kwargs)
+        # Check and store.
+        super().__init__(
+            event_shape,
+            head=head,
+            ordering=ordering,
+            condition_shape=condition_shape,
+            num_classes=num_classes,
+            seed=seed,
+            **kwargs,
+        )
         self.units = arguments.integer(units, "units")
         self.activation = keras.activations.get(activation)
-        self.networks = NADEDense(
-            units, self.head.num_params, activation=activation, dtype=self.dtype_policy, name="networks"
-        )
+
+        # Layers.
+        dtype = {"dtype": self.dtype_policy}
+        self.networks = NADEDense(units, self.head.num_params, activation=activation, name="networks", **dtype)
         if self.condition_shape:
-            self.context = keras.layers.Dense(units, use_bias=False, dtype=self.dtype_policy, name="context")
+            self.condition_bias = keras.layers.Dense(units, use_bias=False, name="condition_bias", **dtype)
 
     def call(self, x, condition=None):
-        return self.from_steps(self.networks(self.encode_steps(x), self._context_from(condition)))
+        return self.from_steps(self.networks(self.encode_steps(x), self._bias_from(condition)))
 
-    def start(self, batch_size, condition=None):
-        return self.networks.start(batch_size, self._context_from(condition))
+    def _bias_from(self, condition):
+        return None if condition is None else self.condition_bias(self.flat_condition(condition))
 
-    def step(self, state, t, previous):
-        return self.networks.step(state, self.encode_previous(previous), t)
+    # One step at a time.
 
-    def _context_from(self, condition):
-        if condition is None:
-            return None
-        return self.context(ops.reshape(condition, (-1, math.prod(self.condition_shape))))
+    def prepare(self, condition=None):
+        return self.networks.prepare(self._bias_from(condition))
+
+    def start(self, batch_size, num_steps):
+        return self.networks.start(batch_size, num_steps)
+
+    def step(self, constants, state, t, previous):
+        return self.networks.step(constants, state, t, self.encode_previous(previous))
+
+    def prefill(self, constants, state, values):
+        return self.networks.prefill(constants, state, self.head.encode_draws(values))
 
     def get_config(self):
         return {

@@ -10,27 +10,32 @@ from keras_ar.layers import CausalConv1D, WaveNetBlock
 from keras_ar.sequence import SequenceModel
 from keras_ar.windows import TimeWindow
 
+__all__ = ["WaveNet"]
+
 
 @keras.saving.register_keras_serializable(package="keras_ar")
 class WaveNet(SequenceModel):
     """Gated blocks of dilated causal convolutions, each adding to the next and to the head.
 
-    A draw keeps the inputs that the convolutions still see, all in one array: a step
+    Sampling keeps the inputs that the convolutions still see, all in one array: a step
     costs the same however long the sequence is.
 
     Args:
-        event_shape: `(length,)`, or `(length, ...)` with what the head draws together.
-        filters: Number of channels between the blocks.
-        skip_filters: Number of channels from each block to the head; `filters` by default.
-        kernel_size: Number of taps of each convolution.
-        dilations: Spacing of the taps, one for each block.
-        upsampling: Of a condition with rows: how many times longer each transposed
-            convolution makes it. Together they turn a row into the steps that it
-            stands for. By default each row stands for its steps as it is.
-        dropout: Rate of dropout in each block, in training.
-        head: Name, instance, class or config of a head.
-        condition_shape: `(features,)`: a vector or a class for the whole sequence;
-            `(rows, features)`: a row for every `length / rows` steps; or `None`.
+        event_shape: Integer or tuple, `(length,)`, or `(length, ...)` with what the head draws together.
+        filters: Integer, number of channels between the blocks. Defaults to `64`.
+        skip_filters: Integer, number of channels from each block to the head; `None` for as many
+            as `filters`. Defaults to `None`.
+        kernel_size: Integer, number of taps of each convolution. Defaults to `2`.
+        dilations: Tuple of integers, the spacing of the taps of each block. Defaults to
+            1, 2, 4, …, 512, three times.
+        upsampling: Tuple of integers, for a condition with rows: how many times longer each transposed
+            convolution makes it, with the product `length / rows`. If it is empty, each row is
+            repeated. Defaults to `()`.
+        dropout: Float in [0, 1). Dropout rate in each block, active in training. Defaults to `0.0`.
+        head: Name, instance, class or config of a head. Defaults to `"bernoulli"`.
+        condition_shape: Integer or tuple, `(features,)`, a vector for the whole sequence, or `(rows, features)`,
+            a row for every `length / rows` steps; or `None`. Defaults to `None`.
+        num_classes: Integer, the number of classes that a condition may be, or `None`. Defaults to `None`.
         **kwargs: `name` and `dtype`.
 
     Example:
@@ -59,9 +64,11 @@ class WaveNet(SequenceModel):
         dropout=0.0,
         head="bernoulli",
         condition_shape=None,
+        num_classes=None,
         **kwargs,
     ):
-        super().__init__(event_shape, head=head, condition_shape=condition_shape, **kwargs)
+        # Check and store.
+        super().__init__(event_shape, head=head, condition_shape=condition_shape, num_classes=num_classes, **kwargs)
         self.filters = arguments.integer(filters, "filters")
         self.skip_filters = arguments.integer(filters if skip_filters is None else skip_filters, "skip_filters")
         self.kernel_size = arguments.integer(kernel_size, "kernel_size", least=2)
@@ -70,32 +77,33 @@ class WaveNet(SequenceModel):
         self.dropout = arguments.number(dropout, "dropout")
         if self.upsampling and math.prod(self.upsampling) != (self.steps_per_row or 0):
             raise ValueError(
-                f"`upsampling` must have the product {self.steps_per_row or 1}, the steps that a row of the condition "
-                f"stands for. Received: upsampling={self.upsampling}, event_shape={self.event_shape}, "
+                f"`upsampling` must have the product {self.steps_per_row or 1}, the steps for each row of the "
+                f"condition. Received: upsampling={self.upsampling}, event_shape={self.event_shape}, "
                 f"condition_shape={self.condition_shape}."
             )
 
+        # Layers.
         dtype = {"dtype": self.dtype_policy}
-        self.look = CausalConv1D(filters, kernel_size, strict=True, name="look", **dtype)
+        self.stem = CausalConv1D(filters, kernel_size, strict=True, name="stem", **dtype)
         sizes = {"kernel_size": kernel_size, "skip_filters": self.skip_filters, "dropout": dropout}
         self.blocks = [
             WaveNetBlock(filters, dilation_rate=dilation, name=f"block_{i}", **sizes, **dtype)
             for i, dilation in enumerate(self.dilations)
         ]
-        self.window = TimeWindow(self.kernel_size, self.dilations)
-        self.enlarge = [
+        self.hidden = keras.layers.Dense(self.skip_filters, activation="relu", name="hidden", **dtype)
+        self.to_params = keras.layers.Dense(self.head.num_params, name="to_params", **dtype)
+        self.upsample = [
             keras.layers.Conv1DTranspose(
-                self.condition_shape[1], 2 * times, times, padding="same", name=f"enlarge_{i}", **dtype
+                self.condition_shape[1], 2 * times, times, padding="same", name=f"upsample_{i}", **dtype
             )
             for i, times in enumerate(self.upsampling)
         ]
-        self.mix = keras.layers.Dense(self.skip_filters, activation="relu", name="mix", **dtype)
-        self.to_params = keras.layers.Dense(self.head.num_params, name="to_params", **dtype)
+        self.window = TimeWindow(self.kernel_size, self.dilations)  # of all blocks
 
     @property
     def receptive_field(self):
         """How many earlier steps each step sees."""
-        return self.look.reach + sum(block.convolution.reach for block in self.blocks)
+        return self.stem.reach + sum(block.convolution.reach for block in self.blocks)
 
     def summary(self, *args, print_fn=None, **kwargs):
         """Keras' summary, and the receptive field."""
@@ -103,82 +111,92 @@ class WaveNet(SequenceModel):
         (print_fn or print)(f" Receptive field: {self.receptive_field:,} steps")
 
     def call(self, x, condition=None, training=None):
-        *_, total = self._pass(x, condition, training)
-        return self._read_out(total)
-
-    def _pass(self, x, condition, training=None):
-        """The encoded inputs, those of each block, and the sum of what goes to the head."""
-        if condition is not None:
-            self.check_lasts(condition, x.shape[1])
-            condition = self._for_each_step(condition)[:, : x.shape[1]] if self.steps_per_row else condition
-        encoded = self.encode_steps(x)
-        h, inputs, total = self.look(encoded), [], 0.0
+        if self.steps_per_row:
+            self.check_num_steps(x.shape[1], [condition])
+            condition = self._upsampled(condition)
+            if not self.upsampling:
+                condition = ops.repeat(condition, self.steps_per_row, axis=1)
+            condition = condition[:, : x.shape[1]]  # (batch, length, features)
+        h, total = self.stem(self.encode_steps(x)), 0.0  # (batch, length, filters)
         for block in self.blocks:
-            inputs.append(h)
             h, skip = block(h, condition, training=training)
             total = total + skip
-        return encoded, inputs, total
+        return self._read_out(total)
 
-    def _for_each_step(self, condition):
-        """A condition with rows, `(batch, rows, features)`, as long as the sequence that it stands for."""
-        if not self.upsampling:
-            return ops.repeat(condition, self.steps_per_row, axis=1)
-        for enlarge in self.enlarge:
-            condition = ops.leaky_relu(enlarge(condition))
+    def _upsampled(self, condition):
+        for layer in self.upsample:
+            condition = ops.leaky_relu(layer(condition))
         return condition
 
     def _read_out(self, total):
-        return self.to_params(self.mix(ops.relu(total)))
+        return self.to_params(self.hidden(ops.relu(total)))
 
-    # One step at a time: what all blocks see of the past is one gather, what they leave to the future one scatter.
+    # One step at a time: what all blocks see of the past is one gather, what they leave to the future one scatter,
+    # and their skip features are one product.
 
-    def start(self, batch_size, condition=None):
-        past = self.window.start(batch_size, self.filters, self.compute_dtype)
-        return {**self._constants(condition), "look": self.look.start(batch_size), "past": past}
-
-    def _constants(self, condition):
-        """What does not change from step to step."""
-        blocks = [block.matrices() for block in self.blocks]
+    def prepare(self, condition=None):
+        blocks = [block.prepare() for block in self.blocks]
         skips = [block.pop("skip") for block in blocks]
-        state = {
+        constants = {
+            "stem": self.stem.prepare(),
             "blocks": blocks,
-            # What goes to the head from all blocks is one product.
-            "skip": [ops.concatenate([s["kernel"] for s in skips]), sum(s["bias"] for s in skips)],
+            "skip": {"kernel": ops.concatenate([s["kernel"] for s in skips]), "bias": sum(s["bias"] for s in skips)},
         }
-        for dense in (self.mix, self.to_params):
-            weights = [ops.convert_to_tensor(weight) for weight in (dense.kernel, dense.bias)]
-            state[dense.name] = [ops.cast(weight, self.compute_dtype) for weight in weights]
-        if condition is not None:
-            if self.steps_per_row:
-                condition = self._for_each_step(condition)
-            kernel = ops.concatenate([ops.convert_to_tensor(b.from_condition.kernel) for b in self.blocks], axis=1)
-            state["told_by"] = ops.cast(kernel, self.compute_dtype)  # of all blocks, side by side
-            state["condition"] = ops.cast(condition, self.compute_dtype)
-        return state
+        if condition is None:
+            return constants
+        kernels = [block.cast_weight(block.condition_bias.kernel) for block in self.blocks]
+        condition, kernel = ops.cast(self._upsampled(condition), self.compute_dtype), ops.concatenate(kernels, axis=1)
+        if self.steps_per_row:
+            # Each step makes its biases itself: those of all blocks for all rows are larger, and no faster to read.
+            return {**constants, "rows": condition, "condition_kernel": kernel}
+        return {**constants, "condition_bias": ops.matmul(condition, kernel)}
 
-    def step(self, state, t, previous):
-        x, look = self.look.step(state["look"], self.encode_previous(previous), t)  # (batch, filters)
-        past = ops.unstack(self.window.read(state["past"], t), len(self.blocks))
+    def start(self, batch_size, num_steps):
+        return {
+            "stem": self.stem.start(batch_size, num_steps),
+            "past": self.window.start(batch_size, self.filters, self.compute_dtype),
+        }
+
+    def step(self, constants, state, t, previous):
+        x, stem = self.stem.step(constants["stem"], state["stem"], t, self.encode_previous(previous))
+        past = ops.unstack(self.window.read(state["past"], t), len(self.blocks))  # (batch, past taps * filters) each
+
+        def convolve(i, weights, x):
+            return self.blocks[i].convolution.contract(weights, ops.concatenate([past[i], x], axis=-1))
+
+        params, inputs = self._run_blocks(constants, x, t, convolve)
+        return params, {"stem": stem, "past": self.window.write(state["past"], ops.stack(inputs), t)}
+
+    def prefill(self, constants, state, values):
+        x, stem = self.stem.prefill(constants["stem"], state["stem"], self.head.encode_draws(values))
+
+        def convolve(i, weights, x):
+            return self.blocks[i].convolution.convolve(weights, x)
+
+        params, inputs = self._run_blocks(constants, x, ops.arange(x.shape[1]), convolve)
+        return params, {"stem": stem, "past": self.window.filled(inputs)}
+
+    def _run_blocks(self, constants, x, steps, convolve):
+        """The parameters, and the inputs of each block, at one step or at an array of them."""
         inputs, outputs = [], []
-        for block, weights, seen, told in zip(self.blocks, state["blocks"], past, self._told(state, t), strict=True):
+        for i, bias in enumerate(self._biases(constants, steps)):
+            block, weights = self.blocks[i], constants["blocks"][i]
             inputs.append(x)
-            gated, x = block.look(weights, seen, x, told)
+            gated, x = block.open_gates(weights, convolve(i, weights["convolution"], x), x, bias)
             outputs.append(gated)
-        past = self.window.write(state["past"], ops.stack(inputs), t)
-        total = _affine(ops.concatenate(outputs, axis=-1), *state["skip"])
-        mixed = ops.relu(_affine(ops.relu(total), *state["mix"]))
-        return _affine(mixed, *state["to_params"]), {**state, "look": look, "past": past}
+        total = ops.matmul(ops.concatenate(outputs, axis=-1), constants["skip"]["kernel"]) + constants["skip"]["bias"]
+        return self._read_out(total), inputs
 
-    def _told(self, state, t):
-        """What the condition adds to the gates of each block at step `t`."""
-        if "condition" not in state:
-            return [None for _ in self.blocks]
-        condition = ops.take(state["condition"], t, axis=1) if self.steps_per_row else state["condition"]
-        return ops.split(ops.matmul(condition, state["told_by"]), len(self.blocks), axis=-1)
-
-    def prime(self, prompt, condition=None):
-        encoded, inputs, _ = self._pass(prompt, condition)
-        return {**self._constants(condition), "look": self.look.prime(encoded), "past": self.window.filled(inputs)}
+    def _biases(self, constants, steps):
+        """What the condition adds to the gates of each block; `None` if there is no condition."""
+        if "rows" in constants:
+            rows = steps if self.upsampling else steps // self.steps_per_row
+            bias = ops.matmul(ops.take(constants["rows"], rows, axis=1), constants["condition_kernel"])
+        elif "condition_bias" in constants:
+            bias = constants["condition_bias"]
+        else:
+            return [None] * len(self.blocks)
+        return ops.split(bias, len(self.blocks), axis=-1)
 
     def get_config(self):
         return {
@@ -190,7 +208,3 @@ class WaveNet(SequenceModel):
             "upsampling": self.upsampling,
             "dropout": self.dropout,
         }
-
-
-def _affine(x, kernel, bias):
-    return ops.matmul(x, kernel) + bias

@@ -1,4 +1,4 @@
-"""WindowMLP: a multilayer perceptron that sees the last few values of a sequence."""
+"""WindowMLP: a multilayer perceptron over the last few values. https://www.jmlr.org/papers/v3/bengio03a.html"""
 
 import keras
 from keras import ops
@@ -7,21 +7,25 @@ from keras_ar import arguments
 from keras_ar.layers import CausalConv1D
 from keras_ar.sequence import SequenceModel
 
+__all__ = ["WindowMLP"]
+
 
 @keras.saving.register_keras_serializable(package="keras_ar")
 class WindowMLP(SequenceModel):
-    """One network for every place of a sequence, over a window of the values before it.
+    """One network for every step of a sequence, over a window of the values before it.
 
     The first layer is a convolution as wide as the window; the others take each
-    place by itself. Before the beginning stand zeros.
+    step by itself. Before the beginning are zeros.
 
     Args:
-        event_shape: `(length,)`, or `(length, ...)` with what the head draws together.
-        window: How many earlier steps each step sees.
-        hidden_units: Number of units of each hidden layer, an integer or a tuple.
-        activation: Activation function of the hidden units.
-        head: Name, instance, class or config of a head.
-        condition_shape: Shape of the condition of one event, `(features,)`, or `None`.
+        event_shape: Integer or tuple, `(length,)`, or `(length, ...)` with what the head draws together.
+        window: Integer, how many earlier steps each step sees. Defaults to `16`.
+        hidden_units: Integer or tuple, number of units of each hidden layer. Defaults to `(256,)`.
+        activation: Activation function of the hidden units. Defaults to `"relu"`.
+        head: Name, instance, class or config of a head. Defaults to `"bernoulli"`.
+        condition_shape: Integer or tuple, `(features,)`, the shape of the condition of one event, or `None`.
+            Defaults to `None`.
+        num_classes: Integer, the number of classes that a condition may be, or `None`. Defaults to `None`.
         **kwargs: `name` and `dtype`.
 
     Example:
@@ -39,51 +43,56 @@ class WindowMLP(SequenceModel):
         event_shape,
         *,
         window=16,
-        hidden_units=(128, 128),
+        hidden_units=(256,),
         activation="relu",
         head="bernoulli",
         condition_shape=None,
+        num_classes=None,
         **kwargs,
     ):
-        super().__init__(event_shape, head=head, condition_shape=condition_shape, **kwargs)
+        # Check and store.
+        super().__init__(event_shape, head=head, condition_shape=condition_shape, num_classes=num_classes, **kwargs)
         self.window = arguments.integer(window, "window")
         self.hidden_units = arguments.integers(hidden_units, "hidden_units")
         self.activation = keras.activations.get(activation)
 
+        # Layers.
         first, *others = self.hidden_units
         dtype = {"dtype": self.dtype_policy}
-        self.look = CausalConv1D(first, self.window, strict=True, name="look", **dtype)
-        if self.condition_shape:
-            self.from_condition = keras.layers.Dense(first, use_bias=False, name="condition", **dtype)
+        self.stem = CausalConv1D(first, self.window, strict=True, name="stem", **dtype)
         self.hidden = [keras.layers.Dense(n, activation, name=f"hidden_{i}", **dtype) for i, n in enumerate(others)]
         self.to_params = keras.layers.Dense(self.head.num_params, name="to_params", **dtype)
+        if self.condition_shape:
+            self.condition_bias = keras.layers.Dense(first, use_bias=False, name="condition_bias", **dtype)
 
     def call(self, x, condition=None):
-        h = self.look(self.encode_steps(x))
+        h = self.stem(self.encode_steps(x))  # (batch, length, units)
         if condition is not None:
-            h = h + ops.expand_dims(self.from_condition(condition), 1)
-        return self._behind_first(h)
+            h = h + ops.expand_dims(self.condition_bias(condition), 1)
+        return self._after_stem(h)
 
-    def _behind_first(self, h):
+    def _after_stem(self, h):
         h = self.activation(h)
         for layer in self.hidden:
             h = layer(h)
         return self.to_params(h)
 
-    def start(self, batch_size, condition=None):
-        return self._state(self.look.start(batch_size), condition)
+    # One step at a time.
 
-    def _state(self, look, condition):
-        return {"look": look, "told": () if condition is None else (self.from_condition(condition),)}
+    def prepare(self, condition=None):
+        constants = {"stem": self.stem.prepare()}
+        return constants if condition is None else {**constants, "bias": self.condition_bias(condition)}
 
-    def step(self, state, t, previous):
-        h, look = self.look.step(state["look"], self.encode_previous(previous), t)
-        for told in state["told"]:
-            h = h + told
-        return self._behind_first(h), {**state, "look": look}
+    def start(self, batch_size, num_steps):
+        return self.stem.start(batch_size, num_steps)
 
-    def prime(self, prompt, condition=None):
-        return self._state(self.look.prime(self.encode_steps(prompt)), condition)
+    def step(self, constants, state, t, previous):
+        h, state = self.stem.step(constants["stem"], state, t, self.encode_previous(previous))  # (batch, units)
+        return self._after_stem(h + constants["bias"] if "bias" in constants else h), state
+
+    def prefill(self, constants, state, values):
+        h, state = self.stem.prefill(constants["stem"], state, self.head.encode_draws(values))
+        return self._after_stem(h + ops.expand_dims(constants["bias"], 1) if "bias" in constants else h), state
 
     def get_config(self):
         return {

@@ -1,13 +1,15 @@
-"""Pictures of data, of draws, of what a model has learned and of how well; each is a matplotlib `Axes`.
+"""Pictures of data, of samples, of what a model has learned and of how well; each is a matplotlib `Axes`.
 
 Every function takes `ax=`, an Axes to draw in; without one it makes a figure of its own, of a fitting size, which
-`ax.figure.savefig("picture.png")` writes. matplotlib is an extra, `keras-ar[plots]`, and loaded with the first picture.
-Nothing goes through pyplot: no window opens, and its backend and settings stay what they are.
+`ax.figure.savefig("picture.png")` writes. matplotlib is an extra, `keras-ar[plots]`, and is loaded with the first
+picture. Nothing goes through pyplot: no window opens, and its backend and settings stay what they are.
+
+The numbers are in `keras_ar.diagnostics`; here they are drawn.
 """
 
-from keras_ar.plots.grids import completions, images, neighbours
-from keras_ar.plots.likelihoods import calibration, learning_curves, pit_values, position_nats
-from keras_ar.plots.sensitivities import receptive_field, sensitivity
+from keras_ar.plots.grids import completions, images, neighbors
+from keras_ar.plots.likelihoods import calibration, learning_curves, position_nats
+from keras_ar.plots.sensitivities import receptive_field
 from keras_ar.plots.sounds import spectrogram, waveform
 from keras_ar.plots.weights import features, masks
 
@@ -18,11 +20,9 @@ __all__ = [
     "images",
     "learning_curves",
     "masks",
-    "neighbours",
-    "pit_values",
+    "neighbors",
     "position_nats",
     "receptive_field",
-    "sensitivity",
     "spectrogram",
     "waveform",
 ]

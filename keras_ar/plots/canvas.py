@@ -1,13 +1,24 @@
-"""What pictures are drawn on: matplotlib, loaded with the first of them, and Axes."""
+"""What pictures are drawn on: matplotlib, loaded with the first picture, and its Axes."""
 
 import math
 
-DPI = 128  # a power of two: a whole number of dots, in inches, is again the same number of dots
+__all__ = [
+    "DPI",
+    "color_bar",
+    "fit_figure",
+    "integer_ticks",
+    "legend_below",
+    "load_matplotlib",
+    "new_or_given",
+    "panel_ticks",
+]
+
+DPI = 128  # a power of two: a whole number of dots stays whole when it is turned into inches and back
 _MARGIN = 8  # dots
 
 
 def load_matplotlib():
-    """matplotlib, with the parts of it that pictures are made of."""
+    """matplotlib, with the modules that pictures need."""
     try:
         import matplotlib.axes
         import matplotlib.cm
@@ -21,7 +32,7 @@ def load_matplotlib():
 
 
 def new_or_given(ax, width, height):
-    """`ax`, or the only Axes of a new figure of so many inches."""
+    """`ax`, or the only Axes of a new figure of `width` times `height` inches."""
     mpl = load_matplotlib()
     if ax is None:
         return mpl.figure.Figure((width, height), dpi=DPI, layout="constrained").add_subplot()
@@ -31,7 +42,7 @@ def new_or_given(ax, width, height):
 
 
 def fit_figure(ax, height, width):
-    """Makes the figure of `ax` as large as so many dots of it, and all that is written around them."""
+    """Makes the figure of `ax` large enough for `height` times `width` dots, and what is written around them."""
     figure = ax.figure
     figure.set_size_inches(width / DPI, height / DPI)
     ax.set_position((0, 0, 1, 1))
@@ -43,13 +54,13 @@ def fit_figure(ax, height, width):
     ax.set_position((left / whole_width, below / whole_height, width / whole_width, height / whole_height))
 
 
-def colour_bar(ax, mappable, label, is_new, **options):
-    """A colour bar to the right: in a figure of one's own as high as the Axes, else in a part of what is given."""
+def color_bar(ax, mappable, label, is_new, **options):
+    """A color bar to the right: as high as the Axes in a new figure, else in a part of the Axes that was given."""
     width = 0.2 / ax.figure.get_size_inches()[0]
     place = {"cax": ax.inset_axes((1 + width, 0, width, 1))} if is_new else {"ax": ax, "fraction": 0.05, "pad": 0.03}
     ax.figure.colorbar(mappable, label=label, **place, **options)
     if is_new:
-        ax.figure.draw_without_rendering()  # the layout needs one drawing to learn how wide a bar of its own is
+        ax.figure.draw_without_rendering()  # the layout needs one drawing to learn how wide the bar is
 
 
 def integer_ticks(axis):
@@ -58,8 +69,8 @@ def integer_ticks(axis):
 
 
 def legend_below(ax, patches):
-    """A legend under the Axes and what is written below it."""
-    ax.figure.draw_without_rendering()  # settles where that ends
+    """A legend under the Axes and under what is written below it."""
+    ax.figure.draw_without_rendering()  # settles where that text ends
     lowest = ax.get_tightbbox().y0
     _, y = ax.transAxes.inverted().transform((0, lowest))
     columns = len(patches) if ax.bbox.width > 4 * ax.figure.dpi else 1
@@ -68,7 +79,7 @@ def legend_below(ax, patches):
 
 
 def panel_ticks(lowest, highest, starts, count, integer=False):
-    """Ticks of panels along one axis, each of which begins anew: where they are, and what is written there."""
+    """Ticks along an axis on which each panel begins anew: where they are, and what is written there."""
     locator = load_matplotlib().ticker.MaxNLocator(count, steps=[1, 2, 5, 10], integer=integer)
     ticks = locator.tick_values(lowest, highest)
     ticks = [float(tick) for tick in ticks if lowest <= tick <= highest]

@@ -5,16 +5,14 @@ import math
 import pathlib
 
 import numpy as np
-from keras import ops
 
-from keras_ar import arguments, noise
-from keras_ar.autoregressive import AutoregressiveModel
+from keras_ar import arguments, diagnostics
 from keras_ar.plots import canvas, panels
 
-_UNITS = {"nats": ("loss", "nats per event"), "bits": ("bits_per_dim", "bits per dimension")}
+__all__ = ["calibration", "learning_curves", "position_nats"]
+
 _PALE_BLUE = "#9ecae1"
-_BAND = 1.96  # standard deviations on either side that hold 95% of normal draws
-_FAR_OFF = 2**63  # a stream of noise that no draw has used: else a value and its uniform number may be one
+_BAND = 1.96  # standard deviations on either side that hold 95% of normal values
 _KS_BAND = 1.358  # times 1 / sqrt(n): 95% of Kolmogorov-Smirnov distances are below, for many values
 
 
@@ -27,9 +25,9 @@ def learning_curves(history, *, unit="nats", title="Learning curves", ax=None):
     Args:
         history: What `fit` returns, or its `history`, or the path of a file that
             `keras.callbacks.CSVLogger` has written.
-        unit: `"nats"` per event, or `"bits"` per dimension.
-        title: Title.
-        ax: A matplotlib Axes to draw in; by default that of a new figure.
+        unit: `"nats"` per event, or `"bits"` per dimension. Defaults to `"nats"`.
+        title: String. Defaults to `"Learning curves"`.
+        ax: A matplotlib Axes to draw in, or `None` for that of a new figure. Defaults to `None`.
 
     Returns:
         The `matplotlib.axes.Axes`.
@@ -39,11 +37,12 @@ def learning_curves(history, *, unit="nats", title="Learning curves", ax=None):
     >>> history = {"loss": [120.0, 100.0, 95.0], "val_loss": [115.0, 103.0, 104.0]}
     >>> ax = keras_ar.plots.learning_curves(history)
     """
-    key, label = _check_unit(unit)
-    epochs, curves = _curves(history, key)
+    table = _table(history)
+    key, label = _column(unit, table)
+    epochs, curves = _curves(table, key)
     ax = canvas.new_or_given(ax, 7, 4.2)
-    for (name, values), colour in zip(curves.items(), ("tab:blue", "tab:orange"), strict=False):
-        ax.plot(epochs, values, color=colour, label=name, marker="." if len(epochs) < 30 else None)
+    for (name, values), color in zip(curves.items(), ("tab:blue", "tab:orange"), strict=False):
+        ax.plot(epochs, values, color=color, label=name, marker="." if len(epochs) < 30 else None)
     name, values = list(curves.items())[-1]  # validation, if there is any
     best = int(np.nanargmin(values))
     at = f"epoch {epochs[best]}: {values[best]:.4g}"
@@ -56,18 +55,20 @@ def learning_curves(history, *, unit="nats", title="Learning curves", ax=None):
     return ax
 
 
-def _check_unit(unit):
-    if unit not in _UNITS:
-        raise ValueError(f"`unit` must be 'nats' or 'bits'. Received: unit={unit!r}.")
-    return _UNITS[unit]
+def _column(unit, table):
+    """The column of a history that is drawn, and how the axis is called: of a bound it says so."""
+    is_bound = "bits_per_dim_at_most" in table
+    unit = arguments.one_of(unit, "unit", ("nats", "bits"))
+    key = {"nats": "loss", "bits": "bits_per_dim_at_most" if is_bound else "bits_per_dim"}[unit]
+    label = {"nats": "nats per event", "bits": "bits per dimension"}[unit]
+    return key, f"{label}, at most" if is_bound else label
 
 
-def _curves(history, key):
+def _curves(table, key):
     """The numbers of the epochs, from 1, and a curve for training and for validation, if there is one."""
-    table = _table(history)
     if not len(table.get(key, ())):
         raise ValueError(
-            f"`history` must hold {key!r} of one epoch at least: what `fit` returns, its `history`, or a CSVLogger's "
+            f"`history` must hold {key!r} of at least one epoch: what `fit` returns, its `history`, or a CSVLogger's "
             f"file. Received: {sorted(table)}."
         )
     columns = {"training": key, "validation": f"val_{key}"}
@@ -110,11 +111,11 @@ def position_nats(model, x, condition=None, *, unit="nats", batch_size=256, titl
     Args:
         model: An `AutoregressiveModel` whose events have up to three axes.
         x: Array of shape `(events, *event_shape)`: the events to average over.
-        condition: Array of shape `(events, *condition_shape)`, if the model takes one.
-        unit: `"nats"` or `"bits"`.
-        batch_size: How many events are scored at a time.
-        title: Title; by default it names the model and its sum over all positions.
-        ax: A matplotlib Axes to draw in; by default that of a new figure.
+        condition: Array of shape `(events, *condition_shape)`, or of classes. Defaults to `None`.
+        unit: `"nats"` or `"bits"`. Defaults to `"nats"`.
+        batch_size: Integer, how many events are scored at a time. Defaults to `256`.
+        title: String, or `None` for one that names the model and its sum over all positions. Defaults to `None`.
+        ax: A matplotlib Axes to draw in, or `None` for that of a new figure. Defaults to `None`.
 
     Returns:
         The `matplotlib.axes.Axes`.
@@ -124,12 +125,13 @@ def position_nats(model, x, condition=None, *, unit="nats", batch_size=256, titl
     >>> model = keras_ar.models.MADE((8, 8), hidden_units=8)
     >>> ax = keras_ar.plots.position_nats(model, model.sample(20, seed=0), unit="bits")
     """
-    _check_model(model)
-    _check_unit(unit)
+    diagnostics.check_model(model)
+    arguments.one_of(unit, "unit", ("nats", "bits"))
     if len(model.position_shape) > 3:
         raise ValueError(f"`model` must have events of up to three axes. Received: event_shape={model.event_shape}.")
-    nats = -model.score_conditionals(x, condition, batch_size=batch_size).mean(axis=0)
-    values = nats if unit == "nats" else nats / math.log(2) - model.step_size * math.log2(model.resolution)
+    values = -model.score_conditionals(x, condition, batch_size=batch_size).mean(axis=0)
+    if unit == "bits":
+        values = model.step_size * diagnostics.bits_per_dim(values, model.step_size, model.support.resolution)
     title = title or f"{model.name}: {values.sum():.4g} {unit} per event"
     label = f"{unit} per position"
     if math.prod(values.shape) == len(values):
@@ -141,7 +143,7 @@ def position_nats(model, x, condition=None, *, unit="nats", batch_size=256, titl
         drawn = ax.imshow(values[:, :, i], extent=extent, cmap="viridis", interpolation="nearest", **limits)
     panels.finish(ax, values.shape)
     ax.set_title(title)
-    canvas.colour_bar(ax, drawn, label, is_new)
+    canvas.color_bar(ax, drawn, label, is_new)
     return ax
 
 
@@ -158,73 +160,26 @@ def _draw_line(values, label, title, ax):
     return ax
 
 
-def _check_model(model):
-    if not isinstance(model, AutoregressiveModel):
-        raise ValueError(f"`model` must be an AutoregressiveModel. Received: model={model!r}.")
-
-
 # Calibration.
 
 
-def pit_values(model, x, condition=None, *, seed=0, batch_size=256):
-    """The probability integral transform of each value: what its conditional distribution says of values below it.
-
-    For real values `F(x)`, where `F` is the cumulative distribution function of `x_i`
-    given what comes before. For integers a uniform number between `F(x - 1)` and
-    `F(x)`. If the model is right, these are independent and uniform from 0 to 1.
-
-    Args:
-        model: An `AutoregressiveModel` whose head has a `cdf`.
-        x: Array of shape `(events, *event_shape)`.
-        condition: Array of shape `(events, *condition_shape)`, if the model takes one.
-        seed: Integer, the seed of the uniform numbers.
-        batch_size: How many events are scored at a time.
-
-    Returns:
-        float32 array of shape `(events, *position_shape)`.
-
-    Example:
-
-    >>> model = keras_ar.models.FVSBN(3)  # starts with equal odds
-    >>> u = keras_ar.plots.pit_values(model, np.array([[0, 1, 1]]))
-    >>> (u > 0.5).tolist()
-    [[False, True, True]]
-    """
-    _check_model(model)
-    head = model.head
-
-    def bounds(x, condition=None):
-        params = ops.cast(model(x, condition), "float32")
-        values = ops.cast(x, "float32")
-        above = head.cdf(params, values)
-        return ops.stack([above if head.num_levels is None else head.cdf(params, values - 1.0), above], axis=-1)
-
-    try:
-        found = model._score("bounds_of_cdf", bounds, x, condition, batch_size, verbose=0)
-    except NotImplementedError as error:
-        raise ValueError(f"`model` must have a head with a `cdf`. Received: {head}. {error}") from error
-    below, above = found[..., 0], found[..., 1]
-    uniforms = noise.uniforms(noise.check_seed(seed), _FAR_OFF, len(below), math.prod(below.shape[1:]), 1)
-    return below + np.swapaxes(uniforms, 0, 1).reshape(below.shape) * (above - below)
-
-
 def calibration(model, x, condition=None, *, bins=20, seed=0, batch_size=256, title=None, ax=None):
-    """Whether a model's probabilities can be trusted: a histogram of `pit_values`, flat if it is right.
+    """Whether a model's probabilities can be trusted: a histogram of `pit_values`, flat if the model is right.
 
     A hump in the middle means that the model is less sure than it could be, two horns
-    that it is too sure, a slope that its values are too high or too low. The band
-    holds 95% of the columns of a model that is right; so does the bound, in the title,
-    of its Kolmogorov-Smirnov distances from the uniform distribution.
+    that it is too sure, a slope that its values are too high or too low. If the model is
+    right, 95% of the columns end in the band, and in 95% of all cases the
+    Kolmogorov-Smirnov distance from the uniform distribution is below the bound in the title.
 
     Args:
         model: An `AutoregressiveModel` whose head has a `cdf`.
         x: Array of shape `(events, *event_shape)`; events that it was not trained on.
-        condition: Array of shape `(events, *condition_shape)`, if the model takes one.
-        bins: Number of columns.
-        seed: Integer, the seed of what `pit_values` draws.
-        batch_size: How many events are scored at a time.
-        title: Title; by default it names the model and tells the distance.
-        ax: A matplotlib Axes to draw in; by default that of a new figure.
+        condition: Array of shape `(events, *condition_shape)`, or of classes. Defaults to `None`.
+        bins: Integer, how many columns there are. Defaults to `20`.
+        seed: Integer, the seed of the uniform numbers in `keras_ar.diagnostics.pit_values`. Defaults to `0`.
+        batch_size: Integer, how many events are scored at a time. Defaults to `256`.
+        title: String, or `None` for one that names the model and its distance. Defaults to `None`.
+        ax: A matplotlib Axes to draw in, or `None` for that of a new figure. Defaults to `None`.
 
     Returns:
         The `matplotlib.axes.Axes`.
@@ -235,7 +190,7 @@ def calibration(model, x, condition=None, *, bins=20, seed=0, batch_size=256, ti
     >>> ax = keras_ar.plots.calibration(model, model.sample(20, seed=0))
     """
     bins = arguments.integer(bins, "bins", least=2)
-    values = np.sort(pit_values(model, x, condition, seed=seed, batch_size=batch_size).ravel().astype("float64"))
+    values = diagnostics.pit_values(model, x, condition, seed=seed, batch_size=batch_size).ravel()
     count = len(values)
     heights = np.histogram(values, bins, range=(0, 1))[0] * bins / count
     spread = _BAND * math.sqrt((bins - 1) / count)  # of a binomial count, relative to its mean
@@ -244,15 +199,9 @@ def calibration(model, x, condition=None, *, bins=20, seed=0, batch_size=256, ti
     ax.bar((np.arange(bins) + 0.5) / bins, heights, width=1 / bins, color=_PALE_BLUE, edgecolor="white", linewidth=0.8)
     ax.axhspan(1 - spread, 1 + spread, color="tab:orange", alpha=0.3, linewidth=0, label="95% if calibrated")
     ax.axhline(1, color="tab:orange", linewidth=1.5, label="uniform")
-    distance, bound = _distance_from_uniform(values), _KS_BAND / math.sqrt(count)
-    told = f"{model.name}: KS distance {distance:.3f} (if calibrated: below {bound:.3f})"
-    ax.set(title=title or told, xlabel="probability integral transform", ylabel="density", xlim=(0, 1))
+    distance, bound = diagnostics.ks_distance(values), _KS_BAND / math.sqrt(count)
+    title = title or f"{model.name}: KS distance {distance:.3f} (if calibrated: below {bound:.3f})"
+    ax.set(title=title, xlabel="probability integral transform", ylabel="density", xlim=(0, 1))
     ax.set_ylim(0, 1.35 * max(heights.max(), 1 + spread))
     ax.legend(loc="upper right", ncols=2, title=f"{count:,} values")
     return ax
-
-
-def _distance_from_uniform(ordered):
-    """Kolmogorov and Smirnov's: the largest between the empirical distribution function and the diagonal."""
-    ranks = np.arange(len(ordered) + 1) / len(ordered)
-    return max((ranks[1:] - ordered).max(), (ordered - ranks[:-1]).max())

@@ -1,4 +1,4 @@
-"""Images side by side in one raster of colours, every pixel of theirs a square of dots."""
+"""Images side by side in one raster of colors, each pixel a square of dots."""
 
 import math
 
@@ -6,21 +6,23 @@ import numpy as np
 
 from keras_ar.plots import canvas
 
-WHITE = 255
+__all__ = ["grid", "join", "scale_for", "show"]
+
+_WHITE = 255
 _GAP = 40  # dots between grids
 
 
 def scale_for(rows, columns, most=16):
-    """Dots of a pixel, such that so many rows and columns of pixels are about 8 inches, if `most` are enough."""
+    """How many dots wide a pixel is, at most `most`, such that the picture is at most about 8 inches long."""
     return min(max(1, 8 * canvas.DPI // max(rows, columns)), most)
 
 
 def grid(images, columns, scale, margin=2):
-    """`(n, rows, columns, 3)` as one raster, the images beside and below each other; what is left over is blank."""
+    """Images `(n, rows, columns, 3)` beside and below each other in one raster; places left over are blank."""
     rows = math.ceil(len(images) / columns)
     tiles = images.repeat(scale, axis=1).repeat(scale, axis=2)
     tiles = np.pad(
-        tiles, [(0, rows * columns - len(images)), (margin, margin), (margin, margin), (0, 0)], constant_values=WHITE
+        tiles, [(0, rows * columns - len(images)), (margin, margin), (margin, margin), (0, 0)], constant_values=_WHITE
     )
     height, width = tiles.shape[1:3]
     tiles = tiles.reshape(rows, columns, height, width, 3).swapaxes(1, 2)
@@ -28,30 +30,30 @@ def grid(images, columns, scale, margin=2):
 
 
 def join(rasters, axis, gap=_GAP):
-    """Rasters along an axis as one, and where along it each has its centre."""
+    """Rasters put together along an axis, and where along it each has its center."""
     size = max(raster.shape[1 - axis] for raster in rasters)
-    parts, centres, begin = [], [], 0
+    parts, centers, begin = [], [], 0
     for raster in rasters:
         length = raster.shape[axis]
         missing = [[0, 0], [0, 0], [0, 0]]
         missing[1 - axis][1] = size - raster.shape[1 - axis]
         missing[axis][1] = gap
-        parts.append(np.pad(raster, missing, constant_values=WHITE))
-        centres.append(begin + (length - 1) / 2)
+        parts.append(np.pad(raster, missing, constant_values=_WHITE))
+        centers.append(begin + (length - 1) / 2)
         begin += length + gap
-    return np.delete(np.concatenate(parts, axis), np.s_[begin - gap :], axis), centres
+    return np.delete(np.concatenate(parts, axis), np.s_[begin - gap :], axis), centers
 
 
-def show(raster, ax, *, title=None, columns=((), ()), rows=((), ()), colours=None):
-    """Draws a raster; with no Axes to draw in, in a figure whose dots are its own.
+def show(raster, ax, *, title=None, columns=((), ()), rows=((), ()), colors=None):
+    """Draws a raster; in a new figure, dot by dot.
 
     Args:
         raster: uint8 array of shape `(rows, columns, 3)`.
-        ax: A matplotlib Axes, or `None`.
-        title: Title.
-        columns: Places along the upper edge, and what to write there.
-        rows: Places along the left edge, and what to write there.
-        colours: What a colour bar explains, and its label.
+        ax: A matplotlib Axes, or `None` for that of a new figure.
+        title: String, or `None`. Defaults to `None`.
+        columns: Pair of places along the upper edge, and what to write there. Defaults to none.
+        rows: Pair of places along the left edge, and what to write there. Defaults to none.
+        colors: Pair of what a color bar explains, and its label; `None` for no bar. Defaults to `None`.
     """
     is_new = ax is None
     ax = canvas.new_or_given(ax, 1, 1)
@@ -66,8 +68,8 @@ def show(raster, ax, *, title=None, columns=((), ()), rows=((), ()), colours=Non
     ax.tick_params(
         length=0, labelsize="large" if is_new else "medium", top=True, labeltop=True, bottom=False, labelbottom=False
     )
-    if colours:
-        canvas.colour_bar(ax, *colours, is_new, extend="both")
+    if colors:
+        canvas.color_bar(ax, *colors, is_new, extend="both")
     if title:
         ax.set_title(title, pad=10)
     if is_new:

@@ -6,14 +6,16 @@ import numpy as np
 
 from keras_ar.plots import canvas
 
+__all__ = ["channel_names", "extents", "figure_size", "finish", "split"]
+
 
 def split(values):
-    """An array over an event as `(rows, columns, panels)`; what has one axis is a picture of one row."""
+    """An array over an event as `(rows, columns, panels)`; one axis makes a picture of one row."""
     return np.atleast_3d(values[..., 0] if values.shape[-1] == 1 else values)
 
 
 def figure_size(shape):
-    """Inches."""
+    """Width and height in inches."""
     rows, columns, count = shape
     if rows == 1:
         return min(max(7.0, 0.4 * columns * count), 12.0), 2.4
@@ -22,7 +24,7 @@ def figure_size(shape):
 
 
 def extents(shape):
-    """Left, right, lower and upper edge of each panel; the first cell of the first has its centre at the origin."""
+    """Left, right, lower and upper edge of each panel; the first cell of the first has its center at the origin."""
     rows, columns, count = shape
     return [(start - 0.5, start + columns - 0.5, rows - 0.5, -0.5) for start in _starts(columns, count)]
 

@@ -5,15 +5,17 @@ import numpy as np
 from keras_ar import arguments
 from keras_ar.plots import canvas
 
+__all__ = ["spectrogram", "waveform"]
+
 
 def waveform(samples, rate, *, title="Waveform", ax=None):
     """Samples over time; several sequences are tracks below each other, all on one scale.
 
     Args:
         samples: Array of shape `(samples,)` or `(sequences, samples)`, from -1 to 1.
-        rate: Samples in a second.
-        title: Title.
-        ax: A matplotlib Axes to draw in; by default that of a new figure.
+        rate: Number of samples in a second.
+        title: String. Defaults to `"Waveform"`.
+        ax: A matplotlib Axes to draw in, or `None` for that of a new figure. Defaults to `None`.
 
     Returns:
         The `matplotlib.axes.Axes`.
@@ -42,10 +44,11 @@ def spectrogram(samples, rate, *, window=0.025, title="Spectrogram", ax=None):
 
     Args:
         samples: Array of shape `(samples,)` or `(sequences, samples)`.
-        rate: Samples in a second.
-        window: Length of the windows that are transformed, in seconds; they overlap by three quarters.
-        title: Title.
-        ax: A matplotlib Axes to draw in; by default that of a new figure.
+        rate: Number of samples in a second.
+        window: Float, the length in seconds of the windows that are transformed; they overlap by three
+            quarters. Defaults to `0.025`.
+        title: String. Defaults to `"Spectrogram"`.
+        ax: A matplotlib Axes to draw in, or `None` for that of a new figure. Defaults to `None`.
 
     Returns:
         The `matplotlib.axes.Axes`.
@@ -76,7 +79,7 @@ def spectrogram(samples, rate, *, window=0.025, title="Spectrogram", ax=None):
     ax.set(xlim=(0, seconds), ylim=(starts[-1], highest), aspect="auto", frame_on=False)
     ax.set(title=title, xlabel="time in seconds", ylabel="frequency in kHz")
     ax.set_yticks(*canvas.panel_ticks(0, 0.95 * highest if count > 1 else highest, starts, 4))
-    canvas.colour_bar(ax, drawn, "decibels below the loudest", is_new)
+    canvas.color_bar(ax, drawn, "decibels below the loudest", is_new)
     return ax
 
 

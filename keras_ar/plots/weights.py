@@ -2,6 +2,7 @@
 
 import math
 
+import keras
 import numpy as np
 from keras import ops
 
@@ -9,24 +10,26 @@ from keras_ar import arguments
 from keras_ar.autoregressive import AutoregressiveModel
 from keras_ar.plots import canvas, mosaic, panels
 
-_SEEN = {"cmap": "Blues", "vmin": -0.1, "vmax": 1.2}  # of masks: 0 is pale and 1 dark
+__all__ = ["features", "masks"]
+
+_SHADES = {"cmap": "Blues", "vmin": -0.1, "vmax": 1.2}  # of masks: 0 is pale and 1 dark
 _MASKED = "0.85"
-_PITCH = (1.3, 1.45)  # how far pictures of masks are from each other, to the right and down
+_PITCH = (1.3, 1.45)  # from one picture of a mask to the next, to the right and down
 
 
 def masks(layer, *, title=None, ax=None):
     """The masks of a layer, or of all layers of a model: dark where an output may see an input.
 
     A dense mask is one picture, inputs down, units to the right. The mask of a
-    convolution is a kernel for each pair of channel groups, its centre framed;
+    convolution is a kernel for each pair of colors, its center framed;
     convolutions whose kernels are masked alike share a picture.
 
     Args:
-        layer: A layer or a model. Every layer in it counts that has an attribute
-            `mask`, an array of shape `(inputs, units)` or `(rows, columns, inputs, filters)`, and in
-            the latter case perhaps an attribute `groups`, the number of its channel groups.
-        title: Title; by default it names the layer or model.
-        ax: A matplotlib Axes to draw in; by default that of a new figure.
+        layer: A built layer or model. What is drawn is the attribute `mask` of it and of every layer in its public
+            attributes: an array of shape `(inputs, units)`, or `(rows, columns, inputs, filters)`; then an
+            attribute `num_colors` may say how many colors the channels are divided into.
+        title: String, or `None` for one that names the layer or model. Defaults to `None`.
+        ax: A matplotlib Axes to draw in, or `None` for that of a new figure. Defaults to `None`.
 
     Returns:
         The `matplotlib.axes.Axes`, in which each picture is one unit wide and high.
@@ -59,19 +62,19 @@ def masks(layer, *, title=None, ax=None):
 
 def _explain_masks(has_kernels):
     mpl = canvas.load_matplotlib()
-    colours = mpl.colormaps[_SEEN["cmap"]]
-    own = mpl.patches.Patch(facecolor="none", edgecolor="tab:red", linewidth=2, label="the pixel itself")
+    colors = mpl.colormaps[_SHADES["cmap"]]
+    itself = mpl.patches.Patch(facecolor="none", edgecolor="tab:red", linewidth=2, label="the pixel itself")
     return [
-        mpl.patches.Patch(facecolor=colours(0.85), label="sees"),
-        mpl.patches.Patch(facecolor=colours(0.08), edgecolor="0.6", label="masked"),
-        *([own] if has_kernels else []),
+        mpl.patches.Patch(facecolor=colors(0.85), label="sees"),
+        mpl.patches.Patch(facecolor=colors(0.08), edgecolor="0.6", label="masked"),
+        *([itself] if has_kernels else []),
     ]
 
 
 def _pictures(layer):
     """A picture of each mask in a layer, with the names of the layers that have it."""
     pictures = {}
-    for part in dict.fromkeys(_parts(layer)):  # each once, though it be used twice
+    for part in _parts(layer):
         axes = np.ndim(getattr(part, "mask", None))
         if axes == 2:
             pictures[part] = (np.asarray(part.mask), [part.name])
@@ -82,67 +85,89 @@ def _pictures(layer):
 
 
 def _parts(layer):
-    """The layer and all layers in it, as they were made (Keras' own walk goes through inner ones from the back)."""
-    yield layer
-    for part in layer._layers:
-        yield from _parts(part)
+    """The layer and all layers in it that its public attributes lead to: each once, in the order of their weights."""
+    found = []
+
+    def walk(layer):
+        if all(layer is not part for part in found):
+            found.append(layer)
+            for part in _layers_in(layer.layers if isinstance(layer, keras.Model) else _attributes(layer)):
+                walk(part)
+
+    walk(layer)
+    place = {id(variable): i for i, variable in enumerate(layer.variables)}
+    return sorted(found, key=lambda part: min((place[id(variable)] for variable in part.variables), default=len(place)))
+
+
+def _attributes(layer):
+    """The public attributes that not every layer has; by `dir`, because torch's modules hide layers from `vars`."""
+    names = (name for name in dir(layer) if not name.startswith("_") and not hasattr(keras.layers.Layer, name))
+    return [getattr(layer, name, None) for name in names]
+
+
+def _layers_in(value):
+    if isinstance(value, keras.layers.Layer):
+        return [value]
+    entries = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ()
+    return [layer for entry in entries for layer in _layers_in(entry)]
 
 
 def _kernels(layer):
-    """A kernel for each pair of channel groups: `(groups of filters, rows, groups of channels, columns)`."""
-    groups = getattr(layer, "groups", 1)
+    """A kernel for each pair of colors: `(colors that see, rows, colors that are seen, columns)`."""
+    colors = getattr(layer, "num_colors", 1)
     rows, columns, channels, filters = np.shape(layer.mask)
-    kernels = np.reshape(layer.mask, (rows, columns, groups, channels // groups, groups, filters // groups))
+    kernels = np.reshape(layer.mask, (rows, columns, colors, channels // colors, colors, filters // colors))
     kernels = kernels.mean(axis=(3, 5)).transpose(3, 0, 2, 1)
     below, aside = _cut_off(layer, rows, columns)
     return np.pad(kernels, [(0, 0), (0, below), (0, 0), (0, aside)])
 
 
 def _cut_off(layer, rows, columns):
-    """A layer may keep just the part of its kernel that sees anything: rows below and columns to the right of it."""
+    """Rows and columns at the end of a kernel that a layer does not store, because they see nothing."""
     whole = np.broadcast_to(getattr(layer, "kernel_size", (rows, columns)), 2)
     return max(whole[0] - rows, 0), max(whole[1] - columns, 0)
 
 
 def _draw_dense(ax, mask, left, top):
-    ax.imshow(mask, extent=(left, left + 1, top + 1, top), **_SEEN)
+    ax.imshow(mask, extent=(left, left + 1, top + 1, top), **_SHADES)
     ax.text(left + 0.5, top + 1.03, f"{mask.shape[1]} units", ha="center", va="top")
     ax.text(left - 0.03, top + 0.5, f"{mask.shape[0]} inputs", ha="right", va="center", rotation="vertical")
 
 
 def _draw_kernels(ax, kernels, left, top):
-    groups, rows, _, columns = kernels.shape
-    cell = 1 / ((1.2 * groups - 0.2) * max(rows, columns))  # the larger side fills the picture
-    x = left + 0.5 + cell * (np.arange(columns + 1) - (1.2 * groups - 0.2) * columns / 2)
+    colors, rows, _, columns = kernels.shape
+    cell = 1 / ((1.2 * colors - 0.2) * max(rows, columns))  # the larger side fills the picture
+    x = left + 0.5 + cell * (np.arange(columns + 1) - (1.2 * colors - 0.2) * columns / 2)
     y = top + cell * np.arange(rows + 1)
-    names = panels.channel_names(groups)
-    for i, j in np.ndindex(groups, groups):
+    names = panels.channel_names(colors)
+    for i, j in np.ndindex(colors, colors):
         to_right, down = 1.2 * columns * cell * j, 1.2 * rows * cell * i
-        ax.pcolor(x + to_right, y + down, kernels[i, :, j], edgecolors="0.7", linewidth=0.5, **_SEEN)
-        own = x[columns // 2 :][:2] + to_right, y[rows // 2 :][:2] + down
-        ax.pcolor(*own, [[0]], facecolor="none", edgecolors="tab:red", linewidth=2)
-        if i == groups - 1 and groups > 1:
+        ax.pcolor(x + to_right, y + down, kernels[i, :, j], edgecolors="0.7", linewidth=0.5, **_SHADES)
+        center = x[columns // 2 :][:2] + to_right, y[rows // 2 :][:2] + down
+        ax.pcolor(*center, [[0]], facecolor="none", edgecolors="tab:red", linewidth=2)
+        if i == colors - 1 and colors > 1:
             ax.text(x.mean() + to_right, y[-1] + down + 0.03, f"sees {names[j]}", ha="center", va="top")
-        if j == 0 and groups > 1:
+        if j == 0 and colors > 1:
             ax.text(x[0] - 0.03, y.mean() + down, names[i], ha="right", va="center")
 
 
 def features(layer, shape=None, *, count=100, columns=None, title=None, ax=None):
     """The weights of a first layer as images: what each of its units responds to, red for more and blue for less.
 
-    Dense weights are images over the event, in its own layout whatever the
-    model's ordering; what a mask hides from a unit is grey. Kernels of convolutions are
+    Dense weights are images over the event, every weight at its pixel whatever the
+    model's ordering; what a mask hides from a unit is gray. Kernels of convolutions are
     small images. With several channels each has an image, those of a unit side by side.
 
     Args:
-        layer: A model, whose first layer counts that looks at more than one position; or a built
+        layer: A model, of which the first layer is drawn that looks at more than one position; or a built
             layer with a `kernel`: of shape `(inputs, units)`, or that of a convolution.
-        shape: `(rows, columns)`, or `(rows, columns, channels)`, of an image of dense weights. By default the
-            model's `event_shape`; a layer knows none.
-        count: How many units to show, evenly spread among all.
-        columns: How many images there are in a row of the grid.
-        title: Title; by default it names the layer.
-        ax: A matplotlib Axes to draw in; by default that of a new figure.
+        shape: `(rows, columns)`, or `(rows, columns, channels)`, of an image of dense weights; `None` for the
+            model's `event_shape`, which a layer does not know. Defaults to `None`.
+        count: Integer, how many units to show, evenly spread among all. Defaults to `100`.
+        columns: Integer, how many images are in a row of the grid; `None` for a grid that is square, or
+            nearly. Defaults to `None`.
+        title: String, or `None` for one that names the layer. Defaults to `None`.
+        ax: A matplotlib Axes to draw in, or `None` for that of a new figure. Defaults to `None`.
 
     Returns:
         The `matplotlib.axes.Axes`.
@@ -162,18 +187,18 @@ def features(layer, shape=None, *, count=100, columns=None, title=None, ax=None)
     columns = min(arguments.integer(columns, "columns"), len(tiles))
 
     mpl = canvas.load_matplotlib()
-    largest = float(np.nanquantile(np.abs(tiles), 0.995)) or 1.0  # a few weights shall not make all others pale
-    colours = mpl.cm.ScalarMappable(
+    largest = float(np.nanquantile(np.abs(tiles), 0.995)) or 1.0  # a few large weights must not make all others pale
+    colors = mpl.cm.ScalarMappable(
         mpl.colors.Normalize(-largest, largest), mpl.colormaps["RdBu_r"].with_extremes(bad=_MASKED)
     )
     # Kernels are small: their pixels may be large.
     rows = math.ceil(len(tiles) / columns)
     scale = mosaic.scale_for(rows * tiles.shape[1], columns * tiles.shape[2], most=32)
-    tiles = colours.to_rgba(np.ma.masked_invalid(tiles).reshape(len(tiles), -1), bytes=True)[..., :3]
+    tiles = colors.to_rgba(np.ma.masked_invalid(tiles).reshape(len(tiles), -1), bytes=True)[..., :3]
     raster = mosaic.grid(tiles.reshape(-1, *images.shape[1:3], 3), columns, scale, margin=max(2, scale // 5))
     shown = f"{count} of {len(images)}" if count < len(images) else f"all {count}"
     title = title or f"{layer.name}: weights of {part.name}, {shown} units"
-    return mosaic.show(raster, ax, title=title, colours=(colours, "weight"))
+    return mosaic.show(raster, ax, title=title, colors=(colors, "weight"))
 
 
 def _weight_images(layer, shape):
@@ -196,9 +221,9 @@ def _convolution(part):
     kernel = getattr(part, "kernel", None)
     if kernel is None or len(kernel.shape) not in (3, 4) or math.prod(kernel.shape[:-2]) == 1 or _is_folded(part):
         return None
-    gain = getattr(part, "gain", None)  # weight normalisation: the kernel is but a direction
-    kernel = _array(kernel) if gain is None else _array(part.unit_kernel()) * _array(gain)
-    kernel = _masked(kernel, part)
+    if hasattr(part, "normalized_kernel"):  # weight normalization: the kernel is only a direction
+        kernel = part.normalized_kernel()
+    kernel = _masked(_array(kernel), part)
     kernel = kernel[None] if kernel.ndim == 3 else kernel  # over time: a single row
     below, aside = _cut_off(part, *kernel.shape[:2]) if hasattr(part, "mask") else (0, 0)
     kernel = np.pad(kernel, [(0, below), (0, aside), (0, 0), (0, 0)], constant_values=np.nan)
@@ -234,12 +259,13 @@ def _over_image(weights, model, shape):
     if model is not None:
         if len(weights) != model.num_dims:
             return None
-        steps = weights.T.reshape(-1, model.num_steps, *model.head.event_shape)
+        steps = weights.T.reshape(-1, model.num_steps, *model.event_shape[len(model.position_shape) :])
         weights = _array(model.from_steps(ops.convert_to_tensor(steps))).reshape(len(steps), -1).T
         shape = model.event_shape if shape is None else shape
     if shape is None:
         raise ValueError(
-            f"`shape` must be (rows, columns): a dense layer knows none. Received None, for {len(weights)} inputs."
+            "`shape` must be (rows, columns): a dense layer does not know it. "
+            f"Received None, for {len(weights)} inputs."
         )
     shape = arguments.integers(shape, "shape")
     rows, columns, channels = {1: (1, *shape, 1), 2: (*shape, 1), 3: shape}.get(len(shape), (0, 0, 0))

@@ -4,20 +4,25 @@ import functools
 
 import keras
 
+from keras_ar.bijectors import Bijector
 from keras_ar.density import DensityModel
 from keras_ar.heads import Head
-from keras_ar.testing import checks
+from keras_ar.testing import bijectors, heads, layers, models
+
+__all__ = ["checks_for", "parametrize_with_checks"]
 
 
-def checks_for(component, input_shape=(6, 2)):
+def checks_for(component, input_shape=(6, 2), condition_shape=None):
     """The checks that apply to a component: functions without arguments, by name.
 
-    Needs no pytest.
+    Needs no pytest. A component may bring checks of its own: a method `extra_checks()` that returns a dictionary
+    from names to functions without arguments, which raise `AssertionError`.
 
     Args:
-        component: A model, a head or a causal layer.
-        input_shape: For a layer, the shape of its input without the batch:
-            positions first, features last.
+        component: A `DensityModel`, a head, a bijector or a causal layer.
+        input_shape: Tuple, the shape of a layer's input without the batch, positions first and features last; a list
+            of shapes for a layer of several inputs. For a bijector, the shape of its events. Defaults to `(6, 2)`.
+        condition_shape: Tuple, the shape of the condition that a bijector takes, or `None`. Defaults to `None`.
 
     Returns:
         Dictionary from the check's name to a function that raises
@@ -26,32 +31,38 @@ def checks_for(component, input_shape=(6, 2)):
     Example:
 
     >>> found = keras_ar.testing.checks_for(keras_ar.heads.Bernoulli())
-    >>> found["check_head_normalised"]()
+    >>> found["check_head_normalized"]()
+    >>> len(found)
+    9
     """
     if isinstance(component, DensityModel):
-        applicable, arguments = checks.MODEL_CHECKS, {}
+        checks, arguments = {check: applies(component) for check, applies in models.MODEL_CHECKS.items()}, {}
     elif isinstance(component, Head):
-        applicable, arguments = checks.HEAD_CHECKS, {}
+        checks, arguments = {check: applies(component) for check, applies in heads.HEAD_CHECKS.items()}, {}
+    elif isinstance(component, Bijector):
+        checks = {check: applies(component) for check, applies in bijectors.BIJECTOR_CHECKS.items()}
+        arguments = {"event_shape": tuple(input_shape), "condition_shape": condition_shape}
     elif isinstance(component, keras.layers.Layer):
-        applicable, arguments = checks.LAYER_CHECKS, {"input_shape": input_shape}
+        checks = {check: applies(component, input_shape) for check, applies in layers.LAYER_CHECKS.items()}
+        arguments = {"input_shape": input_shape}
     else:
-        raise ValueError(f"`component` must be a model, a head or a layer. Received: {component!r}.")
-    return {
-        check.__name__: functools.partial(check, component, **arguments)
-        for check, applies in applicable.items()
-        if applies(component)
+        raise ValueError(f"`component` must be a model, a head, a bijector or a layer. Received: {component!r}.")
+    found = {
+        check.__name__: functools.partial(check, component, **arguments) for check, applies in checks.items() if applies
     }
+    return {**found, **getattr(component, "extra_checks", dict)()}
 
 
-def parametrize_with_checks(components, *, input_shape=(6, 2), expected_failures=None):
+def parametrize_with_checks(components, *, input_shape=(6, 2), condition_shape=None, expected_failures=None):
     """Decorator that runs a test once for each component and each check that applies to it.
 
     Args:
-        components: Models, heads and causal layers. Models should be small: at most
+        components: List of models, heads, bijectors and causal layers. Models should be small: at most
             4096 events.
-        input_shape: Shape of the layers' input without the batch.
+        input_shape: As in `checks_for`. Defaults to `(6, 2)`.
+        condition_shape: As in `checks_for`. Defaults to `None`.
         expected_failures: Function of a component that returns a dictionary from
-            names of checks to the reason why it is expected to fail them.
+            names of checks to the reason why it is expected to fail them. Defaults to `None`.
 
     Example:
 
@@ -66,7 +77,7 @@ def parametrize_with_checks(components, *, input_shape=(6, 2), expected_failures
     cases = []
     for component in components:
         expected = expected_failures(component) if expected_failures else {}
-        for name, check in checks_for(component, input_shape).items():
+        for name, check in checks_for(component, input_shape, condition_shape).items():
             marks = [pytest.mark.xfail(reason=expected[name], strict=True)] if name in expected else []
             cases.append(pytest.param(check, id=f"{getattr(component, 'name', component)}-{name}", marks=marks))
     return pytest.mark.parametrize("check", cases)

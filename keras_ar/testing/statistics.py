@@ -5,14 +5,18 @@ from statistics import NormalDist
 
 import numpy as np
 
+__all__ = ["chi_squared_tail", "g_test", "uniformity_test"]
 
-def g_test(found, expected, least=5.0):
-    """p-value of a G-test of counts against expected counts; cells that expect fewer than `least` are pooled."""
+_LEAST = 5.0  # counts that a cell must expect
+
+
+def g_test(found, expected):
+    """p-value of a G-test of counts against expected counts; cells that expect fewer than five are pooled."""
     order = np.argsort(expected)
     found, expected = np.asarray(found, "float64")[order], np.asarray(expected, "float64")[order]
     # Rare cells are pooled until a pool expects enough; what is left over at the end joins the last pool.
-    pool = np.floor(np.cumsum(np.where(expected < least, expected, 0.0)) / least)
-    rare = expected < least
+    pool = np.floor(np.cumsum(np.where(expected < _LEAST, expected, 0.0)) / _LEAST)
+    rare = expected < _LEAST
     pool = np.where(rare, pool, pool.max() + 1 + np.cumsum(~rare)).astype(int)
     pool = np.unique(pool, return_inverse=True)[1]
     found, expected = np.bincount(pool, found), np.bincount(pool, expected)

@@ -5,14 +5,25 @@ import math
 import keras
 from keras import ops
 
+from keras_ar import Support
 from keras_ar.heads import Head
+
+__all__ = ["Laplace"]
 
 
 @keras.saving.register_keras_serializable(package="keras_ar_template")
 class Laplace(Head):
-    """Real values, by a mean and a log-scale (within ±7) of a Laplace distribution."""
+    """Real values, by the mean and the log-scale (within ±7) of a Laplace distribution.
+
+    Example:
+
+    >>> head = keras_ar_template.Laplace()
+    >>> round(float(head.log_prob(np.zeros(2, "float32"), np.float32(1.0))), 3)
+    -1.693
+    """
 
     num_params = 2
+    support = Support.reals()
 
     def encode(self, x):
         return ops.cast(x, "float32")
@@ -23,8 +34,8 @@ class Laplace(Head):
 
     def sample(self, params, uniforms):
         mean, log_scale = _mean_and_log_scale(params)
-        centred = uniforms[..., 0] - 0.5
-        return mean - ops.exp(log_scale) * ops.sign(centred) * ops.log1p(-2.0 * ops.abs(centred))
+        centered = uniforms[..., 0] - 0.5
+        return mean - ops.exp(log_scale) * ops.sign(centered) * ops.log1p(-2.0 * ops.abs(centered))
 
     def mean(self, params):
         return params[..., 0]
@@ -43,4 +54,5 @@ class Laplace(Head):
 
 
 def _mean_and_log_scale(params):
+    params = ops.convert_to_tensor(params)
     return params[..., 0], ops.clip(params[..., 1], -7.0, 7.0)

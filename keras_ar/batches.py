@@ -1,0 +1,77 @@
+"""Many events as batches of one size, and a progress bar over them."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+from keras import tree
+
+__all__ = ["Progress", "run"]
+
+
+class Progress:
+    """A bar over the events of a driver.
+
+    Args:
+        num_events: Integer, how many events there are in all.
+        verbose: `1` for a bar, `0` for silence.
+
+    Example:
+
+    >>> progress = keras_ar.batches.Progress(10, verbose=0)
+    >>> progress.add(4)
+    >>> progress.is_shown
+    False
+    """
+
+    def __init__(self, num_events: int, verbose: int):
+        self.is_shown = bool(verbose)
+        self._bar = keras.utils.Progbar(num_events, unit_name="event") if verbose else None
+        self._num_events = num_events
+        self._done = 0.0
+
+    def add(self, num_events: float) -> None:
+        """Moves on by a number of events, which may be a fraction."""
+        self._done = min(self._done + num_events, self._num_events)
+        if self._bar:
+            self._bar.update(int(self._done + 1e-6))
+
+
+def run(function: Callable, arrays: Sequence[np.ndarray], num_events: int, batch_size: int, progress: Progress) -> Any:
+    """Calls `function(first, *batch)` for each batch of events, and puts together what it returns.
+
+    The last batch is padded, so that no number of events compiles anything anew; what the
+    padding gives is cut off. With no events at all one batch is run, for shapes and dtypes.
+
+    Args:
+        function: Takes the index of the batch's first event and a batch of each of `arrays`, and
+            returns a nest of tensors or arrays whose first axis is the batch. It reports to `progress`.
+        arrays: Arrays with an entry for each event.
+        num_events: Integer, how many events there are.
+        batch_size: Integer, how many events are in a batch.
+        progress: A `Progress`.
+
+    Returns:
+        The nest, of NumPy arrays with `num_events` entries each.
+
+    Example:
+
+    >>> silent = keras_ar.batches.Progress(5, verbose=0)
+    >>> keras_ar.batches.run(lambda first, x: 10 * x, [np.arange(5)], 5, 2, silent).tolist()
+    [0, 10, 20, 30, 40]
+    """
+    parts = []
+    for first in range(0, max(num_events, 1), batch_size):
+        size = min(batch_size, num_events - first)
+        found = function(first, *(_pad(array[first : first + batch_size], batch_size) for array in arrays))
+        parts.append(tree.map_structure(lambda x: keras.ops.convert_to_numpy(x)[:size], found))  # noqa: B023
+    return tree.map_structure(lambda *batches: np.concatenate(batches), *parts)
+
+
+def _pad(array, length):
+    missing = length - len(array)
+    if missing == 0:
+        return array
+    filler = array[-1:] if len(array) else np.zeros((1, *array.shape[1:]), array.dtype)
+    return np.concatenate([array, np.repeat(filler, missing, axis=0)])

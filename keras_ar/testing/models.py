@@ -1,0 +1,540 @@
+"""The claims that every model must meet, as functions that raise `AssertionError`.
+
+Each check takes a model and leaves it as it was. Which checks apply follows from what the model says of itself: its
+`support`, `exact`, `steppable`, `num_events`. Models should be small: `2 ** 12` events at most, if all checks are to
+apply.
+"""
+
+import math
+import os
+import tempfile
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_ar import backend, noise
+from keras_ar.autoregressive import AutoregressiveModel
+from keras_ar.testing import elsewhere, statistics, tools
+
+__all__ = ["MODEL_CHECKS"]
+
+_MANY = 8192  # samples that a test of fit counts
+_BFLOAT16 = 2.0**-8  # half the distance between neighbors, relative
+
+
+# Every model.
+
+
+def check_normalized(model):
+    """The probabilities of all events sum to one; the exponentials of lower bounds to one at most."""
+    model = tools.prepare(model)
+    events = tools.all_events(model)
+    _, *condition = model.random_batch(1)
+    total = np.exp(tools.score(model, events, tools.repeat(condition, len(events)))).sum()
+    what = f"of all {len(events)} events of {model.name} sum to {total:.7f}."
+    if model.exact:
+        assert abs(total - 1) < 1e-5, f"The probabilities {what}"
+    else:
+        assert total < 1 + 1e-5, f"The exponentials of the bounds {what} Bounds from below sum to 1 at most."
+
+
+def check_density_integrates(model):
+    """A density in one or two dimensions integrates to one."""
+    model = tools.prepare(model)
+    _, *condition = model.random_batch(1)
+    nodes = [_nodes(model, condition, axis) for axis in range(model.num_dims)]
+    grid = np.stack(np.meshgrid(*(x for x, _ in nodes), indexing="ij"), axis=-1).reshape(-1, *model.event_shape)
+    weights = np.prod(np.meshgrid(*(w for _, w in nodes), indexing="ij"), axis=0).ravel()
+    density = np.exp(tools.score(model, grid.astype("float32"), tools.repeat(condition, len(grid))))
+    total = (density * weights).sum()
+    assert abs(total - 1) < 0.01, f"The density of {model.name} integrates to {total:.4f}."
+
+
+def check_draws_are_scored(model):
+    """`draw` makes of noise what `sample` makes of it, and the log-probabilities are those of `score_samples`."""
+    model = tools.prepare(model)
+    _, *condition = model.random_batch(12)
+    samples = tools.sample(model, 12, condition)
+    uniforms = noise.uniforms(tools.SEED, 0, 12, model.noise_shape)
+    events, log_prob = tools.computed(model.draw, uniforms, *condition, owner=model)
+    assert np.allclose(events, samples, atol=1e-4), f"{model.name}: `draw` and `sample` make other events of one noise."
+    if not model.exact:  # a bound may be random
+        return
+    expected = tools.score(model, events, condition)
+    error = np.abs(expected - log_prob).max()
+    assert error < 1e-4 * (1 + np.abs(expected).max()), (
+        f"{model.name}: the log-probabilities that come with samples are off by {error:.3g}."
+    )
+
+
+def check_draws_repeat(model):
+    """An event of a seed is the same whatever the batch size and the number of samples; another seed, other events."""
+    model = tools.prepare(model)
+    _, *condition = model.random_batch(7)
+    seven = tools.sample(model, 7, condition)
+    by_threes = tools.sample(model, 7, condition, batch_size=3)
+    two = tools.sample(model, 2, [c[:2] for c in condition])
+    last = tools.sample(model, 2, [c[5:] for c in condition], first_event=5)
+    assert np.allclose(seven, by_threes, atol=1e-4), f"{model.name}: the batch size changes what a seed draws."
+    assert np.allclose(seven[:2], two, atol=1e-4), f"{model.name}: the number of samples changes what a seed draws."
+    assert np.allclose(seven[5:], last, atol=1e-4), f"{model.name}: event 5 is another one from `first_event=5`."
+    many, others = (tools.sample(model, 64, tools.repeat(condition, 64), seed=seed) for seed in (1, 2))
+    assert not np.array_equal(many, others), f"{model.name}: two seeds draw the same 64 events."
+
+
+def check_honest_draws(model):
+    """Samples come as often as their probability says: a G-test of counted events."""
+    model = tools.prepare(model)
+    _, *condition = model.random_batch(1)
+    drawn = tools.sample(model, _MANY, tools.repeat(condition, _MANY)).reshape(_MANY, -1)
+    if _is_enumerable(model):
+        events = tools.all_events(model)
+        counts = np.bincount(drawn @ model.support.num_levels ** np.arange(model.num_dims)[::-1], minlength=len(events))
+    else:
+        events, counts = np.unique(drawn, axis=0, return_counts=True)
+        events = events.reshape(-1, *model.event_shape)
+    expected = _MANY * np.exp(tools.score(model, events, tools.repeat(condition, len(events))))
+    if not _is_enumerable(model):  # all that is rare, and all that none of the samples is, is one more cell
+        often = expected >= 5
+        counts = np.append(counts[often], counts[~often].sum())
+        expected = np.append(expected[often], max(_MANY - expected[often].sum(), 0.0))
+    p_value = statistics.g_test(counts, expected)
+    assert p_value > 1e-4, f"{_MANY} samples of {model.name} do not follow its own probabilities: p = {p_value:.2g}."
+
+
+def check_draws_follow_density(model):
+    """The mean over samples of q / p is one, for a density q that lies where p does."""
+    model = tools.prepare(model)
+    _, *condition = model.random_batch(1)
+    condition = tools.repeat(condition, _MANY)
+    events = tools.sample(model, _MANY, condition).astype("float64")
+    log_ratio = _other_log_density(model, events) - tools.score(model, events.astype("float32"), condition)
+    ratio = np.exp(log_ratio)
+    error = ratio.std() / math.sqrt(_MANY)
+    assert abs(ratio.mean() - 1) < 6 * error + 0.01, (
+        f"{_MANY} samples of {model.name} do not follow its own density: "
+        f"the mean of q / p is {ratio.mean():.3f} ± {error:.3f}, not 1."
+    )
+
+
+def check_config_round_trip(model):
+    """A model made from `get_config` has the same config and, given the weights, the same likelihood."""
+    model = tools.prepare(model)
+    twin = type(model).from_config(model.get_config())
+    assert twin.get_config() == model.get_config(), f"{model.name}: `get_config` changes on a round trip."
+    twin.set_weights(model.get_weights())
+    _assert_same_scores(model, twin, "made from its config")
+
+
+def check_file_round_trip(model):
+    """A `.keras` file opens by plain `keras.saving.load_model`, with the same likelihood and optimizer."""
+    model = tools.prepare(model)
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "model.keras")
+        model.save(path)
+        twin = keras.saving.load_model(path)
+    assert twin.optimizer is not None, f"{model.name} opened from its file has lost its optimizer."
+    _assert_same_scores(model, twin, "opened from its file")
+
+
+def check_opens_on_other_backends(model):
+    """Saved here, the same likelihood on every other backend that is installed."""
+    model = tools.prepare(model)
+    events, *condition = model.random_batch(16)
+    expected = tools.score(model, events, condition)
+    with tempfile.TemporaryDirectory() as folder:
+        path, data = os.path.join(folder, "model.keras"), os.path.join(folder, "data.npz")
+        model.save(path)
+        np.savez(data, *(events, *condition))
+        parts = [model, *model.layers, *([model.head] if isinstance(model, AutoregressiveModel) else [])]
+        modules = sorted({type(part).__module__ for part in parts})
+        for name in elsewhere.other_backends():
+            found = elsewhere.scores(name, modules, path, data)
+            assert np.allclose(found, expected, rtol=1e-4, atol=1e-4), (
+                f"{model.name} scores the same events otherwise on {name}, by {np.abs(found - expected).max():.3g}."
+            )
+
+
+def check_every_weight_learns(model):
+    """Every weight has a gradient."""
+    model = tools.prepare(model)
+    weights, dead = model.get_weights(), {variable.path for variable in model.trainable_variables}
+    try:
+        for seed in range(3):  # a few units may be dead by chance
+            noise.randomize(model, seed)
+            found = tools.gradients(model, *model.random_batch(64))
+            assert all(np.isfinite(gradient).all() for gradient in found), f"A gradient of {model.name} is not finite."
+            named = zip(model.trainable_variables, found, strict=True)
+            dead -= {variable.path for variable, gradient in named if np.any(gradient)}
+            if not dead:
+                return
+    finally:
+        model.set_weights(weights)
+    raise AssertionError(f"Weights of {model.name} without a gradient: {', '.join(sorted(dead))}.")
+
+
+def check_fit_lowers_loss(model):
+    """`fit` lowers the loss, in nats per event, that `evaluate` reports with bits per dimension beside it."""
+    copy = tools.trainee(model)
+    batch = model.random_batch(256)
+    if model.support.num_levels and model.exact:  # there is nothing to learn of levels that are all alike
+        batch[0] = tools.sample(tools.prepare(model), 256, batch[1:])
+    before = -copy.score_samples(*batch).astype("float64").mean()
+    data = tuple(batch) if len(batch) > 1 else batch[0]
+    copy.fit(data, epochs=5, verbose=0)
+    after = copy.evaluate(data, verbose=0, return_dict=True)
+    nats = -copy.score_samples(*batch).astype("float64").mean()
+    bits = nats / math.log(2) / copy.num_dims - math.log2(copy.support.resolution)
+    name = "bits_per_dim" if copy.exact else "bits_per_dim_at_most"
+    assert nats < before, f"`fit` does not lower the loss of {model.name}: {before} to {nats}."
+    assert sorted(after) == sorted(["loss", name]), f"`evaluate` of {model.name} must report loss and {name}: {after}."
+    assert abs(after["loss"] - nats) < 1e-3 * (1 + abs(nats)), f"`evaluate` reports {after}; the mean is {nats} nats."
+    assert abs(after[name] - bits) < 1e-3 * (1 + abs(bits)), f"`evaluate` reports {after}, not {bits} bits."
+
+
+def check_dropout_drops(model):
+    """What is random in training is active there: two steps that change nothing differ in their loss."""
+    copy = tools.trainee(model, learning_rate=0.0)
+    copy.set_weights(tools.prepare(model).get_weights())
+    batch = model.random_batch(256)
+    data = tuple(batch) if len(batch) > 1 else batch[0]
+    first, second = (copy.fit(data, verbose=0, shuffle=False).history["loss"] for _ in range(2))
+    assert first != second, f"Dropout in {model.name} is idle in training: does `call` take and pass on `training`?"
+
+
+def check_batch_of_one(model):
+    """An event scores the same alone and in a batch of any size."""
+    model = tools.prepare(model)
+    events, *condition = model.random_batch(5)
+    together = tools.score(model, events, condition)
+    alone = tools.computed(model.log_prob, events[:1], *(c[:1] for c in condition), owner=model)
+    assert alone.shape == (1,) and together.shape == (5,), f"`log_prob` of {model.name} must have shape (batch,)."
+    assert np.allclose(alone, together[:1], rtol=1e-4, atol=1e-4), (
+        f"{model.name} scores an event otherwise in another batch."
+    )
+
+
+def check_extreme_weights(model):
+    """Log-likelihoods and gradients stay finite when the weights are a hundred times too large; samples are levels.
+
+    Real values may run away: where each depends on those before it, huge weights make values that no float holds.
+    """
+    model = tools.prepare(model)
+    events, *condition = model.random_batch(64)
+    weights = model.get_weights()
+    model.set_weights([100.0 * w if w.dtype.kind == "f" else w for w in weights])
+    try:
+        assert np.isfinite(tools.score(model, events, condition)).all(), (
+            f"{model.name}: a log-likelihood is not finite."
+        )
+        found = tools.gradients(model, events, *condition)
+        assert all(np.isfinite(gradient).all() for gradient in found), f"{model.name}: a gradient is not finite."
+        if model.support.num_levels:
+            drawn = tools.sample(model, 4, [c[:4] for c in condition])
+            model.support.check(drawn, f"a sample of {model.name}")
+    finally:
+        model.set_weights(weights)
+
+
+def check_mixed_precision(model):
+    """Under `mixed_bfloat16` parts compute in bfloat16, log-likelihoods are float32 and close, and sampling works."""
+    model = tools.prepare(model)
+    copy = type(model).from_config(tools.with_dtype(model.get_config(), "mixed_bfloat16"))
+    copy.set_weights(model.get_weights())
+    copy.compile("adam", run_eagerly=backend.prefers_eager())
+    assert copy.compute_dtype == "bfloat16", (
+        f"{model.name} does not take `dtype`: hand it on to the constructor's base."
+    )
+    idle = [layer.name for layer in copy.layers if layer.trainable_variables and layer.compute_dtype != "bfloat16"]
+    assert not idle, f"Layers of {model.name} that do not take its `dtype`: {', '.join(idle)}."
+    events, *condition = model.random_batch(16)
+    log_prob = copy.score_samples(events, *condition, batch_size=16)
+    assert log_prob.dtype == "float32", (
+        f"`log_prob` of {model.name} must be float32 under mixed_bfloat16. Received: {log_prob.dtype}."
+    )
+    # Each value's logit, of order one, is rounded some times; errors of values add like random numbers. A density also
+    # multiplies them by how far a real value lies from its mean, of which the nats are the square.
+    expected = tools.score(model, events, condition)
+    allowed = 8 * _BFLOAT16 * math.sqrt(model.num_dims)
+    if not model.support.is_discrete:
+        allowed += 8 * _BFLOAT16 * np.abs(expected).max()
+    error = np.abs(log_prob - expected).max()
+    assert error < allowed, f"{model.name} under mixed_bfloat16 is off by {error:.3g} nats."
+    assert tools.sample(copy, 2, [c[:2] for c in condition], batch_size=16).shape == (2, *model.event_shape)
+
+
+def check_refuses_bad_events(model):
+    """Events of another shape, off the support, infinite, or none at all: a `ValueError` before any compute.
+
+    NaN, too, unless the model takes it for a missing value.
+    """
+    model = tools.prepare(model)
+    events, *condition = model.random_batch(2)
+    bad = {"of another shape": np.zeros((2, *model.event_shape, 2)), "of an empty batch": events[:0]}
+    bad["that are infinite"], bad["that are NaN"] = (np.full(events.shape, value) for value in (np.inf, np.nan))
+    for what, value in (("above the support", model.support.high + 1), ("below the support", model.support.low - 1)):
+        if math.isfinite(value):
+            bad[what] = np.full(events.shape, value)
+    if model.support.is_discrete:
+        bad["between two levels"] = np.full(events.shape, 0.5)
+    for what, x in bad.items():
+        try:
+            found = model.score_samples(x, *(c[: len(x)] for c in condition))
+        except ValueError as error:
+            assert "`x`" in str(error), f"The error for events {what} must name `x`. It says: {error}"
+        else:
+            is_missing = what == "that are NaN" and np.isfinite(found).all()
+            assert is_missing, f"{model.name} scores events {what}."
+
+
+# Where small functions run uncompiled, what runs compiled gets a check of its own.
+
+
+def check_compiled(model):
+    """Compiled, a model scores and samples as it does uncompiled."""
+    model = tools.prepare(model)
+    compiled = type(model).from_config(model.get_config())
+    compiled.set_weights(model.get_weights())
+    events, *condition = model.random_batch(8)
+    expected, found = tools.score(model, events, condition), compiled.score_samples(events, *condition, batch_size=8)
+    assert np.allclose(found, expected, rtol=1e-4, atol=1e-4), f"{model.name} scores otherwise when it is compiled."
+    expected, found = (tools.sample(m, 8, condition, batch_size=8) for m in (model, compiled))
+    assert np.allclose(found, expected, atol=1e-3), f"{model.name} samples otherwise when it is compiled."
+
+
+# Autoregressive models.
+
+
+def check_causal(model):
+    """Parameters of a step depend on strictly earlier steps only: by Jacobian, and by changing one value at a time."""
+    model = tools.prepare(model)
+    events, *condition = model.random_batch(1)
+    others, *_ = model.random_batch(1, seed=1)
+    steps, others = (ops.convert_to_numpy(model.to_steps(x)).astype("float32") for x in (events, others))
+
+    def params_of(steps):
+        repeated = [np.repeat(c, steps.shape[0], axis=0) for c in condition]
+        return model.params_to_steps(model(model.from_steps(steps), *repeated))
+
+    n = model.num_steps
+    jacobian = backend.jacobian(params_of, steps)  # (1, n, params, 1, n, ...)
+    by_gradient = np.abs(jacobian).reshape(n, -1, n, model.step_size).max(axis=(1, 3))
+
+    changed = np.repeat(steps, n + 1, axis=0)  # the last row stays as it is
+    changed[np.arange(n), np.arange(n)] = _another_value(model.support, steps[0], others[0])
+    params = tools.computed(params_of, changed, owner=model)
+    by_change = np.abs(params[:n] - params[n:]).max(axis=2).T  # (of step, by step)
+
+    for what, sees in (("its gradient says", by_gradient), ("changing the value shows", by_change)):
+        leaks = np.argwhere(np.triu(sees > 1e-6 * max(1.0, sees.max())))
+        if len(leaks):
+            first = ", ".join(f"step {i} sees step {j}" for i, j in leaks[:5])
+            raise AssertionError(
+                f"{model.name} is not causal, {what}: {first} ({len(leaks)} leaks in all). Step t draws position "
+                f"ordering[t]; its parameters may depend on steps before t only."
+            )
+
+
+def check_step_equals_call(model):
+    """`prepare`, `start` and `step` compute what `call` computes; the `previous` of step 0 has no effect."""
+    model = tools.prepare(model)
+    events, *condition = model.random_batch(3)
+    expected = tools.computed(lambda *batch: model.params_to_steps(model(*batch)), events, *condition, owner=model)
+    steps = ops.convert_to_numpy(model.to_steps(events))
+    previous = np.swapaxes(np.roll(steps, 1, axis=1), 0, 1)  # at step 0 the last value, which means nothing there
+
+    def all_steps(previous, *condition):
+        constants, state = _begin(model, 3, condition)
+
+        def body(state, xs):
+            params, state = model.step(constants, state, *xs)
+            assert tuple(params.shape) == (3, model.head.num_params), (
+                f"`step` of {model.name} must return parameters of shape {(3, model.head.num_params)}. "
+                f"Received: {tuple(params.shape)}."
+            )
+            return state, ops.cast(params, "float32")
+
+        return backend.scan(body, state, (ops.arange(model.num_steps), previous))[1]
+
+    found = np.swapaxes(tools.computed(all_steps, previous, *condition, owner=model), 0, 1)
+    for t in range(model.num_steps):
+        error = np.abs(found[:, t] - expected[:, t]).max()
+        assert error < 1e-4 * max(1.0, np.abs(expected[:, t]).max()), (
+            f"`step` of {model.name} disagrees with `call` at step {t}, by {error:.3g}."
+        )
+
+
+def check_prefill_equals_steps(model):
+    """`prefill` of the first values gives the parameters of their steps, and leaves the state for all that follow."""
+    model = tools.prepare(model)
+    events, *condition = model.random_batch(2)
+    expected = tools.computed(lambda *batch: model.params_to_steps(model(*batch)), events, *condition, owner=model)
+    steps = ops.convert_to_numpy(model.to_steps(events))
+    n = model.num_steps
+    for count in sorted({1, n // 2, n - 1} - {0}):
+
+        def prefill(steps, *condition, count=count):
+            constants, state = _begin(model, 2, condition)
+            params, state = model.prefill(constants, state, steps[:, :count])
+            following = ops.swapaxes(steps[:, count - 1 : -1], 0, 1)
+            _, others = backend.scan(
+                lambda state, xs: model.step(constants, state, *xs)[::-1], state, (ops.arange(count, n), following)
+            )
+            return ops.concatenate([params, ops.swapaxes(others, 0, 1)], axis=1)
+
+        found = tools.computed(prefill, steps, *condition, owner=model)
+        for t in range(n):
+            error = np.abs(found[:, t] - expected[:, t]).max()
+            assert error < 1e-4 * max(1.0, np.abs(expected[:, t]).max()), (
+                f"`prefill` of {model.name} with {count} values disagrees with `call` at step {t}, by {error:.3g}."
+            )
+
+
+def check_methods_agree(model):
+    """Sampling stepwise, in parallel and by full passes gives the same events, scored as `score_samples` does."""
+    model = tools.prepare(model)
+    _, *condition = model.random_batch(12)
+    methods = ["full", "parallel", *(["stepwise"] if model.steppable else [])]
+    draws = {method: tools.sample(model, 12, condition, method=method, return_log_prob=True) for method in methods}
+    reference, _ = draws["full"]
+    tolerance = 0 if model.support.is_discrete else 1e-3
+    for method, (events, log_prob) in draws.items():
+        wrong = np.abs(events - reference) > tolerance * (1 + np.abs(reference))
+        assert not wrong.any(), (
+            f"{model.name}: {wrong.sum()} of {wrong.size} values drawn {method} are not those of full."
+        )
+        scores = tools.score(model, events, condition)
+        error = np.abs(scores - log_prob).max()
+        assert error < 1e-3 * (1 + np.abs(scores).max()), (
+            f"{model.name}: the log-probabilities that come with {method} samples are off by {error:.3g}."
+        )
+
+
+def check_uniform_transform(model):
+    """The probability integral transform of samples is uniform, where the head has a `cdf`."""
+    model = tools.prepare(model)
+    _, *condition = model.random_batch(1)
+    condition = tools.repeat(condition, _MANY)
+    events = tools.sample(model, _MANY, condition)
+    batch_size = _MANY if backend.prefers_eager() else tools.BATCH
+    _, transformed = model.map_events(model.conditional_cdf, events, *condition, batch_size=batch_size)
+    p_value = statistics.uniformity_test(transformed.reshape(-1))
+    assert p_value > 1e-4, f"{_MANY} samples of {model.name} do not follow its own density: p = {p_value:.2g}."
+
+
+# What the checks above are made of.
+
+
+def _begin(model, batch_size, condition):
+    """Constants and state before the first step."""
+    encoded = model.encode_condition(*condition) if condition else [None]
+    return model.prepare(*encoded), model.start(batch_size, model.num_steps)
+
+
+def _another_value(support, steps, others):
+    if support.num_levels:
+        return (steps + 1) % support.num_levels
+    if support.is_discrete:
+        return steps + 1
+    # Midway to another event, or it itself: on the support of every head, and never the same.
+    return np.where(others == steps, 0.5 * others, others)
+
+
+def _nodes(model, condition, axis, count=301):
+    """Nodes and weights of a quadrature along one axis of an event, close where samples are close."""
+    support, drawn = model.support, tools.sample(model, 2048, tools.repeat(condition, 2048)).reshape(2048, -1)[:, axis]
+    u = (np.arange(count) + 0.5) / count
+    if math.isfinite(support.low) and math.isfinite(support.high):
+        return support.low + (support.high - support.low) * u, np.full(count, (support.high - support.low) / count)
+    center, scale = (support.low, np.median(drawn) - support.low) if math.isfinite(support.low) else _middle(drawn)
+    if math.isfinite(support.low):
+        return center + scale * u / (1 - u), scale / (1 - u) ** 2 / count
+    angle = math.pi * (u - 0.5)
+    return center + scale * np.tan(angle), scale * math.pi / np.cos(angle) ** 2 / count
+
+
+def _middle(drawn):
+    low, center, high = np.quantile(drawn, [0.1, 0.5, 0.9])
+    return center, high - low
+
+
+def _other_log_density(model, events):
+    """A density with lighter tails than the samples', on the same support; of whole events."""
+    support, events = model.support, events.reshape(len(events), -1)
+    if math.isfinite(support.low) and math.isfinite(support.high):
+        return np.full(len(events), -model.num_dims * math.log(support.high - support.low))
+    if math.isfinite(support.low):
+        scale = 0.5 * np.median(events - support.low, axis=0)
+        return (-(events - support.low) / scale - np.log(scale)).sum(axis=1)
+    low, center, high = np.quantile(events, [0.16, 0.5, 0.84], axis=0)
+    scale = 0.35 * (high - low)
+    return (-0.5 * ((events - center) / scale) ** 2 - np.log(scale) - 0.5 * math.log(2 * math.pi)).sum(axis=1)
+
+
+def _assert_same_scores(model, twin, how):
+    events, *condition = model.random_batch(8)
+    expected = tools.score(model, events, condition)
+    found = tools.computed(twin.log_prob, events, *condition, owner=twin)
+    assert np.allclose(found, expected, rtol=1e-5, atol=1e-5), (
+        f"{model.name} {how} scores otherwise, by {np.abs(found - expected).max():.3g} nats."
+    )
+
+
+# Which checks apply.
+
+
+def _always(model):
+    return True
+
+
+def _is_enumerable(model):
+    return model.num_events <= tools.MOST_EVENTS
+
+
+def _is_autoregressive(model):
+    return isinstance(model, AutoregressiveModel)
+
+
+def _is_discrete_and_exact(model):
+    return model.exact and model.support.is_discrete and (model.support.num_levels is None or _is_enumerable(model))
+
+
+def _has_dropout(model):
+    parts = [getattr(layer, "layer", layer) for layer in model.layers]
+    return bool(getattr(model, "dropout", 0)) or any(
+        isinstance(part, keras.layers.Dropout) and part.rate > 0 for part in parts
+    )
+
+
+def _has_cdf(model):
+    return _is_autoregressive(model) and not model.support.is_discrete and "cdf" in model.head.capabilities
+
+
+MODEL_CHECKS = {
+    check_causal: _is_autoregressive,
+    check_normalized: _is_enumerable,
+    check_density_integrates: lambda model: model.exact and not model.support.is_discrete and model.num_dims <= 2,
+    check_step_equals_call: lambda model: _is_autoregressive(model) and model.steppable,
+    # The `prefill` of the base is a loop of steps, which another check compares.
+    check_prefill_equals_steps: lambda model: (
+        _is_autoregressive(model) and model.steppable and model.has_prefill and model.num_steps > 1
+    ),
+    check_methods_agree: _is_autoregressive,
+    check_draws_are_scored: _always,
+    check_draws_repeat: _always,
+    check_honest_draws: _is_discrete_and_exact,
+    check_draws_follow_density: lambda model: model.exact and not model.support.is_discrete and not _has_cdf(model),
+    check_uniform_transform: _has_cdf,
+    check_compiled: lambda model: backend.prefers_eager(),
+    check_config_round_trip: _always,
+    check_file_round_trip: _always,
+    check_opens_on_other_backends: lambda model: type(model).__module__ != "__main__",  # another process has no such
+    check_every_weight_learns: _always,
+    check_fit_lowers_loss: _always,
+    check_dropout_drops: _has_dropout,
+    check_batch_of_one: _always,
+    check_extreme_weights: _always,
+    check_mixed_precision: _always,
+    check_refuses_bad_events: _always,
+}
