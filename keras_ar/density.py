@@ -444,11 +444,15 @@ class DensityModel(keras.Model, metaclass=_BuiltAtOnce):
             self._compiled_for = variables
         key = function if key is None else key
         if key not in self._compiled_functions:
-            mode = "xla" if self._requested_jit_compile in ("auto", True) else "graph"
-            if self.compiled and self.run_eagerly:
-                mode = "eager"
+            mode = "eager" if self.compiled and self.run_eagerly else "xla" if self._compiles_with_xla() else "graph"
             self._compiled_functions[key] = backend.compiled(self, function, mode)
         return self._compiled_functions[key]
+
+    def _compiles_with_xla(self):
+        if self._requested_jit_compile == "auto":
+            # As Keras decides it for training. Where it does not (torch), the mode makes no difference.
+            return self.jit_compile
+        return self._requested_jit_compile
 
     # Checking.
 

@@ -139,7 +139,10 @@ def test_sound_is_trained_on_and_sampled(tmp_path):
     assert len(samples) == 2 * (2 * 400 + 100)
 
 
-PIXEL_CNN_PLUS_PLUS = ["--set", "model.filters=4", "--set", "data.binary=true", "--set", "model.num_levels=1"]
+PIXEL_CNN_PLUS_PLUS = [
+    *("--set", "model.filters=4", "--set", "model.num_resnets=1", "--set", "model.num_levels=1"),
+    *("--set", "data.binary=true"),
+]
 
 
 @pytest.mark.parametrize(("recipe", "small"), [("fvsbn", []), ("pixel-cnn-plus-plus", PIXEL_CNN_PLUS_PLUS)])

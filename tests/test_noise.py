@@ -30,7 +30,7 @@ def test_not_even_the_outermost_bits_make_a_zero_or_a_one(bits, monkeypatch):
 
     monkeypatch.setattr(np.random, "Philox", Extreme)
     expected = 2.0**-24 if bits == 0 else 1 - 2.0**-24
-    assert noise.uniforms(0, 0, 1, (1,)).item() == expected
+    assert (noise.uniforms(0, 0, 1, (300,)) == expected).all()  # of a stream so long that NumPy draws it
 
 
 def test_an_event_has_the_same_noise_in_every_batch():
@@ -43,6 +43,19 @@ def test_an_event_has_the_same_noise_in_every_batch():
 def test_events_and_seeds_have_noise_of_their_own():
     drawn = [noise.uniforms(seed, event, 1, (8,)).tobytes() for seed in (0, 1, 2**64 - 1) for event in (0, 1, 2)]
     assert len(set(drawn)) == len(drawn)
+
+
+@pytest.mark.parametrize("seed", [0, 123_456_789_012_345, 2**64 - 1])
+@pytest.mark.parametrize("first_event", [0, 7, noise.OTHER_STREAMS])
+def test_short_and_long_streams_are_those_of_numpy(seed, first_event):
+    for count in (1, 4, 5, 255, 256, 300):
+        for skip in (0, 1, 3, 4, 1_000_003):
+            found = noise.uniforms(seed, first_event, 3, (count,), skip)
+            for i in range(3):
+                counter = np.array([skip // 4, 0, 0, 0], "uint64")
+                generator = np.random.Philox(key=np.array([seed, first_event + i], "uint64"), counter=counter)
+                bits = generator.random_raw(skip % 4 + count)[skip % 4 :]
+                assert np.array_equal(found[i] * 2.0**24, 2.0 * (bits >> np.uint64(41)) + 1.0)
 
 
 def test_no_events_make_an_empty_array():

@@ -8,6 +8,7 @@ import pytest
 from keras import ops, tree
 
 from keras_ar import Support, backend, heads, layers, models, noise, text
+from keras_ar.testing import tools
 
 LEVELS = heads.Categorical(5)
 PAIRS = heads.DiscretizedLogisticMixture(4, num_components=2, num_channels=2)
@@ -64,6 +65,7 @@ MODELS = {
 def model(request):
     model = MODELS[request.param]()
     noise.randomize(model)
+    model.compile(run_eagerly=backend.prefers_eager())
     return model
 
 
@@ -94,51 +96,53 @@ def test_sequences_may_be_longer_or_shorter_than_they_are_by_default(model):
     assert_same(draws["stepwise"], draws["full"])
     assert_same(model.sample(5, length=7, seed=3, **given), draws["full"][:, :7])
     scores = {n: model.score_samples(draws["full"][:, :n], *given.values()) for n in (1, 7, 20)}
-    each = ops.convert_to_numpy(model.conditional_log_prob(draws["full"], *given.values()))
+    each = tools.computed(model.conditional_log_prob, draws["full"], *given.values(), owner=model)
     for n, score in scores.items():
         np.testing.assert_allclose(score, each[:, :n].sum(axis=1), rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("length", [1, 2, 5, 19])
-def test_prefill_computes_in_one_pass_what_the_steps_do(model, length):
+def test_prefill_computes_in_one_pass_what_the_steps_do(model):
     given = conditions(model, 3)
-    steps = model.sample(3, length=20, seed=0, **given)
+    steps = ops.convert_to_numpy(model.sample(3, length=20, seed=0, **given))
     assert model.has_prefill
 
+    def begin(condition):
+        return model.prepare(*model.encode_condition(*condition or (None,))), model.start(3, None)
+
     def fill(values, *condition):
-        constants = model.prepare(*model.encode_condition(*condition or (None,)))
-        return model.prefill(constants, model.start(3, None), values)
+        return model.prefill(*begin(condition), values)
 
-    def walk(values, *condition):
-        constants, state, params = (
-            model.prepare(*model.encode_condition(*condition or (None,))),
-            model.start(3, None),
-            [],
-        )
-        for t in range(length):
-            of_step, state = model.step(constants, state, t, values[:, t - 1])
-            params.append(of_step)
-        return ops.stack(params, axis=1), state
+    def walk(previous, *condition):
+        constants, state = begin(condition)
 
-    found = backend.compiled(model, fill)(steps[:, :length], *given.values())
-    expected = backend.compiled(model, walk)(steps[:, :length], *given.values())
-    tree.assert_same_structure(found, expected)
-    for one, other in zip(tree.flatten(found), tree.flatten(expected), strict=True):
-        np.testing.assert_allclose(ops.convert_to_numpy(one), ops.convert_to_numpy(other), atol=1e-5)
-    whole = ops.convert_to_numpy(model(steps, *given.values()))[:, :length]
-    np.testing.assert_allclose(ops.convert_to_numpy(found[0]), whole, atol=1e-5)
+        def step(state, xs):
+            params, state = model.step(constants, state, *xs)
+            return state, (params, state)
+
+        return backend.scan(step, state, (ops.arange(19), previous))[1]
+
+    previous = np.swapaxes(np.roll(steps[:, :19], 1, axis=1), 0, 1)
+    params, states = tools.computed(walk, previous, *given.values(), owner=model)
+    whole = ops.convert_to_numpy(model(steps, *given.values()))
+    for length in (1, 2, 5, 19):
+        found, state = tools.computed(fill, steps[:, :length], *given.values(), owner=model)
+        np.testing.assert_allclose(found, np.swapaxes(params[:length], 0, 1), atol=1e-5)
+        np.testing.assert_allclose(found, whole[:, :length], atol=1e-5)
+        tree.assert_same_structure(state, states)
+        for one, each in zip(tree.flatten(state), tree.flatten(states), strict=True):
+            np.testing.assert_allclose(one, each[length - 1], atol=1e-5)
 
 
 def test_what_follows_a_prompt_is_what_follows_it_in_a_draw(model):
     given = conditions(model, 4)
     whole = model.sample(4, length=30, seed=7, **given)
+    each = tools.computed(model.conditional_log_prob, whole, *given.values(), owner=model)
     for method in ("stepwise", "parallel"):
         prompt = whole[:, :11]
         drawn, log_prob = model.sample(
             4, length=30, prompt=prompt, seed=7, batch_size=2, method=method, return_log_prob=True, **given
         )
         assert_same(drawn, whole)
-        each = ops.convert_to_numpy(model.conditional_log_prob(whole, *given.values()))
         np.testing.assert_allclose(log_prob, each[:, 11:].sum(axis=1), atol=1e-3)
     one = model.sample(4, length=15, prompt=whole[0, :11], seed=7, **given)
     assert (one[:, :11] == whole[0, :11]).all()
@@ -177,9 +181,9 @@ def test_a_stream_goes_on_after_a_prompt(model):
 @pytest.mark.parametrize("name", ["char_rnn", "gru", "wavenet-angles", "wavenet-upsampling"])
 def test_training_takes_sequences_of_another_length(name):
     model = MODELS[name]()
+    model.compile("adam", run_eagerly=backend.prefers_eager())
     given = conditions(model, 8)
     x = model.sample(8, length=16, seed=1, **given)
-    model.compile("adam")
     history = model.fit((x, *given.values()) if given else x, epochs=1, verbose=0).history
     nats = -model.score_samples(x, *given.values()).mean()
     found = model.evaluate((x, *given.values()) if given else x, return_dict=True, verbose=0)

@@ -23,6 +23,7 @@ FLOORS = [
         "noise",
         "numerics",
         "orderings",
+        "parts",
         "registry",
         "saving",
         "sound",

@@ -232,6 +232,8 @@ def scan(body, carry, xs, recompute=False):
         # The gradient of `x[i]` in a loop is as large as `x` in each turn; that of an array's entry is not.
         arrays = tree.map_structure(lambda x: tf.TensorArray(x.dtype, length).unstack(x), xs)
         carry, first = body(carry, tree.map_structure(lambda x: x[0], xs))
+        if length == 1:  # a loop of no turns has no gradient under XLA
+            return carry, tree.map_structure(lambda y: tf.expand_dims(y, 0), first)
         ys = tree.map_structure(lambda y: tf.TensorArray(y.dtype, length, element_shape=y.shape).write(0, y), first)
 
         def turn(i, carry, ys):
@@ -315,19 +317,15 @@ def jacobian(function, x):
     if _NAME == "torch":
         return keras.ops.convert_to_numpy(torch.autograd.functional.jacobian(function, x))
 
-    @tf.function(autograph=False)
-    def of_tensor(x):
-        with tf.GradientTape() as tape:
-            tape.watch(x)
-            y = function(x)
-        # A value that is looked up in a table has no gradient.
-        return tape.jacobian(y, x, "zero", experimental_use_pfor=False)
-
-    return of_tensor(x).numpy()
+    with tf.GradientTape(persistent=True) as tape:
+        tape.watch(x)
+        y = function(x)
+    # A value that is looked up in a table has no gradient.
+    return tape.jacobian(y, x, "zero", experimental_use_pfor=False).numpy()
 
 
 def gradients(function, variables):
-    """Gradients of the scalar `function()` with respect to Keras variables, as NumPy arrays.
+    """Gradients of the scalar `function()` with respect to Keras variables, as NumPy arrays; compiled on JAX only.
 
     Example:
 
@@ -335,7 +333,12 @@ def gradients(function, variables):
     >>> [float(g) for g in keras_ar.backend.gradients(lambda: variable * variable, [variable])]
     [6.0]
     """
-    found = gradient_function(function, variables)()
+    if _NAME == "tensorflow":
+        with tf.GradientTape() as tape:
+            y = function()
+        found = tape.gradient(y, [variable.value for variable in variables])
+    else:
+        found = gradient_function(function, variables)()
     return [
         np.zeros(variable.shape, "float32") if gradient is None else keras.ops.convert_to_numpy(gradient)
         for gradient, variable in zip(found, variables, strict=True)
@@ -343,7 +346,7 @@ def gradients(function, variables):
 
 
 def gradient_function(function, variables):
-    """The gradient of a scalar function of tensors with respect to Keras variables, compiled where that is done.
+    """The gradient of a scalar function of tensors with respect to Keras variables, under XLA on JAX and TensorFlow.
 
     Returns:
         A function of the same arguments that returns the gradients as tensors, `None` for an idle variable on some.
@@ -372,7 +375,7 @@ def gradient_function(function, variables):
 
         return gradient
 
-    @tf.function(autograph=False)
+    @tf.function(autograph=False, jit_compile=True)
     def gradient(*args):
         with tf.GradientTape() as tape:
             y = function(*args)

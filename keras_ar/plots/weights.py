@@ -2,11 +2,10 @@
 
 import math
 
-import keras
 import numpy as np
 from keras import ops
 
-from keras_ar import arguments
+from keras_ar import arguments, parts
 from keras_ar.autoregressive import AutoregressiveModel
 from keras_ar.plots import canvas, mosaic, panels
 
@@ -74,7 +73,7 @@ def _explain_masks(has_kernels):
 def _pictures(layer):
     """A picture of each mask in a layer, with the names of the layers that have it."""
     pictures = {}
-    for part in _parts(layer):
+    for part in parts.parts(layer):
         axes = np.ndim(getattr(part, "mask", None))
         if axes == 2:
             pictures[part] = (np.asarray(part.mask), [part.name])
@@ -82,34 +81,6 @@ def _pictures(layer):
             kernels = _kernels(part)
             pictures.setdefault((kernels.shape, kernels.tobytes()), (kernels, []))[1].append(part.name)
     return list(pictures.values())
-
-
-def _parts(layer):
-    """The layer and all layers in it that its public attributes lead to: each once, in the order of their weights."""
-    found = []
-
-    def walk(layer):
-        if all(layer is not part for part in found):
-            found.append(layer)
-            for part in _layers_in(layer.layers if isinstance(layer, keras.Model) else _attributes(layer)):
-                walk(part)
-
-    walk(layer)
-    place = {id(variable): i for i, variable in enumerate(layer.variables)}
-    return sorted(found, key=lambda part: min((place[id(variable)] for variable in part.variables), default=len(place)))
-
-
-def _attributes(layer):
-    """The public attributes that not every layer has; by `dir`, because torch's modules hide layers from `vars`."""
-    names = (name for name in dir(layer) if not name.startswith("_") and not hasattr(keras.layers.Layer, name))
-    return [getattr(layer, name, None) for name in names]
-
-
-def _layers_in(value):
-    if isinstance(value, keras.layers.Layer):
-        return [value]
-    entries = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ()
-    return [layer for entry in entries for layer in _layers_in(entry)]
 
 
 def _kernels(layer):
@@ -204,7 +175,7 @@ def features(layer, shape=None, *, count=100, columns=None, title=None, ax=None)
 def _weight_images(layer, shape):
     """The weights of a first layer, `(units, rows, columns, channels)`, and that layer."""
     is_model = isinstance(layer, AutoregressiveModel)
-    for part in _parts(layer):
+    for part in parts.parts(layer):
         weights = _convolution(part)
         if weights is None and (weights := _dense(part)) is not None:
             weights = _over_image(weights, layer if is_model else None, shape)

@@ -16,6 +16,8 @@ import sys
 import keras
 import numpy as np
 
+from keras_ar.backend import prefers_eager
+
 _BACKENDS = ("jax", "tensorflow", "torch")
 
 
@@ -68,6 +70,7 @@ def _serve():
             for module in modules:
                 importlib.import_module(module)
             model = keras.saving.load_model(model_path)
+            model.compile(run_eagerly=prefers_eager())
             with np.load(data_path) as data:
                 answer = model.score_samples(*data.values()).tolist()
         except Exception as error:

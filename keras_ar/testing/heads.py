@@ -165,9 +165,15 @@ def check_head_temperature(head):
 
 
 def check_head_round_trip(head):
-    """A head comes back from its config, and by the name that Keras serializes it under."""
+    """A copy made by the name that Keras serializes a head under has the same config, and scores and draws alike."""
     twin = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(head))
     assert type(twin) is type(head) and twin.get_config() == head.get_config(), f"{head} does not survive a file."
+    params = tools.random_params(head, 20)
+    uniforms = noise.uniforms(4, 0, 20, (head.num_uniforms,))
+    values = tools.computed(head.sample, params, uniforms)
+    for what, *arguments in (("sample", params, uniforms), ("log_prob", params, values), ("encode_draws", values)):
+        one, other = (tools.computed(getattr(each, what), *arguments) for each in (head, twin))
+        assert np.array_equal(one, other), f"`{what}` of {head} is another one after a round trip of its config."
 
 
 def check_head_refuses(head):

@@ -13,7 +13,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_ar import backend, noise
+from keras_ar import backend, noise, parts
 from keras_ar.autoregressive import AutoregressiveModel
 from keras_ar.testing import elsewhere, statistics, tools
 
@@ -21,6 +21,12 @@ __all__ = ["MODEL_CHECKS"]
 
 _MANY = 8192  # samples that a test of fit counts
 _BFLOAT16 = 2.0**-8  # half the distance between neighbors, relative
+_NOISE = (
+    keras.layers.AlphaDropout,
+    keras.layers.Dropout,
+    keras.layers.GaussianDropout,
+    keras.layers.GaussianNoise,
+)
 
 
 # Every model.
@@ -71,16 +77,14 @@ def check_draws_are_scored(model):
 def check_draws_repeat(model):
     """An event of a seed is the same whatever the batch size and the number of samples; another seed, other events."""
     model = tools.prepare(model)
-    _, *condition = model.random_batch(7)
-    seven = tools.sample(model, 7, condition)
-    by_threes = tools.sample(model, 7, condition, batch_size=3)
-    two = tools.sample(model, 2, [c[:2] for c in condition])
-    last = tools.sample(model, 2, [c[5:] for c in condition], first_event=5)
-    assert np.allclose(seven, by_threes, atol=1e-4), f"{model.name}: the batch size changes what a seed draws."
-    assert np.allclose(seven[:2], two, atol=1e-4), f"{model.name}: the number of samples changes what a seed draws."
-    assert np.allclose(seven[5:], last, atol=1e-4), f"{model.name}: event 5 is another one from `first_event=5`."
-    many, others = (tools.sample(model, 64, tools.repeat(condition, 64), seed=seed) for seed in (1, 2))
-    assert not np.array_equal(many, others), f"{model.name}: two seeds draw the same 64 events."
+    _, *condition = model.random_batch(64)
+    together = tools.sample(model, 64, condition)
+    some = tools.sample(model, 15, [c[3:18] for c in condition], first_event=3, batch_size=tools.FEW)
+    assert np.allclose(some, together[3:18], atol=1e-4), (
+        f"{model.name}: events 3 to 17 of a seed are others, drawn in batches of {tools.FEW} from `first_event=3`."
+    )
+    others = tools.sample(model, 64, condition, seed=tools.SEED + 1)
+    assert not np.array_equal(together, others), f"{model.name}: two seeds draw the same 64 events."
 
 
 def check_honest_draws(model):
@@ -119,12 +123,15 @@ def check_draws_follow_density(model):
 
 
 def check_config_round_trip(model):
-    """A model made from `get_config` has the same config and, given the weights, the same likelihood."""
-    model = tools.prepare(model)
-    twin = type(model).from_config(model.get_config())
-    assert twin.get_config() == model.get_config(), f"{model.name}: `get_config` changes on a round trip."
-    twin.set_weights(model.get_weights())
-    _assert_same_scores(model, twin, "made from its config")
+    """A copy made from `get_config` has the same config and, with the same weights, the likelihood of the original."""
+    copy = tools.prepare(model)
+    assert copy.get_config() == model.get_config(), f"{model.name}: `get_config` changes on a round trip."
+    weights = model.get_weights()
+    model.set_weights(copy.get_weights())
+    try:
+        _assert_same_scores(model, copy, "A copy of {name} that is made from its config")
+    finally:
+        model.set_weights(weights)
 
 
 def check_file_round_trip(model):
@@ -135,7 +142,7 @@ def check_file_round_trip(model):
         model.save(path)
         twin = keras.saving.load_model(path)
     assert twin.optimizer is not None, f"{model.name} opened from its file has lost its optimizer."
-    _assert_same_scores(model, twin, "opened from its file")
+    _assert_same_scores(model, twin, "{name} opened from its file")
 
 
 def check_opens_on_other_backends(model):
@@ -157,49 +164,47 @@ def check_opens_on_other_backends(model):
 
 
 def check_every_weight_learns(model):
-    """Every weight has a gradient."""
-    model = tools.prepare(model)
-    weights, dead = model.get_weights(), {variable.path for variable in model.trainable_variables}
-    try:
-        for seed in range(3):  # a few units may be dead by chance
-            noise.randomize(model, seed)
-            found = tools.gradients(model, *model.random_batch(64))
-            assert all(np.isfinite(gradient).all() for gradient in found), f"A gradient of {model.name} is not finite."
-            named = zip(model.trainable_variables, found, strict=True)
-            dead -= {variable.path for variable, gradient in named if np.any(gradient)}
-            if not dead:
-                return
-    finally:
-        model.set_weights(weights)
+    """Every weight has a gradient: a step of training changes it."""
+    copy = tools.trainee(model)
+    dead = {variable.path for variable in copy.trainable_variables}
+    for seed in range(3):  # a few units may be dead by chance
+        noise.randomize(copy, seed)
+        before = [ops.convert_to_numpy(variable) for variable in copy.trainable_variables]
+        tools.train(copy, *model.random_batch(256, seed))
+        for variable, old in zip(copy.trainable_variables, before, strict=True):
+            new = ops.convert_to_numpy(variable)
+            assert np.isfinite(new).all(), f"The gradient of {variable.path} of {model.name} is not finite."
+            if not np.array_equal(new, old):
+                dead.discard(variable.path)
+        if not dead:
+            return
     raise AssertionError(f"Weights of {model.name} without a gradient: {', '.join(sorted(dead))}.")
 
 
 def check_fit_lowers_loss(model):
     """`fit` lowers the loss, in nats per event, that `evaluate` reports with bits per dimension beside it."""
     copy = tools.trainee(model)
-    batch = model.random_batch(256)
+    events, *condition = model.random_batch(256)
     if model.support.num_levels and model.exact:  # there is nothing to learn of levels that are all alike
-        batch[0] = tools.sample(tools.prepare(model), 256, batch[1:])
-    before = -copy.score_samples(*batch).astype("float64").mean()
-    data = tuple(batch) if len(batch) > 1 else batch[0]
-    copy.fit(data, epochs=5, verbose=0)
-    after = copy.evaluate(data, verbose=0, return_dict=True)
-    nats = -copy.score_samples(*batch).astype("float64").mean()
+        events = tools.sample(tools.prepare(model), 256, condition)
+    before = -tools.score(copy, events, condition).mean()
+    tools.train(copy, events, *condition, epochs=4)
+    nats = -tools.score(copy, events, condition).mean()
+    assert nats < before, f"`fit` does not lower the loss of {model.name}: {before} to {nats}."
+    data = (events, *condition) if condition else events
+    found = copy.evaluate(data, batch_size=256, verbose=0, return_dict=True)
     bits = nats / math.log(2) / copy.num_dims - math.log2(copy.support.resolution)
     name = "bits_per_dim" if copy.exact else "bits_per_dim_at_most"
-    assert nats < before, f"`fit` does not lower the loss of {model.name}: {before} to {nats}."
-    assert sorted(after) == sorted(["loss", name]), f"`evaluate` of {model.name} must report loss and {name}: {after}."
-    assert abs(after["loss"] - nats) < 1e-3 * (1 + abs(nats)), f"`evaluate` reports {after}; the mean is {nats} nats."
-    assert abs(after[name] - bits) < 1e-3 * (1 + abs(bits)), f"`evaluate` reports {after}, not {bits} bits."
+    assert sorted(found) == sorted(["loss", name]), f"`evaluate` of {model.name} must report loss and {name}: {found}."
+    assert abs(found["loss"] - nats) < 1e-3 * (1 + abs(nats)), f"`evaluate` reports {found}; the mean is {nats} nats."
+    assert abs(found[name] - bits) < 1e-3 * (1 + abs(bits)), f"`evaluate` reports {found}, not {bits} bits."
 
 
 def check_dropout_drops(model):
     """What is random in training is active there: two steps that change nothing differ in their loss."""
     copy = tools.trainee(model, learning_rate=0.0)
     copy.set_weights(tools.prepare(model).get_weights())
-    batch = model.random_batch(256)
-    data = tuple(batch) if len(batch) > 1 else batch[0]
-    first, second = (copy.fit(data, verbose=0, shuffle=False).history["loss"] for _ in range(2))
+    first, second = tools.train(copy, *model.random_batch(256), epochs=2)
     assert first != second, f"Dropout in {model.name} is idle in training: does `call` take and pass on `training`?"
 
 
@@ -220,21 +225,17 @@ def check_extreme_weights(model):
 
     Real values may run away: where each depends on those before it, huge weights make values that no float holds.
     """
-    model = tools.prepare(model)
-    events, *condition = model.random_batch(64)
-    weights = model.get_weights()
-    model.set_weights([100.0 * w if w.dtype.kind == "f" else w for w in weights])
-    try:
-        assert np.isfinite(tools.score(model, events, condition)).all(), (
-            f"{model.name}: a log-likelihood is not finite."
-        )
-        found = tools.gradients(model, events, *condition)
-        assert all(np.isfinite(gradient).all() for gradient in found), f"{model.name}: a gradient is not finite."
-        if model.support.num_levels:
-            drawn = tools.sample(model, 4, [c[:4] for c in condition])
-            model.support.check(drawn, f"a sample of {model.name}")
-    finally:
-        model.set_weights(weights)
+    weights = [100.0 * w if w.dtype.kind == "f" else w for w in tools.prepare(model).get_weights()]
+    copy = tools.trainee(model)
+    copy.set_weights(weights)
+    events, *condition = model.random_batch(256)
+    assert np.isfinite(tools.score(copy, events, condition)).all(), f"{model.name}: a log-likelihood is not finite."
+    tools.train(copy, events, *condition)
+    assert all(np.isfinite(w).all() for w in copy.get_weights()), f"{model.name}: a gradient is not finite."
+    if model.support.num_levels:
+        copy.set_weights(weights)
+        drawn = tools.sample(copy, 4, [c[:4] for c in condition])
+        model.support.check(drawn, f"a sample of {model.name}")
 
 
 def check_mixed_precision(model):
@@ -253,10 +254,11 @@ def check_mixed_precision(model):
     assert log_prob.dtype == "float32", (
         f"`log_prob` of {model.name} must be float32 under mixed_bfloat16. Received: {log_prob.dtype}."
     )
-    # Each value's logit, of order one, is rounded some times; errors of values add like random numbers. A density also
-    # multiplies them by how far a real value lies from its mean, of which the nats are the square.
+    # Each value's logit, of order one, is rounded some times. How much nats change by that, rounding the weights shows.
+    # A density also multiplies errors by how far a real value lies from its mean, of which the nats are the square.
     expected = tools.score(model, events, condition)
-    allowed = 8 * _BFLOAT16 * math.sqrt(model.num_dims)
+    sensitivity = np.abs(_score_rounded(model, events, condition) - expected).max()
+    allowed = 8 * _BFLOAT16 * math.sqrt(model.num_dims) + 4 * sensitivity
     if not model.support.is_discrete:
         allowed += 8 * _BFLOAT16 * np.abs(expected).max()
     error = np.abs(log_prob - expected).max()
@@ -292,14 +294,25 @@ def check_refuses_bad_events(model):
 
 
 def check_compiled(model):
-    """Compiled, a model scores and samples as it does uncompiled."""
+    """Compiled, the gradients and the samples of a model are those that it has uncompiled."""
     model = tools.prepare(model)
     compiled = type(model).from_config(model.get_config())
     compiled.set_weights(model.get_weights())
-    events, *condition = model.random_batch(8)
-    expected, found = tools.score(model, events, condition), compiled.score_samples(events, *condition, batch_size=8)
-    assert np.allclose(found, expected, rtol=1e-4, atol=1e-4), f"{model.name} scores otherwise when it is compiled."
-    expected, found = (tools.sample(m, 8, condition, batch_size=8) for m in (model, compiled))
+    compiled.compile("adam", jit_compile=True)
+    batch = model.random_batch(8)
+
+    def mean(*batch, of=compiled):
+        return ops.mean(of.log_prob(*batch))
+
+    tensors = [ops.convert_to_tensor(array) for array in batch]
+    expected = backend.gradients(lambda: mean(*tensors, of=model), model.trainable_variables)
+    found = backend.gradient_function(mean, compiled.trainable_variables)(*batch)
+    for variable, one, other in zip(compiled.trainable_variables, found, expected, strict=True):
+        error = 0.0 if one is None else np.abs(ops.convert_to_numpy(one) - other).max(initial=0.0)
+        assert error < 1e-4 * (1 + np.abs(other).max(initial=0.0)), (
+            f"Compiled, the gradient of {variable.path} of {model.name} is off by {error:.3g}."
+        )
+    expected, found = (tools.sample(m, 8, batch[1:], batch_size=8) for m in (model, compiled))
     assert np.allclose(found, expected, atol=1e-3), f"{model.name} samples otherwise when it is compiled."
 
 
@@ -307,7 +320,7 @@ def check_compiled(model):
 
 
 def check_causal(model):
-    """Parameters of a step depend on strictly earlier steps only: by Jacobian, and by changing one value at a time."""
+    """Parameters of a step depend on strictly earlier steps only: by gradient, and by changing one value at a time."""
     model = tools.prepare(model)
     events, *condition = model.random_batch(1)
     others, *_ = model.random_batch(1, seed=1)
@@ -318,12 +331,10 @@ def check_causal(model):
         return model.params_to_steps(model(model.from_steps(steps), *repeated))
 
     n = model.num_steps
-    jacobian = backend.jacobian(params_of, steps)  # (1, n, params, 1, n, ...)
-    by_gradient = np.abs(jacobian).reshape(n, -1, n, model.step_size).max(axis=(1, 3))
-
+    by_gradient = tools.sees_by_gradient(params_of, steps)
     changed = np.repeat(steps, n + 1, axis=0)  # the last row stays as it is
     changed[np.arange(n), np.arange(n)] = _another_value(model.support, steps[0], others[0])
-    params = tools.computed(params_of, changed, owner=model)
+    params = tools.call_params(model, changed, tools.repeat(condition, n + 1))
     by_change = np.abs(params[:n] - params[n:]).max(axis=2).T  # (of step, by step)
 
     for what, sees in (("its gradient says", by_gradient), ("changing the value shows", by_change)):
@@ -340,8 +351,8 @@ def check_step_equals_call(model):
     """`prepare`, `start` and `step` compute what `call` computes; the `previous` of step 0 has no effect."""
     model = tools.prepare(model)
     events, *condition = model.random_batch(3)
-    expected = tools.computed(lambda *batch: model.params_to_steps(model(*batch)), events, *condition, owner=model)
     steps = ops.convert_to_numpy(model.to_steps(events))
+    expected = tools.call_params(model, steps, condition)
     previous = np.swapaxes(np.roll(steps, 1, axis=1), 0, 1)  # at step 0 the last value, which means nothing there
 
     def all_steps(previous, *condition):
@@ -369,8 +380,8 @@ def check_prefill_equals_steps(model):
     """`prefill` of the first values gives the parameters of their steps, and leaves the state for all that follow."""
     model = tools.prepare(model)
     events, *condition = model.random_batch(2)
-    expected = tools.computed(lambda *batch: model.params_to_steps(model(*batch)), events, *condition, owner=model)
     steps = ops.convert_to_numpy(model.to_steps(events))
+    expected = tools.call_params(model, steps, condition)
     n = model.num_steps
     for count in sorted({1, n // 2, n - 1} - {0}):
 
@@ -472,13 +483,23 @@ def _other_log_density(model, events):
     return (-0.5 * ((events - center) / scale) ** 2 - np.log(scale) - 0.5 * math.log(2 * math.pi)).sum(axis=1)
 
 
-def _assert_same_scores(model, twin, how):
+def _assert_same_scores(model, twin, which):
     events, *condition = model.random_batch(8)
-    expected = tools.score(model, events, condition)
-    found = tools.computed(twin.log_prob, events, *condition, owner=twin)
+    expected, found = (tools.score(each, events, condition) for each in (model, twin))
     assert np.allclose(found, expected, rtol=1e-5, atol=1e-5), (
-        f"{model.name} {how} scores otherwise, by {np.abs(found - expected).max():.3g} nats."
+        f"{which.format(name=model.name)} scores otherwise, by {np.abs(found - expected).max():.3g} nats."
     )
+
+
+def _score_rounded(model, events, condition):
+    """The scores with all weights rounded to bfloat16."""
+    weights = model.get_weights()
+    rounded = [ops.convert_to_numpy(ops.cast(ops.cast(w, "bfloat16"), w.dtype)) for w in weights]
+    model.set_weights(rounded)
+    try:
+        return tools.score(model, events, condition)
+    finally:
+        model.set_weights(weights)
 
 
 # Which checks apply.
@@ -501,10 +522,9 @@ def _is_discrete_and_exact(model):
 
 
 def _has_dropout(model):
-    parts = [getattr(layer, "layer", layer) for layer in model.layers]
-    return bool(getattr(model, "dropout", 0)) or any(
-        isinstance(part, keras.layers.Dropout) and part.rate > 0 for part in parts
-    )
+    noisy = [part for part in parts.parts(model) if isinstance(part, _NOISE)]
+    # All of these layers but one call it `rate`.
+    return bool(getattr(model, "dropout", 0)) or any(getattr(p, "rate", getattr(p, "stddev", 0)) > 0 for p in noisy)
 
 
 def _has_cdf(model):

@@ -11,26 +11,29 @@ from keras_ar import backend, noise
 
 __all__ = [
     "BATCH",
+    "FEW",
     "MOST_EVENTS",
     "SEED",
     "all_events",
+    "call_params",
     "computed",
-    "gradients",
     "prepare",
     "random_params",
     "repeat",
     "sample",
     "score",
+    "sees_by_gradient",
     "size",
+    "train",
     "trainee",
     "with_dtype",
 ]
 
 MOST_EVENTS = 2**12  # of a space that is gone through event by event
-BATCH = 512  # one size for nearly all that is compiled
+BATCH, FEW = 512, 12  # two sizes for nearly all that is compiled
 SEED = 11  # of samples
 
-_prepared, _trainees, _gradient_functions = (weakref.WeakKeyDictionary() for _ in range(3))
+_prepared, _trainees, _functions_of_call = (weakref.WeakKeyDictionary() for _ in range(3))
 
 
 def prepare(model):
@@ -58,16 +61,26 @@ def prepare(model):
 
 
 def trainee(model, learning_rate=0.01):
-    """A copy of a model with its initial weights, compiled for training as users do it."""
+    """A copy of a model as it was made, with its initial weights, compiled for training; without regularizers."""
     if model not in _trainees:
         copy = type(model).from_config(model.get_config())
-        copy.compile(keras.optimizers.Adam(learning_rate))
-        copy.optimizer.build(copy.trainable_variables)  # else TensorFlow traces the training step twice
-        _trainees[model] = copy, copy.get_weights()
-    copy, weights = _trainees[model]
+        for variable in copy.trainable_variables:
+            variable.regularizer = None
+        copy.compile(keras.optimizers.Adam(), run_eagerly=backend.prefers_eager())
+        copy.optimizer.build(copy.trainable_variables)
+        _trainees[model] = copy, copy.get_weights(), [ops.convert_to_numpy(v) for v in copy.optimizer.variables]
+    copy, weights, of_optimizer = _trainees[model]
     copy.set_weights(weights)
+    for variable, value in zip(copy.optimizer.variables, of_optimizer, strict=True):
+        variable.assign(value)
     copy.optimizer.learning_rate = learning_rate
     return copy
+
+
+def train(model, events, *condition, epochs=1):
+    """Steps of training, on all events at once; returns the loss of each."""
+    data = (events, *condition) if condition else events
+    return model.fit(data, batch_size=len(events), epochs=epochs, shuffle=False, verbose=0).history["loss"]
 
 
 def all_events(model):
@@ -96,8 +109,9 @@ def repeat(condition, count):
 
 
 def sample(model, count, condition, seed=SEED, batch_size=None, **kwargs):
-    """`model.sample`, in batches of one size where that is compiled."""
-    batch_size = batch_size or (max(count, 1) if backend.prefers_eager() else BATCH)
+    """`model.sample`, in batches of one of two sizes where that is compiled."""
+    if batch_size is None:
+        batch_size = max(count, 1) if backend.prefers_eager() else FEW if count <= FEW else BATCH
     return model.sample(count, *condition, seed=seed, batch_size=batch_size, **kwargs)
 
 
@@ -107,16 +121,52 @@ def score(model, events, condition):
     return model.score_samples(events, *condition, batch_size=batch_size).astype("float64")
 
 
-def gradients(model, *batch):
-    """Gradients of the mean log-likelihood of a batch, for all the weights that learn."""
-    if model not in _gradient_functions:
-        _gradient_functions[model] = backend.gradient_function(
-            lambda *batch: ops.mean(model.log_prob(*batch)), model.trainable_variables
-        )
-    return [
-        np.zeros(variable.shape, "float32") if gradient is None else ops.convert_to_numpy(gradient)
-        for gradient, variable in zip(_gradient_functions[model](*batch), model.trainable_variables, strict=True)
-    ]
+def call_params(model, steps, condition):
+    """The parameters of all steps that `call` computes: an array `(rows, num_steps, num_params)`.
+
+    Args:
+        model: An autoregressive model.
+        steps: Array of shape `(rows, num_steps, ...)`, of values in the order in which they are drawn.
+        condition: List of one array, with a row for each of the events, or of none.
+    """
+    if model not in _functions_of_call:
+
+        def params(steps, *condition):
+            return model.params_to_steps(model(model.from_steps(steps), *condition))
+
+        _functions_of_call[model] = backend.compiled(model, params, "eager" if backend.prefers_eager() else "xla")
+    rows = len(steps)
+    count = rows if backend.prefers_eager() else math.ceil(rows / FEW) * FEW
+    steps, *condition = (np.resize(x, (count, *x.shape[1:])) for x in (steps, *condition))
+    return ops.convert_to_numpy(_functions_of_call[model](steps, *condition))[:rows]
+
+
+def sees_by_gradient(function, x):
+    """How strongly each position of `function(x)` depends on each position of `x`, an array `(positions, positions)`.
+
+    By a single gradient: in a batch of copies of `x`, row `i` asks for position `i`, for a random mixture of its
+    numbers.
+
+    Args:
+        function: A function of a tensor `(rows, positions, ...)` that returns a tensor of the same first axes.
+        x: Array of shape `(1, positions, ...)`.
+
+    Example:
+
+    >>> function = lambda x: keras.ops.cumsum(x, axis=1)
+    >>> (keras_ar.testing.tools.sees_by_gradient(function, np.ones((1, 3, 1))) > 0).astype(int).tolist()
+    [[1, 0, 0], [1, 1, 0], [1, 1, 1]]
+    """
+    n = x.shape[1]
+    rows = keras.Variable(np.repeat(x, n, axis=0), dtype="float32")
+
+    def mixture():
+        y = ops.reshape(ops.cast(function(ops.convert_to_tensor(rows)), "float32"), (n, n, -1))
+        each = np.eye(n)[:, :, None] * noise.normals(y.shape[-1], SEED)
+        return ops.sum(ops.multiply(y, each.astype("float32")))
+
+    (gradient,) = backend.gradients(mixture, [rows])
+    return np.abs(gradient).reshape(n, n, -1).max(axis=2)
 
 
 def computed(function, *args, owner=None):
