@@ -79,8 +79,10 @@ def check_bijector_round_trip(bijector, event_shape=(6,), condition_shape=None):
     assert copy.get_config() == bijector.get_config(), f"{bijector.name}: `get_config` changes on a round trip."
     weights = bijector.get_weights()
     bijector.set_weights(copy.get_weights())
-    outputs = [_computed(each.to_noise, events, *condition) for each in (bijector, copy)]
-    bijector.set_weights(weights)
+    try:
+        outputs = [_computed(each.to_noise, events, *condition) for each in (bijector, copy)]
+    finally:
+        bijector.set_weights(weights)
     for one, other in zip(*outputs, strict=True):
         assert np.allclose(one, other, atol=1e-6), f"A copy of {bijector.name} made from its config computes otherwise."
 

@@ -32,8 +32,10 @@ def check_layer_round_trip(layer, input_shape=(6, 2)):
     assert copy.get_config() == layer.get_config(), f"{layer.name}: `get_config` changes on a round trip."
     weights = layer.get_weights()
     layer.set_weights(copy.get_weights())
-    outputs = [tree.flatten(tools.computed(twin, x, owner=twin)) for twin in (layer, copy)]
-    layer.set_weights(weights)
+    try:
+        outputs = [tree.flatten(tools.computed(twin, x, owner=twin)) for twin in (layer, copy)]
+    finally:
+        layer.set_weights(weights)
     for one, other in zip(*outputs, strict=True):
         assert np.allclose(one, other, atol=1e-6), f"A copy of {layer.name} made from its config computes otherwise."
     if not _has_several_inputs(input_shape) and len(outputs[0]) == 1:
