@@ -1,5 +1,6 @@
-# make demo: a first model, its likelihood and a picture. make test: every test on the three backends.
-# make quick: what a change touches, on one backend. make lint: style, rooms, docstrings and types.
+# make demo: a first model, its likelihood and a picture. make test: all tests, each on the backends that can fail it.
+# make everything: every test on every backend, in half an hour. make quick: what a change touches, on one backend.
+# make lint: style, rooms, docstrings and types.
 # make guides: the guides as pages, with their pictures, in build/guides.
 PYTHON ?= python3
 BIN := .venv/bin
@@ -9,7 +10,7 @@ QUIET := TF_CPP_MIN_LOG_LEVEL=3 OMP_NUM_THREADS=1
 
 export KERAS_BACKEND ?= jax
 
-.PHONY: demo guides test $(BACKENDS:%=test-%) quick lint clean
+.PHONY: demo guides test $(BACKENDS:%=test-%) everything quick lint clean
 
 demo: .venv/ready
 	TF_CPP_MIN_LOG_LEVEL=3 $(BIN)/python guides/first_model.py
@@ -20,8 +21,11 @@ guides: .venv/ready
 test: lint $(BACKENDS:%=test-%)
 
 $(BACKENDS:%=test-%): test-%: .venv/ready
-	$(QUIET) KERAS_BACKEND=$* $(BIN)/python -m pytest -n 2 --dist loadgroup tests
+	$(QUIET) KERAS_BACKEND=$* $(BIN)/python -m pytest -n 2 --dist loadgroup $(OPTIONS) tests
 	$(QUIET) KERAS_BACKEND=$* $(BIN)/python -m pytest plugins/template
+
+everything: OPTIONS := --everything
+everything: test
 
 # torch compiles nothing, and so is the fastest in tests.
 quick: .venv/ready

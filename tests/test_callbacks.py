@@ -45,12 +45,14 @@ def names_in(folder):
 # What is written, and when.
 
 
+@pytest.mark.one_backend
 def test_a_grid_of_images_is_written_every_few_epochs(tmp_path):
     pytest.importorskip("matplotlib")
     trained(made(), IMAGES, callbacks.SampleImages(tmp_path / "new" / "draws", every=2), epochs=5)
     assert names_in(tmp_path / "new" / "draws") == ["epoch_002.png", "epoch_004.png"]
 
 
+@pytest.mark.one_backend
 def test_a_picture_is_of_the_weights_of_its_epoch(tmp_path, monkeypatch):
     matplotlib = pytest.importorskip("matplotlib")
     drawn = []
@@ -83,6 +85,7 @@ def test_training_goes_on_as_if_nothing_were_sampled(kind, tmp_path):
         assert np.array_equal(found, expected)
 
 
+@pytest.mark.one_backend
 def test_sound_is_what_the_model_samples(tmp_path):
     pytest.importorskip("soundfile")
     callback = callbacks.SampleAudio(tmp_path, rate=100, length=50, num_samples=2, seed=4)
@@ -95,6 +98,7 @@ def test_sound_is_what_the_model_samples(tmp_path):
         np.testing.assert_allclose(samples, expected[i], atol=2**-15)
 
 
+@pytest.mark.one_backend
 @pytest.mark.parametrize("decode", [None, np.tanh])
 def test_real_values_are_samples_unless_one_says_how_to_decode_them(decode, tmp_path):
     pytest.importorskip("soundfile")
@@ -105,6 +109,7 @@ def test_real_values_are_samples_unless_one_says_how_to_decode_them(decode, tmp_
     np.testing.assert_allclose(samples, np.clip(draws, -1, 1) if decode is None else np.tanh(draws), atol=2**-15)
 
 
+@pytest.mark.one_backend
 def test_text_is_what_the_model_writes(tmp_path):
     callback = callbacks.SampleText(tmp_path, length=30, prompt="abba", num_samples=2, temperature=0.7)
     model = trained(char_rnn(), SEQUENCES, callback, epochs=1)
@@ -123,6 +128,7 @@ def read_log(folder):
     return EventAccumulator(str(folder), {"images": 0, "audio": 0, "tensors": 0}).Reload()
 
 
+@pytest.mark.one_backend
 def test_tensorboard_reads_images(tmp_path):
     pytest.importorskip("matplotlib")
     pytest.importorskip("tensorboard")
@@ -136,6 +142,7 @@ def test_tensorboard_reads_images(tmp_path):
         assert (event.width, event.height) == tuple(int.from_bytes(png[i : i + 4], "big") for i in (16, 20))
 
 
+@pytest.mark.one_backend
 def test_tensorboard_reads_sound(tmp_path):
     pytest.importorskip("tensorboard")
     callback = callbacks.SampleAudio(tmp_path / "draws", rate=100, length=50, tensorboard=tmp_path / "logs")
@@ -147,6 +154,7 @@ def test_tensorboard_reads_sound(tmp_path):
         assert (event.sample_rate, event.length_frames, event.content_type) == (100, 50, "audio/wav")
 
 
+@pytest.mark.one_backend
 def test_tensorboard_reads_text(tmp_path):
     pytest.importorskip("tensorboard")
     callback = callbacks.SampleText(tmp_path / "draws", num_samples=2, length=10, tensorboard=tmp_path / "logs")

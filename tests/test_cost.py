@@ -10,9 +10,7 @@ from keras_ar import backend, heads, layers, models
 
 LEVELS = heads.Categorical(4)
 
-pytestmark = pytest.mark.skipif(
-    keras.backend.backend() == "tensorflow", reason="counts calls of `keras.ops`, which are those made on JAX"
-)
+pytestmark = pytest.mark.one_backend  # what it counts are calls of `keras.ops`
 
 
 @pytest.fixture

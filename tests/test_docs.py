@@ -23,6 +23,7 @@ OPTIONS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 README = (pathlib.Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 
 
+@pytest.mark.one_backend
 @pytest.mark.parametrize("name", MODULES)
 def test_examples_run(name):
     module = importlib.import_module(name)
@@ -39,6 +40,7 @@ def test_public_names_have_an_example_and_arguments_are_described_as_they_are():
     assert lint.problems(rules=rules) == []
 
 
+@pytest.mark.one_backend
 def test_the_readme_runs(tmp_path, monkeypatch):
     """Runs its code; a line that ends in `# -> value` gives that value."""
     monkeypatch.chdir(tmp_path)

@@ -48,14 +48,15 @@ def shortened(tmp_path, monkeypatch):
     keras_ar.registry.refresh()
 
 
-# What guides call is tested on every backend elsewhere; these have layers, steps and training loops of their own.
-ON_EVERY_BACKEND = ("backends_and_devices", "writing_a_plugin", "your_own_model")
+# What guides call is tested on every backend elsewhere; this one has layers and steps of its own.
+ON_EVERY_BACKEND = {"your_own_model"}
+GUIDES_ON_ONE = [
+    pytest.param(name, marks=pytest.mark.one_backend) for name in render.ORDER if name not in ON_EVERY_BACKEND
+]
 
 
-@pytest.mark.parametrize("name", render.ORDER)
+@pytest.mark.parametrize("name", [*sorted(ON_EVERY_BACKEND), *GUIDES_ON_ONE])
 def test_a_guide_runs(name):
-    if name not in ON_EVERY_BACKEND and keras.backend.backend() != "torch":
-        pytest.skip("runs on torch, where nothing is compiled")
     path = GUIDES / f"{name}.py"
     names = {"__name__": "__main__", "__file__": str(path)}
     exec(compile(path.read_text(encoding="utf-8"), path, "exec"), names)

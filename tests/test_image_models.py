@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 from keras import ops
+from variants import variants
 
 from keras_ar import AutoregressiveModel, backend, diagnostics, heads, layers, models, noise
 from keras_ar.testing import tools
@@ -12,31 +13,29 @@ COLORS = heads.DiscretizedLogisticMixture(16, num_components=2, num_channels=3)
 
 # Small nets: depth and width cost compiling, and what a pixel may see shows as well.
 MODELS = {
-    "pixel_cnn-5x7": lambda: models.PixelCNN((5, 7), filters=4, num_blocks=2, kernel_size=5),
-    "pixel_cnn-8x8-rgb": lambda: models.PixelCNN((8, 8, 3), filters=6, num_blocks=1, head=heads.Categorical(16)),
-    "gated-5x7-rgb": lambda: models.GatedPixelCNN((5, 7, 3), filters=6, num_blocks=2, head=heads.Categorical(16)),
-    "gated-9x9-mixture": lambda: models.GatedPixelCNN((9, 9, 3), filters=4, num_blocks=2, head=COLORS),
-    "plus_plus-5x7": lambda: models.PixelCNNPlusPlus((5, 7), filters=3, num_resnets=1, num_levels=2, head="bernoulli"),
-    "plus_plus-9x9-rgb": lambda: models.PixelCNNPlusPlus((9, 9, 3), filters=3, num_resnets=1, head=COLORS),
-    "row-5x5": lambda: models.PixelRNN((5, 5), variant="row", units=3, num_layers=2, kernel_size=3),
-    "row-8x8-rgb": lambda: models.PixelRNN(
+    "pixel_cnn-binary": lambda: models.PixelCNN((5, 7), filters=4, num_blocks=2, kernel_size=5),
+    "pixel_cnn": lambda: models.PixelCNN((8, 8, 3), filters=6, num_blocks=1, head=heads.Categorical(16)),
+    "gated": lambda: models.GatedPixelCNN((5, 7, 3), filters=6, num_blocks=2, head=heads.Categorical(16)),
+    "gated-mixture": lambda: models.GatedPixelCNN((9, 9, 3), filters=4, num_blocks=2, head=COLORS),
+    "plus_plus": lambda: models.PixelCNNPlusPlus((5, 7), filters=3, num_resnets=1, num_levels=2, head="bernoulli"),
+    "plus_plus-rgb": lambda: models.PixelCNNPlusPlus((9, 9, 3), filters=3, num_resnets=1, head=COLORS),
+    "row-binary": lambda: models.PixelRNN((5, 5), variant="row", units=3, num_layers=2, kernel_size=3),
+    "row": lambda: models.PixelRNN(
         (8, 8, 3), variant="row", units=3, num_layers=1, head=heads.Categorical(16), kernel_size=5
     ),
-    "diagonal-5x7-rgb": lambda: models.PixelRNN(
-        (5, 7, 3), units=3, num_layers=2, head=heads.Categorical(16), kernel_size=3
-    ),
-    "diagonal-8x8": lambda: models.PixelRNN((8, 8), units=3, num_layers=1, kernel_size=3),
-    "multi_scale-5x7-rgb": lambda: models.MultiScalePixelRNN(
+    "diagonal": lambda: models.PixelRNN((5, 7, 3), units=3, num_layers=2, head=heads.Categorical(16), kernel_size=3),
+    "diagonal-binary": lambda: models.PixelRNN((8, 8), units=3, num_layers=1, kernel_size=3),
+    "multi_scale": lambda: models.MultiScalePixelRNN(
         (5, 7, 3), variant="row", units=3, num_layers=1, head=heads.Categorical(16), kernel_size=3, features=2
     ),
-    "multi_scale-8x8": lambda: models.MultiScalePixelRNN(
+    "multi_scale-diagonal": lambda: models.MultiScalePixelRNN(
         (8, 8), factor=3, units=2, num_layers=1, kernel_size=3, features=2
     ),
-    "diagonal-8x8-mixture": lambda: models.PixelRNN((8, 8, 3), units=2, num_layers=1, head=COLORS, kernel_size=3),
+    "diagonal-mixture": lambda: models.PixelRNN((8, 8, 3), units=2, num_layers=1, head=COLORS, kernel_size=3),
 }
 
 
-@pytest.fixture(scope="module", params=MODELS)
+@pytest.fixture(scope="module", params=variants(MODELS))
 def model(request):
     model = MODELS[request.param]()
     noise.randomize(model)
@@ -75,6 +74,7 @@ def test_all_ways_of_drawing_agree(model):
 # What is seen, and what is not.
 
 
+@pytest.mark.one_backend
 def test_stacks_leave_no_blind_spot_and_masked_kernels_the_known_one():
     size, center = (7, 7), (4, 3)
     earlier = (np.arange(49) < 4 * 7 + 3).reshape(size)
@@ -91,6 +91,7 @@ def test_stacks_leave_no_blind_spot_and_masked_kernels_the_known_one():
     assert (seen == (earlier & ~blind)).all()
 
 
+@pytest.mark.one_backend
 def test_a_row_lstm_sees_a_triangle_and_a_diagonal_one_the_whole_past():
     size, (row, column) = (7, 9), (5, 4)
     rows, columns = np.indices(size)
@@ -167,6 +168,36 @@ def test_a_transposed_layer_spreads_what_a_strided_one_gathers():
     assert abs(total - (x * spread).sum()) < 1e-3
 
 
+SCALES = [
+    layers.ShiftedConv2D(4, (2, 3), "down", strides=2),
+    layers.ShiftedConv2D(4, (2, 2), "down_right", strides=2),
+    layers.ShiftedConv2DTranspose(4, (2, 3), "down", size=(7, 10)),
+    layers.ShiftedConv2DTranspose(4, (2, 2), "down_right", size=(7, 10)),
+]
+
+
+@pytest.mark.parametrize("layer", SCALES, ids=lambda layer: f"{type(layer).__name__}-{layer.direction}")
+def test_gradients_between_scales_are_difference_quotients(layer):
+    """Of a random sum of the outputs, compiled: in a random direction of the weights."""
+    x = random_inputs(2, 4, 5, 3)
+    layer.build(x.shape)
+    noise.randomize(layer)
+    factors = random_inputs(*layer.compute_output_shape(x.shape), seed=1)
+
+    def total(x):
+        return ops.sum(ops.multiply(layer(x), factors))
+
+    gradients = backend.gradient_function(total, layer.trainable_variables)(x)
+    values, sums = layer.get_weights(), []
+    directions = [random_inputs(*value.shape, seed=2) for value in values]
+    for step in (1e-2, -1e-2):
+        layer.set_weights([value + step * along for value, along in zip(values, directions, strict=True)])
+        sums.append((tools.computed(layer, x, owner=layer).astype("float64") * factors).sum())
+    slope = sum((ops.convert_to_numpy(g) * along).sum() for g, along in zip(gradients, directions, strict=True))
+    np.testing.assert_allclose((sums[0] - sums[1]) / 2e-2, slope, rtol=1e-2)
+
+
+@pytest.mark.one_backend
 @pytest.mark.parametrize("num_colors", [1, 3])
 def test_gated_blocks_step_row_by_row_and_pixel_by_pixel(num_colors):
     rows, columns, features = 4, 5, 6
@@ -194,6 +225,7 @@ def assert_all_close(found, expected):
 # Layers that take a prompt in one pass.
 
 
+@pytest.mark.one_backend
 @pytest.mark.parametrize("length", [1, 4, 5, 13, 19], ids="up to {}".format)
 @pytest.mark.parametrize(
     "layer",
@@ -223,6 +255,7 @@ def test_prefill_ends_anywhere_in_a_row(layer, length):
 # Options of weights.
 
 
+@pytest.mark.one_backend
 @pytest.mark.parametrize(
     "layer",
     [
@@ -257,16 +290,16 @@ def test_a_map_conditions_each_pixel_by_its_own_entry():
 
 
 CONDITIONAL = {
-    "made": lambda **options: models.MADE((3, 4), hidden_units=9, **options),
-    "pixel_cnn": lambda **options: models.PixelCNN((3, 4), filters=4, num_blocks=1, **options),
+    "made-class": lambda **options: models.MADE((3, 4), hidden_units=9, **options),
+    "pixel_cnn-class": lambda **options: models.PixelCNN((3, 4), filters=4, num_blocks=1, **options),
     "gated": lambda **options: models.GatedPixelCNN((3, 4), filters=4, num_blocks=1, **options),
-    "row": lambda **options: models.PixelRNN((3, 4), variant="row", units=4, **options),
-    "diagonal": lambda **options: models.PixelRNN((3, 4), variant="diagonal", units=4, **options),
-    "multi_scale": lambda **options: models.MultiScalePixelRNN((3, 4), variant="row", units=4, **options),
+    "row-class": lambda **options: models.PixelRNN((3, 4), variant="row", units=4, **options),
+    "diagonal-class": lambda **options: models.PixelRNN((3, 4), variant="diagonal", units=4, **options),
+    "multi_scale-class": lambda **options: models.MultiScalePixelRNN((3, 4), variant="row", units=4, **options),
 }
 
 
-@pytest.mark.parametrize("name", CONDITIONAL)
+@pytest.mark.parametrize("name", variants(CONDITIONAL))
 def test_a_class_is_its_one_hot_vector(name):
     by_class, by_vector = CONDITIONAL[name](num_classes=3), CONDITIONAL[name](condition_shape=3)
     for model in (by_class, by_vector):
@@ -308,6 +341,7 @@ def test_a_start_from_data_leaves_features_of_mean_zero_and_variance_one():
         np.testing.assert_allclose(before, after, atol=1e-5)
 
 
+@pytest.mark.one_backend
 def test_a_start_from_data_does_not_scale_up_constant_features():
     model = models.PixelCNNPlusPlus((1, 1), filters=3, num_resnets=1, num_levels=2, head="bernoulli")
     model.initialize_from_data(*model.random_batch(16))  # a single pixel sees nothing but biases

@@ -28,7 +28,7 @@ def randomized(layer, *shapes):
         layer.build(*shapes)
     noise.randomize(layer)
     for variable in layer.trainable_variables:  # so large that no signal fades on its way through many layers
-        variable.assign(2.0 * variable)
+        variable.assign(2.0 * numpy(variable))
     return layer
 
 

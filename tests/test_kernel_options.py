@@ -64,6 +64,7 @@ def test_every_layer_with_kernels_is_here():
     assert {kind for kind in kinds if issubclass(kind, layers.KernelLayer)} == set(LAYERS)
 
 
+@pytest.mark.one_backend
 def test_initializers_are_used(layer):
     assert kernels(layer)
     assert all((values(weight) == 0.25).all() for weight in kernels(layer))
@@ -71,6 +72,7 @@ def test_initializers_are_used(layer):
     assert all((values(weight) == -0.5).all() for weight in biases(layer))
 
 
+@pytest.mark.one_backend
 def test_regularizers_add_to_the_losses(layer):
     expected = sum(0.1 * values(weight).size * 0.25**2 for weight in kernels(layer))
     expected += sum(0.01 * values(weight).size * 0.5 for weight in biases(layer))

@@ -8,6 +8,8 @@ import pytest
 
 from tools import lint
 
+pytestmark = pytest.mark.one_backend  # it reads sources
+
 MODEL = '''
     import keras
     from keras_ar.layers import Dense

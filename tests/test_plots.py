@@ -21,6 +21,8 @@ from keras_ar import AutoregressiveModel, layers, models, orderings, plots
 from keras_ar.heads import Categorical, DiscretizedLogisticMixture, Normal
 from keras_ar.noise import randomize
 
+pytestmark = pytest.mark.one_backend  # what it draws are NumPy arrays, computed by what has tests of its own
+
 
 def render(ax):
     """The dots of the figure of an Axes, `(rows, columns, 3)`, 0 to 255."""

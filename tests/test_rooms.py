@@ -11,6 +11,8 @@ import pytest
 import keras_ar
 from tools import lint
 
+pytestmark = pytest.mark.one_backend  # it reads sources
+
 KERAS_AR = lint.files(folders=["keras_ar"])
 
 

@@ -20,7 +20,7 @@ def randomized(layer):
     """The layer with weights of twice the usual size, so that nonlinearities bend what they are given."""
     noise.randomize(layer)
     for variable in layer.trainable_variables:
-        variable.assign(2.0 * variable)
+        variable.assign(2.0 * ops.convert_to_numpy(variable))
     return layer
 
 

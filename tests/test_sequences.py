@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pytest
 from keras import ops, tree
+from variants import variants
 
 from keras_ar import Support, backend, heads, layers, models, noise, text
 from keras_ar.testing import tools
@@ -43,7 +44,7 @@ class Angle(heads.Head):
 
 MODELS = {
     "char_rnn": lambda: models.CharRNN(9, vocabulary="abcde", units=4, embedding_dim=3, condition_shape=2),
-    "gru": lambda: models.CharRNN(
+    "char_rnn-gru": lambda: models.CharRNN(
         9, vocabulary="abcde", units=4, num_layers=1, embedding_dim=3, cell="gru", num_classes=3
     ),
     "window_mlp": lambda: models.WindowMLP(9, window=5, hidden_units=(6, 4), head=LEVELS, condition_shape=2),
@@ -55,13 +56,13 @@ MODELS = {
     "wavenet-vector": lambda: models.WaveNet((8,), filters=4, dilations=(2, 1), head=LEVELS, condition_shape=3),
     "wavenet-class": lambda: models.WaveNet((8,), filters=4, dilations=(2, 1), head=LEVELS, num_classes=3),
     "wavenet-rows": lambda: models.WaveNet(12, filters=4, dilations=(1, 2), head=LEVELS, condition_shape=(3, 2)),
-    "wavenet-upsampling": lambda: models.WaveNet(
+    "upsampled_wavenet": lambda: models.WaveNet(
         (12,), filters=4, skip_filters=2, dilations=(1, 2), head=LEVELS, condition_shape=(3, 2), upsampling=(2, 2)
     ),
 }
 
 
-@pytest.fixture(scope="module", params=MODELS)
+@pytest.fixture(scope="module", params=variants(MODELS))
 def model(request):
     model = MODELS[request.param]()
     noise.randomize(model)
@@ -101,6 +102,7 @@ def test_sequences_may_be_longer_or_shorter_than_they_are_by_default(model):
         np.testing.assert_allclose(score, each[:, :n].sum(axis=1), rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.one_backend
 def test_prefill_computes_in_one_pass_what_the_steps_do(model):
     given = conditions(model, 3)
     steps = ops.convert_to_numpy(model.sample(3, length=20, seed=0, **given))
@@ -178,7 +180,7 @@ def test_a_stream_goes_on_after_a_prompt(model):
     assert_same(found, whole[:, 9:27])
 
 
-@pytest.mark.parametrize("name", ["char_rnn", "gru", "wavenet-angles", "wavenet-upsampling"])
+@pytest.mark.parametrize("name", variants(["char_rnn", "char_rnn-gru", "wavenet-angles", "upsampled_wavenet"]))
 def test_training_takes_sequences_of_another_length(name):
     model = MODELS[name]()
     model.compile("adam", run_eagerly=backend.prefers_eager())
@@ -192,6 +194,7 @@ def test_training_takes_sequences_of_another_length(name):
     assert np.isfinite(history["loss"]).all()
 
 
+@pytest.mark.one_backend
 @pytest.mark.parametrize("condition_shape", [None, (2,), (11, 2)], ids=str)
 @pytest.mark.parametrize("kernel_size", [1, 3])
 def test_a_wavenet_block_steps_as_it_computes(condition_shape, kernel_size):
@@ -206,6 +209,7 @@ def test_a_wavenet_block_steps_as_it_computes(condition_shape, kernel_size):
     assert_steps_as_it_computes(block, x, *given)
 
 
+@pytest.mark.one_backend
 @pytest.mark.parametrize(
     "layer",
     [
@@ -241,6 +245,7 @@ def assert_steps_as_it_computes(layer, x, *condition):
             np.testing.assert_allclose(ops.convert_to_numpy(one), ops.convert_to_numpy(other), atol=1e-5)
 
 
+@pytest.mark.one_backend
 @pytest.mark.parametrize("make", [layers.CausalLSTM, layers.CausalGRU])
 def test_a_recurrent_layer_takes_the_options_of_keras(make):
     layer = make(
@@ -261,6 +266,7 @@ def test_a_recurrent_layer_takes_the_options_of_keras(make):
     assert isinstance(layer.rnn, keras.layers.LSTM if make is layers.CausalLSTM else keras.layers.GRU)
 
 
+@pytest.mark.one_backend
 @pytest.mark.parametrize("layer", [layers.CausalConv1D(3, 2), layers.WaveNetBlock(2)], ids=lambda layer: layer.name)
 def test_a_layer_hands_on_its_regularizers(layer):
     regularized = type(layer).from_config({**layer.get_config(), "kernel_regularizer": "l2"})
@@ -272,7 +278,7 @@ def test_a_layer_hands_on_its_regularizers(layer):
 # Bad input.
 
 WAVES = models.WaveNet((8,), filters=2, dilations=(1, 2), head=LEVELS)
-ROWS = MODELS["wavenet-upsampling"]()
+ROWS = MODELS["upsampled_wavenet"]()
 TEXT = models.CharRNN(8, vocabulary="ab", units=2, embedding_dim=2)
 
 

@@ -48,7 +48,7 @@ def check_layer_causal(layer, input_shape=(6, 2)):
     """The output at a position sees earlier ones only, and its own unless the layer is strict."""
     layer, x = _random_layer(layer, input_shape, count=1)
     n = math.prod(_positions(layer, input_shape))
-    for i in range(_num_outputs(layer, x)):
+    for i in range(len(tree.flatten(layer.compute_output_spec(keras.KerasTensor(x.shape))))):
 
         def output(x, i=i):
             y = tree.flatten(layer(ops.reshape(x, (-1, *input_shape))))[i]
@@ -141,9 +141,12 @@ def check_layer_mixed_precision(layer, input_shape=(6, 2)):
         error = np.abs(other.astype("float32") - one).max()
         assert error < 2.0**-4 * (1 + np.abs(one).max()), f"{layer.name} under mixed_bfloat16 is off by {error:.3g}."
     if mixed.steppable:
-        first = mixed.take(tree.map_structure(ops.convert_to_tensor, x), 0)
-        state = mixed.start(3, _num_steps(mixed, input_shape))
-        _, following = mixed.step(mixed.prepare(), state, 0, first)
+
+        def states(x):
+            state = mixed.start(3, _num_steps(mixed, input_shape))
+            return state, mixed.step(mixed.prepare(), state, 0, mixed.take(x, 0))[1]
+
+        state, following = tools.computed(states, x, owner=mixed)
         tree.assert_same_structure(state, following)
         for before, after in zip(tree.flatten(state), tree.flatten(following), strict=True):
             assert before.dtype == after.dtype, (
@@ -161,10 +164,6 @@ def _has_several_inputs(input_shape):
 def _positions(layer, input_shape):
     """Shape of the positions that a layer steps through: all axes but the last, or the rows of an image."""
     return input_shape[:1] if layer.by_row else input_shape[:-1]
-
-
-def _num_outputs(layer, x):
-    return len(tree.flatten(layer(ops.convert_to_tensor(x))))
 
 
 def _num_steps(layer, input_shape):
