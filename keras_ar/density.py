@@ -8,7 +8,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_ar import arguments, backend, batches, noise
+from keras_ar import arguments, backend, batches, noise, parts
 from keras_ar.support import Support
 
 __all__ = ["DensityModel", "NegativeLogLikelihood"]
@@ -229,7 +229,8 @@ class DensityModel(keras.Model, metaclass=_BuiltAtOnce):
             optimizer: Name, config or instance of a Keras optimizer. Defaults to `"rmsprop"`.
             loss: Must be `None`: the loss is the model's own, nats per event.
             metrics: Must be `None`: `bits_per_dim` is reported already.
-            jit_compile: `True`, `False` or `"auto"`, for training and for the drivers alike. Defaults to `"auto"`.
+            jit_compile: Whether XLA compiles, in training and in the drivers alike. `"auto"` leaves training to Keras;
+                the drivers use XLA where all layers support it. Defaults to `"auto"`.
             **kwargs: `run_eagerly`, `steps_per_execution`, … of `keras.Model.compile`.
         """
         for name, value in (("loss", loss), ("metrics", metrics)):
@@ -450,8 +451,8 @@ class DensityModel(keras.Model, metaclass=_BuiltAtOnce):
 
     def _compiles_with_xla(self):
         if self._requested_jit_compile == "auto":
-            # As Keras decides it for training. Where it does not (torch), the mode makes no difference.
-            return self.jit_compile
+            # Keras trains without XLA on TensorFlow's CPU. Drivers take it there, too: it makes a loop of steps fast.
+            return backend.allows_xla() and all(part.supports_jit for part in parts.parts(self))
         return self._requested_jit_compile
 
     # Checking.

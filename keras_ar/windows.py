@@ -43,6 +43,7 @@ class Window:
 
     def start_rows(self, batch_size, columns, channels, dtype):
         """The rows that are seen before the first: zeros, `(batch, rows, columns, channels)`."""
+        _check_size(columns)
         return ops.zeros((batch_size, (self.shape[0] - 1) * self.dilation + 1, columns, channels), dtype)
 
     def push_row(self, seen, row):
@@ -112,8 +113,7 @@ class PixelWindow:
 
     def start(self, batch_size, dtype):
         """The ring before the first pixel."""
-        if self.columns is None:
-            raise ValueError("The layer was built for images of any size; to step, it must be built for one size.")
+        _check_size(self.columns)
         return ops.zeros((self._num_rows * self._width, self.num_colors, self.features, batch_size), dtype)
 
     def position(self, t):
@@ -207,3 +207,8 @@ class TimeWindow:
             x = ops.where((steps >= 0)[None, :, None], x, ops.zeros_like(x))
             rings.append(ops.swapaxes(x, 0, 1))
         return ops.concatenate(rings)
+
+
+def _check_size(columns):
+    if columns is None:
+        raise ValueError("The layer was built for images of any size; to step, it must be built for one size.")

@@ -47,6 +47,8 @@ class Faulty(AutoregressiveModel):
         kernel = ops.pad(ops.multiply(self.dense.kernel, self.dense.mask), [[1, 0], [0, 0]])
         params = ops.matmul(ops.transpose(seen), kernel) + self.dense.bias
         params = ops.reshape(params, (-1, self.num_steps, self.head.num_params))[:, t]
+        if self.fault == "looks at the batch":
+            params = params + 0.05 * previous.shape[0]
         return params, seen
 
     def get_config(self):
@@ -127,6 +129,7 @@ FAULTS = [
     (Faulty(6, fault="leak of a step's own value"), checks.check_causal, "step 0 sees step 0"),
     (Faulty(6, fault="step adds before it draws"), checks.check_step_equals_call, "disagrees with `call` at step"),
     (Faulty(6, fault="step adds before it draws"), checks.check_methods_agree, "are not those of full"),
+    (Faulty(6, fault="looks at the batch"), checks.check_draws_repeat, "drawn in batches of 12"),
     (Faulty(6, fault="idle weight"), checks.check_every_weight_learns, "idle"),
     (Faulty(6, head=SumsToMore()), checks.check_normalized, "sum to 1.06"),
     (SumsToMore(), head_checks.check_head_normalized, "sum to"),

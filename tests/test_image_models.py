@@ -197,6 +197,23 @@ def test_gradients_between_scales_are_difference_quotients(layer):
     np.testing.assert_allclose((sums[0] - sums[1]) / 2e-2, slope, rtol=1e-2)
 
 
+@pytest.mark.parametrize(
+    "layer",
+    [
+        layers.MaskedConv2D(4, 3),
+        layers.ShiftedConv2D(4, (2, 3), "down"),
+        layers.ShiftedConv2D(4, (2, 2), "down_right"),
+        layers.GatedResnet(4, (2, 3), "down"),
+        layers.RowLSTM(2),
+    ],
+    ids=lambda layer: layer.name,
+)
+def test_a_layer_of_images_of_any_size_does_not_step(layer):
+    layer.build((None, None, None, 4))
+    with pytest.raises(ValueError, match="to step, it must be built for one size"):
+        layer.start(2, 16)
+
+
 @pytest.mark.one_backend
 @pytest.mark.parametrize("num_colors", [1, 3])
 def test_gated_blocks_step_row_by_row_and_pixel_by_pixel(num_colors):

@@ -319,6 +319,25 @@ def test_the_drivers_run_as_compile_says(settings):
     assert (model.sample(5, seed=0) == other.sample(5, seed=0)).all()
 
 
+@pytest.mark.parametrize(
+    ("allowed", "supported", "mode"), [(True, True, "xla"), (False, True, "graph"), (True, False, "graph")]
+)
+def test_drivers_compile_with_xla_where_layers_support_it_whatever_keras_does_in_training(
+    allowed, supported, mode, monkeypatch
+):
+    modes, compiled = [], backend.compiled
+    monkeypatch.setattr(backend, "allows_xla", lambda: allowed)
+    monkeypatch.setattr(
+        backend, "compiled", lambda owner, function, mode: modes.append(mode) or compiled(owner, function)
+    )
+    model = models.MADE(3, hidden_units=2)
+    model.hidden[0].supports_jit = supported
+    for _ in range(2):
+        model.sample(1, seed=0)
+        model.compile("sgd")  # on the CPU of TensorFlow, Keras trains without XLA
+    assert {used for used in modes if used != "eager"} == {mode}  # what runs once is not compiled everywhere
+
+
 def test_integer_conditions_reach_the_model_as_floats_by_every_way():
     dtypes = []
 

@@ -10,6 +10,7 @@ from keras import tree
 
 __all__ = [
     "Loop",
+    "allows_xla",
     "causal_convolution",
     "compiled",
     "gradient_function",
@@ -29,6 +30,7 @@ if _NAME == "jax":
     import jax
 elif _NAME == "tensorflow":
     import tensorflow as tf
+    from tensorflow.python.framework.config import is_op_determinism_enabled
 elif _NAME == "torch":
     import torch
 
@@ -100,6 +102,17 @@ def once(function, *args, owner=None):
     3.0
     """
     return compiled(owner, function, "xla" if _NAME == "jax" else "eager")(*args)
+
+
+def allows_xla():
+    """Whether XLA may compile: on TensorFlow not while its operations must be deterministic, which XLA cannot promise.
+
+    Example:
+
+    >>> type(keras_ar.backend.allows_xla()).__name__
+    'bool'
+    """
+    return _NAME != "tensorflow" or not is_op_determinism_enabled()
 
 
 def prefers_eager():

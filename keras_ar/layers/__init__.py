@@ -5,6 +5,7 @@ from keras_ar.layers.causal_conv1d import CausalConv1D
 from keras_ar.layers.causal_gru import CausalGRU
 from keras_ar.layers.causal_layer import CausalLayer
 from keras_ar.layers.causal_lstm import CausalLSTM
+from keras_ar.layers.causal_rnn import CausalRNN
 from keras_ar.layers.diagonal_bilstm import DiagonalBiLSTM
 from keras_ar.layers.gated_block import GatedBlock
 from keras_ar.layers.gated_resnet import GatedResnet
@@ -26,6 +27,7 @@ __all__ = [
     "CausalGRU",
     "CausalLSTM",
     "CausalLayer",
+    "CausalRNN",
     "DiagonalBiLSTM",
     "GatedBlock",
     "GatedResnet",

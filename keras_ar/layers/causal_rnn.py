@@ -26,7 +26,7 @@ class CausalRNN(CausalLayer):
 
     Example:
 
-    >>> class CausalSimpleRNN(keras_ar.layers.causal_rnn.CausalRNN):
+    >>> class CausalSimpleRNN(keras_ar.layers.CausalRNN):
     ...     def make(self, units, **kwargs):
     ...         return keras.layers.SimpleRNN(units, **kwargs)
     >>> layer = CausalSimpleRNN(4)
