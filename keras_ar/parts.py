@@ -1,5 +1,7 @@
 """The layers that a layer or a model is made of."""
 
+import functools
+
 import keras
 
 __all__ = ["parts"]
@@ -34,9 +36,13 @@ def parts(layer):
 
 
 def _attributes(layer):
-    """The public attributes that not every layer has; by `dir`, because torch's modules hide layers from `vars`."""
-    names = (name for name in dir(layer) if not name.startswith("_") and not hasattr(keras.layers.Layer, name))
-    return [getattr(layer, name, None) for name in names]
+    """The public attributes that not every layer has; by `dir`, because torch's modules hide layers from `vars`.
+
+    Properties are left alone: they may compute, and fail.
+    """
+    names = [name for name in dir(layer) if not name.startswith("_") and not hasattr(keras.layers.Layer, name)]
+    computed = (property, functools.cached_property)
+    return [getattr(layer, name, None) for name in names if not isinstance(getattr(type(layer), name, None), computed)]
 
 
 def _layers_in(value):

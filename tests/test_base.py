@@ -206,6 +206,16 @@ def test_a_model_of_ours_makes_no_model_from_layers():
         models.MADE.from_layers([layers.TriangularDense(3)], event_shape=4)
 
 
+def test_a_property_that_fails_stops_nothing():
+    class Fragile(keras.layers.ReLU):
+        @property
+        def broken(self):
+            raise RuntimeError("not yet")
+
+    model = models.CausalSequential(3, layers=[layers.TriangularDense(2), Fragile()])
+    assert model.sample(2, seed=0).shape == (2, 3)
+
+
 def test_an_option_that_a_model_does_not_have_is_no_silent_wish():
     with pytest.raises(TypeError, match="num_steps"):
         models.FVSBN(3).sample(2, num_steps=3)
