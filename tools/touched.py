@@ -12,11 +12,15 @@ ROOT = pathlib.Path(__file__).parents[1]
 SLOW = {
     "test_cli",
     "test_conformance",
+    "test_cost",
     "test_docs",
     "test_guides",
     "test_image_models",
     "test_image_oracles",
     "test_plots",
+    "test_registry",
+    "test_traced",
+    "test_variants",
 }
 COMPONENTS = {"bijectors", "datasets", "heads", "layers", "models", "plots"}
 
