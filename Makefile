@@ -1,4 +1,5 @@
-# make demo: a first model, its likelihood and a picture. make test: all tests, each on the backends that can fail it.
+# make demo: a first model, its likelihood and a picture.
+# make test: all tests on torch, and on JAX and TensorFlow those that depend on the backend (tests/variants.py).
 # make everything: every test on every backend, in half an hour. make quick: what a change touches, on one backend.
 # make lint: style, rooms, docstrings and types.
 # make guides: the guides as pages, with their pictures, in build/guides.

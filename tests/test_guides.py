@@ -9,6 +9,7 @@ import sys
 import keras
 import pytest
 from typer.testing import CliRunner
+from variants import on_one_backend
 
 import keras_ar
 import keras_ar_cli
@@ -50,12 +51,11 @@ def shortened(tmp_path, monkeypatch):
 
 # What guides call is tested on every backend elsewhere; this one has layers and steps of its own.
 ON_EVERY_BACKEND = {"your_own_model"}
-GUIDES_ON_ONE = [
-    pytest.param(name, marks=pytest.mark.one_backend) for name in render.ORDER if name not in ON_EVERY_BACKEND
-]
 
 
-@pytest.mark.parametrize("name", [*sorted(ON_EVERY_BACKEND), *GUIDES_ON_ONE])
+@pytest.mark.parametrize(
+    "name", [*sorted(ON_EVERY_BACKEND), *on_one_backend(n for n in render.ORDER if n not in ON_EVERY_BACKEND)]
+)
 def test_a_guide_runs(name):
     path = GUIDES / f"{name}.py"
     names = {"__name__": "__main__", "__file__": str(path)}

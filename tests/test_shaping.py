@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from keras import ops
+from variants import on_one_backend
 
 from keras_ar import heads, models, noise
 
@@ -41,9 +42,7 @@ def test_the_most_probable_levels_stay_in_proportion(limits, expected):
         np.testing.assert_allclose(row[left], wanted / wanted.sum(), rtol=1e-5)
 
 
-@pytest.mark.parametrize(
-    "method", ["stepwise", *(pytest.param(m, marks=pytest.mark.one_backend) for m in ("parallel", "full"))]
-)
+@pytest.mark.parametrize("method", ["stepwise", *on_one_backend(["parallel", "full"])])
 def test_draws_stay_within_the_limits(method):
     model = models.NADE(5, units=4, head=heads.Categorical(4))
     noise.randomize(model)

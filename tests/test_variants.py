@@ -2,6 +2,7 @@
 
 import keras
 from pair_of_bits import PairOfBits
+from variants import parametrize_by_shape
 
 from keras_ar import heads, layers, models
 from keras_ar.testing import parametrize_with_checks
@@ -9,36 +10,49 @@ from keras_ar.testing import parametrize_with_checks
 NORMALS = heads.Normal(loc=3.0, scale=2.0, resolution=0.1)
 RGB = heads.DiscretizedLogisticMixture(num_levels=2, num_components=2, num_channels=3)
 
-LAYERS = [
-    layers.CausalConv1D(3, 3, dilation_rate=2, strict=True, name="causal_conv1d-strict"),
-    layers.CausalConv1D(2, 1, use_bias=False, name="causal_conv1d-one-tap"),
-    layers.PositionWise(keras.layers.EinsumDense("abc,cd->abd", (None, 4)), name="position_wise-einsum"),
-]
-
-IMAGE_LAYERS = [
-    layers.MaskedConv2D(3, (3, 5), dilation_rate=2, activation="relu", name="masked_conv2d-b"),
-    layers.MaskedConv2D(3, (1, 5), mask_type="A", use_bias=False, name="masked_conv2d-row"),
-    layers.ShiftedConv2D(3, (3, 3), "down", strict=True, weight_norm=False, name="shifted_conv2d-above"),
-    layers.ShiftedConv2D(3, (2, 1), "down_right", strict=True, name="shifted_conv2d-left"),
-    layers.GatedResnet(2, (2, 2), "down_right", name="gated_resnet-down_right"),
-]
-
-BLOCKS = [
-    layers.GatedBlock(4, kernel_size=5, dropout=0.1, name="gated_block-b5"),
-]
-
-LSTM_LAYERS = [
-    layers.RowLSTM(3, kernel_size=5, residual=False, name="row_lstm-states"),
-    layers.DiagonalBiLSTM(3, residual=False, name="diagonal_bilstm-states"),
-]
-
-COLOR_LAYERS = [
-    layers.MaskedConv2D(6, 3, mask_type="A", num_colors=3, name="masked_conv2d-a-rgb"),
-    layers.MaskedConv2D(9, (1, 3), num_colors=3, name="masked_conv2d-b-rgb"),
-    layers.MaskedConv2D(6, 1, mask_type="A", num_colors=3, name="masked_conv2d-colors"),
-    layers.MaskedResidualBlock(6, num_colors=3, name="masked_residual_block-rgb"),
-    layers.RowLSTM(3, num_colors=3, name="row_lstm-rgb"),
-    layers.DiagonalBiLSTM(3, num_colors=3, name="diagonal_bilstm-rgb"),
+LAYERS = [  # input shapes, positions first, and the layers that take them
+    (
+        (6, 2),
+        [
+            layers.CausalConv1D(3, 3, dilation_rate=2, strict=True, name="causal_conv1d-strict"),
+            layers.CausalConv1D(2, 1, use_bias=False, name="causal_conv1d-one-tap"),
+            layers.PositionWise(keras.layers.EinsumDense("abc,cd->abd", (None, 4)), name="position_wise-einsum"),
+        ],
+    ),
+    (
+        (4, 5, 2),
+        [
+            layers.MaskedConv2D(3, (3, 5), dilation_rate=2, activation="relu", name="masked_conv2d-b"),
+            layers.MaskedConv2D(3, (1, 5), mask_type="A", use_bias=False, name="masked_conv2d-row"),
+            layers.ShiftedConv2D(3, (3, 3), "down", strict=True, weight_norm=False, name="shifted_conv2d-above"),
+            layers.ShiftedConv2D(3, (2, 1), "down_right", strict=True, name="shifted_conv2d-left"),
+            layers.GatedResnet(2, (2, 2), "down_right", name="gated_resnet-down_right"),
+        ],
+    ),
+    (
+        [(4, 5, 4), (4, 5, 4)],
+        [
+            layers.GatedBlock(4, kernel_size=5, dropout=0.1, name="gated_block-b5"),
+        ],
+    ),
+    (
+        (3, 5, 4),
+        [
+            layers.RowLSTM(3, kernel_size=5, residual=False, name="row_lstm-states"),
+            layers.DiagonalBiLSTM(3, residual=False, name="diagonal_bilstm-states"),
+        ],
+    ),
+    (
+        (3, 4, 3, 2),
+        [
+            layers.MaskedConv2D(6, 3, mask_type="A", num_colors=3, name="masked_conv2d-a-rgb"),
+            layers.MaskedConv2D(9, (1, 3), num_colors=3, name="masked_conv2d-b-rgb"),
+            layers.MaskedConv2D(6, 1, mask_type="A", num_colors=3, name="masked_conv2d-colors"),
+            layers.MaskedResidualBlock(6, num_colors=3, name="masked_residual_block-rgb"),
+            layers.RowLSTM(3, num_colors=3, name="row_lstm-rgb"),
+            layers.DiagonalBiLSTM(3, num_colors=3, name="diagonal_bilstm-rgb"),
+        ],
+    ),
 ]
 
 MODELS = [
@@ -128,28 +142,8 @@ def expected_failures(component):
     return {}
 
 
-@parametrize_with_checks(LAYERS, input_shape=(6, 2))
+@parametrize_by_shape(LAYERS)
 def test_layers_conform(check):
-    check()
-
-
-@parametrize_with_checks(IMAGE_LAYERS, input_shape=(4, 5, 2))
-def test_image_layers_conform(check):
-    check()
-
-
-@parametrize_with_checks(BLOCKS, input_shape=[(4, 5, 4), (4, 5, 4)])
-def test_blocks_of_two_stacks_conform(check):
-    check()
-
-
-@parametrize_with_checks(LSTM_LAYERS, input_shape=(3, 5, 4))
-def test_lstm_layers_conform(check):
-    check()
-
-
-@parametrize_with_checks(COLOR_LAYERS, input_shape=(3, 4, 3, 2))
-def test_layers_of_colors_conform(check):
     check()
 
 
