@@ -6,8 +6,10 @@
 PYTHON ?= python3
 BIN := .venv/bin
 BACKENDS := jax torch tensorflow
-# Two test processes, one thread each: more threads than cores slow torch down twentyfold.
+# One thread for each test process: more threads than cores slow torch down twentyfold.
 QUIET := TF_CPP_MIN_LOG_LEVEL=3 OMP_NUM_THREADS=1
+# Three test processes on two cores, one for each backend: while one waits, the others compute.
+AT_ONCE := --jobs=3 --keep-going $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
 
 export KERAS_BACKEND ?= jax
 
@@ -19,14 +21,15 @@ demo: .venv/ready
 guides: .venv/ready
 	TF_CPP_MIN_LOG_LEVEL=3 $(BIN)/python guides/render.py
 
-test: lint $(BACKENDS:%=test-%)
+test: lint
+	$(MAKE) --no-print-directory $(AT_ONCE) $(BACKENDS:%=test-%)
 
 $(BACKENDS:%=test-%): test-%: .venv/ready
-	$(QUIET) KERAS_BACKEND=$* $(BIN)/python -m pytest -n 2 --dist loadgroup $(OPTIONS) tests
+	$(QUIET) KERAS_BACKEND=$* $(BIN)/python -m pytest $(OPTIONS) tests
 	$(QUIET) KERAS_BACKEND=$* $(BIN)/python -m pytest plugins/template
 
-everything: OPTIONS := --everything
-everything: test
+everything:
+	$(MAKE) test OPTIONS=--everything
 
 # torch compiles nothing, and so is the fastest in tests.
 quick: .venv/ready

@@ -2,9 +2,52 @@
 
 import math
 import numbers
+import reprlib
 from typing import Any
 
-__all__ = ["integer", "integers", "multiple", "number", "one_of", "pair"]
+import numpy as np
+from keras import ops
+
+__all__ = ["array", "boolean", "integer", "integers", "multiple", "number", "one_of", "pair"]
+
+
+def array(value: Any, name: str) -> np.ndarray:
+    """`value` as a NumPy array of booleans, integers or real numbers, in the byte order of this machine.
+
+    >>> keras_ar.arguments.array([[1, 2], [3]], "x")
+    Traceback (most recent call last):
+    ...
+    ValueError: `x` must be an array: lists of one length. Received: x=[[1, 2], [3]].
+    """
+    if ops.is_tensor(value):
+        value = ops.convert_to_numpy(value)
+    if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
+        raise ValueError(
+            f"`{name}` must have no masked entries: fill them in, or leave them out. "
+            f"Received {np.ma.count_masked(value)} of them."
+        )
+    try:
+        found = np.asarray(value)
+    except ValueError as error:
+        raise ValueError(
+            f"`{name}` must be an array: lists of one length. Received: {name}={reprlib.repr(value)}."
+        ) from error
+    if found.dtype.kind not in "biuf":
+        raise ValueError(f"`{name}` must hold numbers. Received: {name}.dtype={found.dtype}.")
+    return found if found.dtype.isnative else found.astype(found.dtype.newbyteorder("="))
+
+
+def boolean(value: Any, name: str) -> bool:
+    """`value`, which must be `True` or `False`.
+
+    >>> keras_ar.arguments.boolean("no", "direct")
+    Traceback (most recent call last):
+    ...
+    ValueError: `direct` must be True or False. Received: direct='no'.
+    """
+    if not isinstance(value, bool | np.bool_):
+        raise ValueError(f"`{name}` must be True or False. Received: {name}={value!r}.")
+    return bool(value)
 
 
 def integer(value: Any, name: str, least: int = 1) -> int:

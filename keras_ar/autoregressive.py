@@ -11,6 +11,8 @@ from keras_ar.density import DensityModel
 
 __all__ = ["AutoregressiveModel"]
 
+_LEAST_TEMPERATURE = 1e-20  # at which no logit that a model gives overflows
+
 
 class AutoregressiveModel(DensityModel):
     """A model that maps an event to the parameters of each of its conditionals.
@@ -190,14 +192,15 @@ class AutoregressiveModel(DensityModel):
     # Scores.
 
     def conditional_log_prob(self, x, condition=None):
-        """Log-probability of each step given those before it: float32 tensor of shape `(batch, *positions)`."""
-        return self._conditional_log_prob(self(x, condition), x)
+        """Log-probability of each step given those before it: float32 tensor of shape `(batch, *positions)`.
 
-    def _conditional_log_prob(self, params, x):
-        return self.head.log_prob(ops.cast(params, "float32"), x)
+        That of an impossible value is `-inf`, and those of later steps are as if it had been a possible one.
+        """
+        possible = self.support.replace_impossible(x, self.is_possible(x))
+        return self.head.log_prob(ops.cast(self(possible, condition), "float32"), x)
 
     def log_prob_from(self, outputs, x):
-        steps = self._conditional_log_prob(outputs, x)
+        steps = self.head.log_prob_of_possible(ops.cast(outputs, "float32"), x)
         return ops.sum(steps, axis=tuple(range(1, len(steps.shape))))
 
     def conditional_cdf(self, x, condition=None):
@@ -288,7 +291,8 @@ class AutoregressiveModel(DensityModel):
                 changes. `"full"`: a whole pass for each position. `"auto"`: stepwise
                 where the model can, else parallel. Defaults to `"auto"`.
             temperature: Float. Draws each step from the distribution proportional to `p ** (1 / temperature)`; mixtures
-                temper the choice of the component and each component, which is close to that. Defaults to `1.0`.
+                temper the choice of the component and each component, which is close to that. At 0 each step
+                takes its most probable value. Defaults to `1.0`.
             top_k: Integer: draws from so many most probable levels only. Defaults to `None`.
             top_p: Float from 0 to 1: draws from the fewest most probable levels that
                 have at least this probability together; with `top_k`, of the `top_k` levels. Defaults to `None`.
@@ -296,7 +300,8 @@ class AutoregressiveModel(DensityModel):
             first_event: Integer, the number of the first event. Defaults to `0`.
             batch_size: Integer, how many events are sampled at a time. Defaults to `64`.
             return_log_prob: Boolean, whether to return the log-probabilities that the events were drawn
-                with, as well. At another temperature than 1 these are not `score_samples`. Defaults to `False`.
+                with, as well. At another temperature than 1 these are not `score_samples`; but at 0 they
+                are. Defaults to `False`.
             verbose: `1` for a progress bar. Defaults to `0`.
 
         Returns:
@@ -360,7 +365,7 @@ class AutoregressiveModel(DensityModel):
         >>> model.complete(np.array([[1, 0, 0, 0]]), known=[True, True, False, False], seed=0)[0, :2].tolist()
         [1, 0]
         """
-        x, known = np.asarray(x), np.asarray(known)
+        x, known = arguments.array(x, "x"), arguments.array(known, "known")
         self.check_event_shape(x)
         self._check_known(known, x)
         x = np.where(known, x, 0)
@@ -463,14 +468,24 @@ class AutoregressiveModel(DensityModel):
     def check_sampling(self, temperature=1.0, top_k=None, top_p=None):
         """The arguments that shape the distribution of a step, checked: a dictionary as `decoding` takes it."""
         sampling = {}
-        if arguments.number(temperature, "temperature", above=0) != 1.0:
+        temperature = arguments.number(temperature, "temperature")
+        if temperature == 0.0:
+            self.head.require("mode", "temperature=0")
+            sampling["mode"] = np.float32(0.0)
+        elif temperature < _LEAST_TEMPERATURE:
+            raise ValueError(
+                f"`temperature` must be 0, for the most probable values, or at least {_LEAST_TEMPERATURE:g}. "
+                f"Received: temperature={temperature!r}."
+            )
+        elif temperature != 1.0:
             self.head.require("temper", "temperature")
             sampling["temperature"] = np.float32(temperature)
         for name, limit in (("top_k", top_k), ("top_p", top_p)):
             if limit is not None:
                 self.head.require("truncate", name)
         if top_k is not None:
-            sampling["top_k"] = np.int32(arguments.integer(top_k, "top_k"))
+            # More than all levels are all levels.
+            sampling["top_k"] = np.int32(min(arguments.integer(top_k, "top_k"), self.support.num_levels))
         if top_p is not None:
             if arguments.number(top_p, "top_p", above=0) > 1:
                 raise ValueError(f"`top_p` must be at most 1. Received: top_p={top_p}.")

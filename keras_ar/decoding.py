@@ -12,7 +12,8 @@ All are pure functions of tensors. Values are in step layout, of shape
 `(steps, batch, *head.event_shape)`; noise has shape `(steps, batch, num_uniforms)`.
 
 `sampling` says how the distribution of a step is shaped before it is drawn from: a dictionary that may hold
-`temperature`, `top_k` and `top_p`. An empty one draws from the distribution as it is.
+`temperature`, `top_k` and `top_p`, or `mode`, which takes the most probable value. An empty one draws from the
+distribution as it is.
 """
 
 import functools
@@ -21,7 +22,7 @@ from keras import ops
 
 from keras_ar import backend
 
-__all__ = ["Drawing", "FullPasses", "advance", "draw", "initial_carry", "parallel", "shape_params"]
+__all__ = ["Drawing", "FullPasses", "advance", "draw", "draw_step", "initial_carry", "parallel"]
 
 
 class FullPasses:
@@ -80,9 +81,8 @@ def advance(model, stepper, loop, constants, carry, first, last, rows, sampling,
     def body(t, carry, row, constants, sampling, num_known):
         noise, *known = row
         params, state = stepper.step(constants, carry["state"], t, carry["previous"])
-        params = shape_params(head, params, sampling)
-        value = ops.cast(head.sample(params, noise), head.support.dtype)
-        log_prob = carry["log_prob"] + head.log_prob(params, value)
+        value, log_prob = draw_step(head, params, noise, sampling)
+        log_prob = carry["log_prob"] + log_prob
         if known:
             value, log_prob = backend.when(t < num_known, lambda _: (*known, carry["log_prob"]), (value, log_prob))
         return {"state": state, "previous": value, "log_prob": log_prob}, value
@@ -103,9 +103,7 @@ def parallel(model, noise, sampling, condition=(), known=None, num_known=0):
 
     def redraw(values):
         params = model.params_to_steps(model.call(model.from_steps(values), *condition))
-        params = shape_params(head, params, sampling)
-        drawn = ops.cast(head.sample(params, noise), head.support.dtype)
-        log_prob = head.log_prob(params, drawn)
+        drawn, log_prob = draw_step(head, params, noise, sampling)
         if known is not None:
             is_known = ops.arange(num_steps) < num_known
             mask = ops.reshape(is_known, (-1, *(1 for _ in head.event_shape)))
@@ -157,13 +155,18 @@ def draw(model, noise, *condition):
     return model.from_steps(ops.swapaxes(values, 0, 1)), log_prob
 
 
-def shape_params(head, params, sampling):
-    """The parameters of what is drawn from: tempered, and cut to the most probable levels."""
-    params = ops.cast(params, "float32")
-    limits = dict(sampling)
-    if "temperature" in limits:
-        params = head.temper(params, limits.pop("temperature"))
-    return head.truncate(params, **limits) if limits else params
+def draw_step(head, params, uniforms, sampling):
+    """Values of a step, and their log-probabilities, from parameters and uniforms."""
+    params, limits = ops.cast(params, "float32"), dict(sampling)
+    if limits.pop("mode", None) is not None:
+        value = head.mode(params)
+    else:
+        if "temperature" in limits:
+            params = head.temper(params, limits.pop("temperature"))
+        params = head.truncate(params, **limits) if limits else params
+        value = head.sample(params, uniforms)
+    value = ops.cast(value, head.support.dtype)
+    return value, head.log_prob_of_possible(params, value)
 
 
 class Drawing:

@@ -6,10 +6,11 @@ from typing import Any
 
 import keras
 import numpy as np
-from keras import ops
+from keras import ops, tree
 
-from keras_ar import arguments, backend, batches, noise, parts
+from keras_ar import arguments, backend, batches, noise, parts, training
 from keras_ar.support import Support
+from keras_ar.training import Impossible
 
 __all__ = ["DensityModel", "NegativeLogLikelihood"]
 
@@ -35,7 +36,8 @@ class NegativeLogLikelihood(keras.losses.Loss):
 # What happens when Keras calls a DensityModel: the constructor returns to `_BuiltAtOnce.__call__`, which builds the
 # model, so that all weights exist. `fit` and `evaluate` then call `model(batch)` on TensorFlow and torch, and
 # `model.stateless_call(weights, ..., batch)` on JAX. Both unpack a batch that is a pair into event and condition, and
-# go on to `call`. The trainer hands what `call` returns to `compute_loss`.
+# go on to `call`. The trainer hands what `call` returns to `compute_loss`. Before that, `train_step` and `test_step`
+# bring each batch into one form, and replace what is impossible in it: `y` is then what it was, an `Impossible`.
 
 
 class _BuiltAtOnce(type(keras.Model)):  # type: ignore[misc]
@@ -128,6 +130,7 @@ class DensityModel(keras.Model, metaclass=_BuiltAtOnce):
         )
         self._reduce_nats = NegativeLogLikelihood()
         self._bits_per_dim = keras.metrics.Mean(name="bits_per_dim" if self.exact else "bits_per_dim_at_most")
+        self._first_impossible = training.FirstImpossible()
         self._compiled_functions, self._compiled_for = {}, None
         self._requested_jit_compile = "auto"
 
@@ -198,11 +201,18 @@ class DensityModel(keras.Model, metaclass=_BuiltAtOnce):
 
     def _unpack(self, x, condition):
         """Events, and the condition as `call` takes it if there is one, from the two forms of a batch."""
+        x, condition = self._checked_pair(x, condition)
+        return (x, *self.encode_condition(condition))
+
+    def _checked_pair(self, x, condition):
+        """Events and condition, or `None`, from the two forms of a batch, of the right shapes."""
         if condition is None and isinstance(x, tuple | list):
             x, condition = _pair(x)
         self._check_condition_is_due(condition)
         _check_shape(x, self.data_shape, "x")
-        return (x, *self.encode_condition(condition))
+        if condition is not None:
+            _check_shape(condition, self.condition_data_shape, "condition")
+        return x, condition
 
     def encode_condition(self, condition: Any) -> list[Any]:
         """The condition as `call` takes it, in a list that is empty if there is none.
@@ -211,34 +221,52 @@ class DensityModel(keras.Model, metaclass=_BuiltAtOnce):
         """
         if condition is None:
             return []
-        _check_shape(condition, self.condition_data_shape, "condition")
         if self.num_classes is not None:
             return [ops.one_hot(ops.cast(condition, "int32"), self.num_classes)]
         return [ops.cast(condition, "float32")]
 
     def log_prob(self, x: Any, condition: Any = None) -> Any:
-        """Log-likelihood of each event in nats: float32 tensor of shape `(batch,)`, differentiable."""
-        return self.log_prob_from(self(x, condition), x)
+        """Log-likelihood of each event in nats: float32 tensor of shape `(batch,)`, differentiable.
+
+        That of an impossible event is `-inf`, that of an event given a class that does not exist NaN.
+        """
+        x, condition, impossible = training.replace_impossible(self, *self._checked_pair(x, condition))
+        return self.log_prob_from(self(x, condition), x) + impossible.log_prob
+
+    def is_possible(self, x: Any) -> Any:
+        """Whether each entry of events is possible: a boolean tensor of the shape of `x`."""
+        return self.support.contains(x)
+
+    def is_possible_condition(self, condition: Any) -> Any:
+        """Whether each entry of conditions is possible: a boolean tensor of the shape of `condition`."""
+        if self.num_classes is not None:
+            return Support("int32", self.num_classes, 0, self.num_classes - 1).contains(condition)
+        return ops.isfinite(ops.cast(condition, "float32"))
 
     # Training.
 
-    def compile(self, optimizer="rmsprop", loss=None, *, metrics=None, jit_compile="auto", **kwargs):
-        """Configures training, as in every Keras model, without `loss` and `metrics`.
+    def compile(self, optimizer="rmsprop", loss=None, *, jit_compile="auto", **kwargs):
+        """Configures training, as in every Keras model, but without a loss and metrics.
 
         Args:
             optimizer: Name, config or instance of a Keras optimizer. Defaults to `"rmsprop"`.
             loss: Must be `None`: the loss is the model's own, nats per event.
-            metrics: Must be `None`: `bits_per_dim` is reported already.
             jit_compile: Whether XLA compiles, in training and in the drivers alike. `"auto"` leaves training to Keras;
                 the drivers use XLA where all layers support it. Defaults to `"auto"`.
-            **kwargs: `run_eagerly`, `steps_per_execution`, … of `keras.Model.compile`.
+            **kwargs: `run_eagerly`, `steps_per_execution`, … of `keras.Model.compile`. `metrics`, `weighted_metrics`
+                and `loss_weights` must be `None`.
         """
-        for name, value in (("loss", loss), ("metrics", metrics)):
-            if value is not None:
+        for name in ("metrics", "weighted_metrics", "loss_weights"):
+            if kwargs.get(name) is not None:
                 raise ValueError(
-                    f"`{name}` must be None in `compile`: the loss of {self.name} is its negative log-likelihood. "
-                    f"Received: {name}={value!r}."
+                    f"`{name}` must be None in `compile`: there are no targets, and `bits_per_dim` is reported "
+                    f"already. Received: {name}={kwargs[name]!r}. For numbers of your own, write a callback."
                 )
+        if loss is not None:
+            raise ValueError(
+                f"`loss` must be None in `compile`: the loss of {self.name} is its negative log-likelihood. "
+                f"Received: loss={loss!r}."
+            )
         self._requested_jit_compile = jit_compile
         self._compiled_functions.clear()
         super().compile(optimizer, jit_compile=jit_compile, **kwargs)
@@ -253,48 +281,188 @@ class DensityModel(keras.Model, metaclass=_BuiltAtOnce):
         self.compile(**keras.saving.deserialize_keras_object(config))
         self.optimizer.build(self.trainable_variables)
 
+    def make_train_function(self, force=False):
+        made = self.train_function
+        super().make_train_function(force)
+        if self.train_function is not made:
+            kinds = ("trainable", "non_trainable", "optimizer", "metrics")
+            self.train_function = backend.keep_weights(self, self.train_function, kinds)
+
+    def make_test_function(self, force=False):
+        made = self.test_function
+        super().make_test_function(force)
+        if self.test_function is not made:
+            kinds = ("trainable", "non_trainable", "metrics")
+            self.test_function = backend.keep_weights(self, self.test_function, kinds)
+
+    def make_predict_function(self, force=False):
+        made = self.predict_function
+        super().make_predict_function(force)
+        if self.predict_function is not made:
+            self.predict_function = backend.keep_weights(self, self.predict_function, ("trainable", "non_trainable"))
+
+    def train_step(self, *args):  # of the data; on JAX of the variables and the data
+        *variables, data = args
+        return super().train_step(*variables, self._possible_batch(data))
+
+    def test_step(self, *args):
+        *variables, data = args
+        return super().test_step(*variables, self._possible_batch(data))
+
+    def predict_step(self, *args):
+        *variables, data = args
+        x, y, _ = keras.utils.unpack_x_y_sample_weight(data)
+        return super().predict_step(*variables, (self._batch(x, y),))
+
+    def _possible_batch(self, data):
+        """A batch of any form as `(x, impossible, sample_weight)`, where `x` is events or the pair with conditions."""
+        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+        batch = self._batch(x, y, is_weighted=sample_weight is not None)
+        events, condition, impossible = training.replace_impossible(self, *self._checked_pair(batch, None))
+        return (events if condition is None else (events, condition)), impossible, sample_weight
+
+    def _batch(self, x, y, is_weighted=False):
+        """Events, or the pair of events and conditions, from what Keras calls inputs and targets."""
+        if y is None:
+            return tuple(_pair(x)) if isinstance(x, tuple | list) else x
+        if self.condition_shape is not None and not isinstance(x, tuple | list):
+            return x, y
+        events = x[0] if isinstance(x, tuple | list) else x
+        if not is_weighted or tuple(y.shape) != tuple(events.shape):
+            raise ValueError(
+                f"A dataset must give batches of events, or pairs (events, conditions) to a model with a "
+                f"`condition_shape` or `num_classes`; with weights (events, events, weights), or ((events, "
+                f"conditions), events, weights). Received a second part of shape {tuple(y.shape)}, and "
+                f"condition_shape={self.condition_shape}, num_classes={self.num_classes}."
+            )
+        return tuple(_pair(x)) if isinstance(x, tuple | list) else x
+
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         """Nats per event, and whatever regularizers add."""
         events = x[0] if isinstance(x, tuple | list) else x
         nats = self.objective(y_pred, events, training)
-        self._bits_per_dim.update_state(self.to_bits_per_dim(nats, events), sample_weight)
+        if isinstance(y, Impossible):
+            nats = nats - y.log_prob
+            self._first_impossible.update_state(y)
+        bits = self.to_bits_per_dim(nats, events)
+        # As in the loss, a weight is a factor: what it weighs is divided by the number of events.
+        self._bits_per_dim.update_state(bits if sample_weight is None else bits * ops.cast(sample_weight, "float32"))
         loss = self._reduce_nats(nats, nats, sample_weight=sample_weight)
         # Regularizers know nothing of devices: Keras' own way of adding them scales their sum for each.
         return loss + super().compute_loss(None, None, None, None, training) if self.losses else loss
+
+    def explain_loss(self, loss: float) -> str:
+        """Why the loss of the last batches is not finite, in words: what `fit` and `evaluate` raise."""
+        found = self._first_impossible.found()
+        if found is None:
+            return (
+                f"The loss of {self.name} must be finite. Received: loss={loss:g}, although all values are possible: "
+                f"its weights have become too large, or NaN. Try a lower learning rate, or `clipnorm`."
+            )
+        batch, in_condition, index, value = found
+        name, shape, expected = "x", self.data_shape, str(self.support)
+        if in_condition:
+            name, shape, expected = "condition", self.condition_data_shape or (), "finite numbers"
+            if self.num_classes is not None:
+                expected = f"classes, integers from 0 to {self.num_classes - 1}"
+        sizes = [size for size in shape if size is not None]
+        place = [index]  # in the flattened batch, if the length of an event is open
+        if len(sizes) == len(shape):
+            place = [int(i) for i in np.unravel_index(index, (index + 1, *sizes))]
+        number = f"{value:.0f}" if value.is_integer() else value
+        return f"`{name}` must hold {expected}. Received {name}{place} = {number} in batch {batch}, counted from 0."
 
     def to_bits_per_dim(self, nats: Any, events: Any) -> Any:
         """Nats of each event as bits for each of its entries, on the grid that the data were measured on."""
         num_dims = math.prod(events.shape[1:]) if None not in events.shape[1:] else ops.prod(ops.shape(events)[1:])
         return nats / (ops.cast(num_dims, "float32") * math.log(2.0)) - math.log2(self.support.resolution)
 
-    def fit(self, x=None, y=None, *args, sample_weight=None, validation_data=None, **kwargs):
-        """As in every Keras model, on events instead of inputs and targets.
+    def fit(
+        self,
+        x=None,
+        y=None,
+        batch_size=None,
+        epochs=1,
+        verbose="auto",
+        callbacks=None,
+        *,
+        validation_data=None,
+        sample_weight=None,
+        class_weight=None,
+        **kwargs,
+    ):
+        """As in every Keras model, on events and conditions in place of inputs and targets.
+
+        A value that is impossible, and a loss that is not finite, end it with an error.
 
         Args:
-            x: Array of events, the pair `(events, conditions)`, or any dataset of such.
-            y: Must be `None`, or the events again.
-            *args: As in `keras.Model.fit`.
-            sample_weight: Array with a weight for each event. Defaults to `None`.
-            validation_data: `(events,)` or an array of events; with conditions `(events, conditions)`; or any
-                dataset. Defaults to `None`.
+            x: Array of events, the pair `(events, conditions)`, or any dataset whose batches are such.
+            y: Conditions, if `x` is an array of events and the model takes them; else `None`. Defaults to `None`.
+            batch_size: Integer. Defaults to `None`: 32 for arrays.
+            epochs: Integer. Defaults to `1`.
+            verbose: As in `keras.Model.fit`. Defaults to `"auto"`.
+            callbacks: List of Keras callbacks. Defaults to `None`.
+            validation_data: Array of events, the pair `(events, conditions)`, either of them in a tuple of
+                its own, or any dataset. Defaults to `None`.
+            sample_weight: Array with a weight for each event, by which its loss is multiplied. Defaults to `None`.
+            class_weight: Must be `None`: give `sample_weight`.
             **kwargs: As in `keras.Model.fit`.
         """
+        if class_weight is not None:
+            raise ValueError(
+                f"`class_weight` must be None: events have no targets. Give `sample_weight=` a weight for each event. "
+                f"Received: class_weight={class_weight!r}."
+            )
         x, y = self._prepare_data(x, y, sample_weight)
-        validation_data = self._prepare_validation_data(validation_data)
-        return super().fit(x, y, *args, sample_weight=sample_weight, validation_data=validation_data, **kwargs)
+        return super().fit(
+            x,
+            y,
+            batch_size,
+            epochs,
+            verbose,
+            self._with_check_of_loss(callbacks),
+            validation_data=self._prepare_validation_data(validation_data),
+            sample_weight=sample_weight,
+            **kwargs,
+        )
 
-    def evaluate(self, x=None, y=None, *args, sample_weight=None, **kwargs):
+    def evaluate(
+        self,
+        x=None,
+        y=None,
+        batch_size=None,
+        verbose="auto",
+        sample_weight=None,
+        steps=None,
+        callbacks=None,
+        return_dict=False,
+        **kwargs,
+    ):
         """As in every Keras model: `loss` is in nats per event.
 
         Args:
-            x: Array of events, the pair `(events, conditions)`, or any dataset of such.
-            y: Must be `None`, or the events again.
-            *args: As in `keras.Model.evaluate`.
+            x: As in `fit`.
+            y: As in `fit`.
+            batch_size: Integer. Defaults to `None`: 32 for arrays.
+            verbose: As in `keras.Model.evaluate`. Defaults to `"auto"`.
             sample_weight: Array with a weight for each event. Defaults to `None`.
+            steps: Integer, how many batches to evaluate; `None` for all. Defaults to `None`.
+            callbacks: List of Keras callbacks. Defaults to `None`.
+            return_dict: Boolean, whether to return a dictionary in place of a list. Defaults to `False`.
             **kwargs: As in `keras.Model.evaluate`.
         """
         x, y = self._prepare_data(x, y, sample_weight)
-        return super().evaluate(x, y, *args, sample_weight=sample_weight, **kwargs)
+        callbacks = self._with_check_of_loss(callbacks)
+        return super().evaluate(x, y, batch_size, verbose, sample_weight, steps, callbacks, return_dict, **kwargs)
+
+    def _with_check_of_loss(self, callbacks):
+        """The callbacks, after one that ends in an error if the loss is not finite."""
+        if not isinstance(callbacks, keras.callbacks.CallbackList):
+            return [training.StopAtBadLoss(), *tree.flatten(callbacks or [])]
+        if not any(isinstance(callback, training.StopAtBadLoss) for callback in callbacks.callbacks):
+            callbacks.append(training.StopAtBadLoss())
+            callbacks.callbacks[-1].set_model(self)
+        return callbacks
 
     # Drivers: NumPy in, NumPy out.
 
@@ -475,7 +643,7 @@ class DensityModel(keras.Model, metaclass=_BuiltAtOnce):
         ...
         ValueError: `x` must hold integers from 0 to 1, the support of Bernoulli(). Received x[0, 2] = 2.
         """
-        x = np.asarray(ops.convert_to_numpy(x) if ops.is_tensor(x) else x)
+        x = arguments.array(x, name)
         self.check_events(x, name)
         return [x, *self.check_condition(condition, len(x))]
 
@@ -501,9 +669,7 @@ class DensityModel(keras.Model, metaclass=_BuiltAtOnce):
         self._check_condition_is_due(condition)
         if condition is None:
             return []
-        array = np.asarray(ops.convert_to_numpy(condition) if ops.is_tensor(condition) else condition)
-        if array.dtype.kind not in "biuf":
-            raise ValueError(f"`condition` must hold numbers. Received: condition.dtype={array.dtype}.")
+        array = arguments.array(condition, "condition")
         shape = self.condition_data_shape or ()
         if broadcast and _fits(array.shape, shape):
             array = np.broadcast_to(array, (num_events, *array.shape))
@@ -548,23 +714,29 @@ class DensityModel(keras.Model, metaclass=_BuiltAtOnce):
     def _prepare_data(self, x, y, sample_weight, name="x"):
         """Checks data given as arrays, and returns what to give to Keras as `x` and `y`.
 
-        Batches of a dataset are checked for their shape as they come.
+        Batches of a dataset are checked as they come.
         """
+        if not _holds_arrays(x):
+            return x, y  # Keras refuses `y` beside a dataset
         if isinstance(x, list) and not (len(x) == 2 and all(hasattr(array, "shape") for array in x)):
-            x = np.asarray(x)  # a list of numbers, not a pair of arrays
+            x = arguments.array(x, name)  # a list of numbers, not a pair of arrays
         events, condition = _pair(x) if isinstance(x, tuple | list) else (x, None)
-        if not (isinstance(events, np.ndarray) or ops.is_tensor(events)):
-            return x, y
-        self.check_batch(events, condition, name)
-        if y is None:
-            # Keras drops sample weights that come without targets.
-            return x, None if sample_weight is None else events
-        if tuple(np.shape(y)) != tuple(events.shape):
+        if self.condition_shape is not None and condition is None and y is not None:
+            condition, y = y, None
+        events, *condition = self._as_arrays(events, condition, name)
+        if y is not None and not np.array_equal(arguments.array(y, "y"), arguments.array(events, name)):
             raise ValueError(
-                f"`y` must be None: events are their own targets; conditions are given as `x=(events, conditions)`. "
-                f"Received: y of shape {tuple(np.shape(y))}."
+                f"`y` must be None: events are their own targets; conditions are for models with a `condition_shape` "
+                f"or `num_classes`, as `x=(events, conditions)`. Received: y of shape {tuple(np.shape(y))}."
             )
-        return x, y
+        # Keras drops sample weights that come without targets.
+        return (events, *condition) if condition else events, None if sample_weight is None else events
+
+    def _as_arrays(self, events, condition, name):
+        """Events and conditions, checked: tensors of this backend as they are, everything else in NumPy."""
+        checked = self.check_batch(events, condition, name)
+        given = (events, condition)
+        return [x if ops.is_tensor(x) else array for x, array in zip(given[: len(checked)], checked, strict=True)]
 
     def _prepare_validation_data(self, data):
         """Checks validation data given as arrays, and returns what to give to Keras.
@@ -572,13 +744,14 @@ class DensityModel(keras.Model, metaclass=_BuiltAtOnce):
         Keras takes a pair for inputs and targets. Here events are their own targets, so of a model with
         conditions the pair is events and conditions.
         """
-        if not isinstance(data, tuple | list) or not data:
+        if data is None or not _holds_arrays(data):
             return data
-        events, *others = data
-        if self.condition_shape is not None and len(data) == 2 and not isinstance(events, tuple | list):
-            events, others = tuple(data), []
-        self._prepare_data(events, None, None, "validation_data")
-        return (events, *others)
+        name = "validation_data"
+        if not isinstance(data, tuple | list) or (isinstance(data, list) and not hasattr(data[0], "shape")):
+            data = (data,)  # events alone
+        events, y, weights = keras.utils.unpack_x_y_sample_weight(tuple(data))
+        events, y = self._prepare_data(events, y, weights, name)
+        return (events, *(part for part in (y, weights) if part is not None))
 
     # Building and saving.
 
@@ -599,6 +772,11 @@ class DensityModel(keras.Model, metaclass=_BuiltAtOnce):
         if self.num_classes is not None:
             return {**config, "num_classes": self.num_classes}
         return {**config, "condition_shape": self.condition_shape}
+
+
+def _holds_arrays(x):
+    """Whether data are arrays, or lists or tuples of such, and not a dataset."""
+    return hasattr(x, "__array__") or isinstance(x, tuple | list | int | float)
 
 
 def _pair(x):

@@ -152,7 +152,8 @@ class SequenceModel(AutoregressiveModel):
 
     def _check_prompt(self, prompt, num_samples, longest=math.inf):
         """The prompt of each of the sequences."""
-        num_samples, prompt = arguments.integer(num_samples, "num_samples"), np.asarray(prompt)
+        num_samples = arguments.integer(num_samples, "num_samples")
+        prompt = arguments.array(self.encode_prompt(prompt), "prompt")
         if prompt.ndim == len(self.event_shape):
             prompt = np.broadcast_to(prompt, (num_samples, *prompt.shape))
         shape = tuple(prompt.shape)
@@ -167,6 +168,14 @@ class SequenceModel(AutoregressiveModel):
             )
         self.head.check(prompt, "prompt")
         return prompt.astype(self.support.dtype)
+
+    def encode_prompt(self, prompt):
+        """A prompt as an array of values."""
+        if isinstance(prompt, str):
+            raise ValueError(
+                f"`prompt` must be an array of steps: {self.name} has no vocabulary. Received: prompt={prompt!r}."
+            )
+        return prompt
 
     def stream(
         self,
@@ -280,8 +289,19 @@ class Stream:
             self._carry = self._drawing.prefill(self._constants, self._carry, np.swapaxes(prompt, 0, 1))
             self._position = prompt.shape[1]
         if state is not None:
-            self._seed, self._position = state["seed"], state["position"]
-            self._carry = tree.map_structure(_restored, self._carry, state["carry"])
+            self._restore(state)
+
+    def _restore(self, state):
+        names = {"seed", "position", "carry"}
+        try:
+            if not isinstance(state, dict) or set(state) != names:
+                raise ValueError(f"It must be a dictionary of {', '.join(sorted(names))}.")
+            tree.assert_same_structure(self._carry, state["carry"])
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"`state` must be the `state` of a stream of the same model. {error}") from error
+        self._seed = noise.check_seed(state["seed"])
+        self._position = arguments.integer(state["position"], "position", least=0)
+        self._carry = tree.map_structure(_restored, self._carry, state["carry"])
 
     def __iter__(self):
         return self
@@ -310,6 +330,7 @@ class Stream:
 
 def _restored(start, kept):
     """An array of a stream's state, checked against the initial one."""
+    kept = arguments.array(kept, "state")
     if tuple(kept.shape) != tuple(start.shape):
         raise ValueError(
             "`state` must be that of a stream of the same model with the same `num_samples` and condition. "

@@ -90,6 +90,26 @@ class Support:
         known = ops.equal(x, ops.floor(x)) if self.is_discrete else ops.isfinite(x)
         return ops.logical_and(inside, known)
 
+    def replace_impossible(self, x: Any, is_possible: Any) -> Any:
+        """A tensor of which the entries that are not `is_possible` are replaced by a value from the support.
+
+        >>> support = keras_ar.Support.reals(low=0.0)
+        >>> x = np.array([2.0, -1.0])
+        >>> keras.ops.convert_to_numpy(support.replace_impossible(x, support.contains(x))).tolist()
+        [2.0, 1.0]
+        """
+        x = ops.convert_to_tensor(x)
+        return ops.where(is_possible, x, ops.cast(self._somewhere, x.dtype))
+
+    @property
+    def _somewhere(self) -> float:
+        """A value well inside."""
+        if self.is_discrete:
+            return self.low
+        if math.isfinite(self.low):
+            return (self.low + self.high) / 2 if math.isfinite(self.high) else self.low + 1.0
+        return self.high - 1.0 if math.isfinite(self.high) else 0.0
+
     def check(self, x: Any, name: str = "x", owner: Any = None) -> None:
         """Raises a `ValueError` if the NumPy array `x` holds a value that is not possible.
 
@@ -101,8 +121,12 @@ class Support:
         values = np.asarray(x)
         if values.dtype.kind not in "biuf":
             raise ValueError(f"`{name}` must hold numbers. Received: {name}.dtype={values.dtype}.")
-        if values.dtype.kind == "f" and not np.isfinite(values).all():
-            raise ValueError(f"`{name}` must be finite. Received {_first(values, ~np.isfinite(values), name)}.")
+        if values.dtype.kind == "f":
+            with np.errstate(over="ignore"):  # models compute in float32
+                is_finite = np.isfinite(values if values.dtype.itemsize <= 4 else values.astype("float32"))
+            if not is_finite.all():
+                in_float32 = ", in float32" if np.isfinite(values).all() else ""
+                raise ValueError(f"`{name}` must be finite{in_float32}. Received {_first(values, ~is_finite, name)}.")
         wrong = (values < self.low) | (values > self.high)
         if self.is_discrete and values.dtype.kind == "f":
             wrong |= values != np.floor(values)

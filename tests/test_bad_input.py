@@ -148,7 +148,8 @@ def test_a_batch_is_events_or_a_pair(take):
     [
         *[("num_samples", value, "an integer of at least 0") for value in (-1, 2.0, "2", None, True)],
         *[("seed", value, r"an integer from 0 to 2\*\*64 - 1, or None") for value in (-1, 2**64, 0.5, "0", True)],
-        *[("temperature", value, "a finite number above 0") for value in (0, -1.0, np.nan, np.inf, "hot", None)],
+        *[("temperature", value, "a finite number") for value in (np.nan, np.inf, "hot", None)],
+        *[("temperature", value, "0, for the most probable values, or at least 1e-20") for value in (-1.0, 1e-39)],
         ("method", "fast", "'auto', 'stepwise', 'parallel' or 'full'"),
         ("method", None, "'auto', 'stepwise', 'parallel' or 'full'"),
     ],

@@ -80,7 +80,7 @@ def test_a_model_says_what_it_lacks():
             return x
 
     model = Silent(2)
-    for ask, lacks in ((lambda: model.log_prob(np.zeros((1, 2))), "log_prob_from"), (lambda: model.support, "support")):
+    for ask, lacks in ((lambda: model.log_prob_from(None, None), "log_prob_from"), (lambda: model.support, "support")):
         with pytest.raises(NotImplementedError, match=f"`{lacks}`.*Silent"):
             ask()
     with pytest.raises(NotImplementedError, match=r"must have `noise_shape`. Silent has none"):

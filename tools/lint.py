@@ -29,6 +29,7 @@ FLOORS = [
         "sound",
         "support",
         "text",
+        "training",
         "windows",
     },
     {"layers", "heads"},

@@ -13,13 +13,16 @@ __all__ = [
     "allows_xla",
     "causal_convolution",
     "compiled",
+    "deliver_interrupts",
     "gradient_function",
     "gradients",
     "jacobian",
+    "keep_weights",
     "lookup",
     "make_weights",
     "once",
     "prefers_eager",
+    "return_weights",
     "scan",
     "when",
 ]
@@ -28,6 +31,8 @@ _NAME = keras.backend.backend()
 
 if _NAME == "jax":
     import jax
+
+    from keras_ar.backend.keeping import Keeping
 elif _NAME == "tensorflow":
     import tensorflow as tf
     from tensorflow.python.framework.config import is_op_determinism_enabled
@@ -127,6 +132,50 @@ def prefers_eager():
     True
     """
     return _NAME == "tensorflow"
+
+
+def deliver_interrupts(model):
+    """Raises `KeyboardInterrupt` if one came in the middle of a step of training, where `keep_weights` held it back.
+
+    Example:
+
+    >>> keras_ar.backend.deliver_interrupts(keras_ar.models.FVSBN(3))
+    """
+    if _NAME == "jax":
+        for function in (model.train_function, model.test_function):
+            if isinstance(function, Keeping):
+                function.deliver()
+
+
+def keep_weights(model, function, kinds):
+    """A step of Keras' trainer that leaves the model its weights if it fails or is interrupted.
+
+    On TensorFlow and torch that is the step itself.
+
+    Args:
+        model: A Keras model.
+        function: What `make_train_function` of Keras, or its like, has made.
+        kinds: Kinds of variables, in the order in which the trainer hands on their values on JAX.
+
+    Example:
+
+    >>> model = keras_ar.models.FVSBN(3)
+    >>> step = keras_ar.backend.keep_weights(model, lambda state, data: (next(data), state), ("trainable",))
+    >>> step([[]], iter("ab"))[0]
+    'a'
+    """
+    return Keeping(model, function, kinds) if _NAME == "jax" else function
+
+
+def return_weights(model):
+    """Gives a model the weights that JAX's trainer holds during an epoch. Elsewhere it has them.
+
+    Example:
+
+    >>> keras_ar.backend.return_weights(keras_ar.models.FVSBN(3))
+    """
+    if _NAME == "jax":
+        model.jax_state_sync()
 
 
 def make_weights(function, *specs):

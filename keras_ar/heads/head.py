@@ -1,5 +1,6 @@
 """The base of all heads: what one draw of a model can be."""
 
+import functools
 import math
 from typing import Any
 
@@ -73,6 +74,12 @@ class Head:
         """How many numbers `encode` makes of one draw."""
         return math.prod(self.event_shape)
 
+    def __init_subclass__(cls, **kwargs):
+        super().__init_subclass__(**kwargs)
+        if "log_prob" in vars(cls):
+            cls.log_prob_of_possible = cls.log_prob
+            cls.log_prob = _for_any_value(cls.log_prob)
+
     # What a subclass must write.
 
     def encode(self, x: Any) -> Any:
@@ -83,8 +90,14 @@ class Head:
         raise NotImplementedError(f"A head must have `encode`. {type(self).__name__} has none.")
 
     def log_prob(self, params: Any, x: Any) -> Any:
-        """Log-probability (or log-density) of `x` in nats."""
+        """Log-probability (or log-density) of `x` in nats.
+
+        What a subclass writes need not heed values off the support: the class has it as `log_prob_of_possible`, and
+        as `log_prob` a function that gives `-inf` for those.
+        """
         raise NotImplementedError(f"A head must have `log_prob`. {type(self).__name__} has none.")
+
+    log_prob_of_possible = log_prob
 
     def sample(self, params: Any, uniforms: Any) -> Any:
         """Values that follow the distribution: a pure function of `uniforms`, of shape `(..., num_uniforms)`."""
@@ -152,6 +165,15 @@ class Head:
         sizes = [ops.shape(encoded)[i] if n is None else n for i, n in enumerate(encoded.shape[:leading])]
         return ops.reshape(encoded, (*sizes, self.num_features))
 
+    def is_possible(self, x: Any) -> Any:
+        """Whether draws are possible: a boolean tensor of shape `(...)` for `x` of shape `(..., *event_shape)`.
+
+        >>> bool(keras_ar.heads.Bernoulli().is_possible(np.array(2)))
+        False
+        """
+        is_possible = self.support.contains(x)
+        return ops.all(is_possible, axis=tuple(range(-len(self.event_shape), 0))) if self.event_shape else is_possible
+
     def check(self, x: Any, name: str = "x") -> None:
         """Raises a `ValueError` if the NumPy array `x` holds values that are not possible."""
         self.support.check(x, name, owner=self)
@@ -171,3 +193,15 @@ class Head:
     def __repr__(self):
         arguments = ", ".join(f"{key}={value!r}" for key, value in self.get_config().items())
         return f"{type(self).__name__}({arguments})"
+
+
+def _for_any_value(log_prob):
+    """`log_prob` of a head, with `-inf` for values off its support."""
+
+    @functools.wraps(log_prob)
+    def log_prob_of_any(self, params, x):
+        is_possible = self.support.contains(x)
+        found = log_prob(self, params, self.support.replace_impossible(x, is_possible))
+        return ops.where(self.is_possible(x), found, -math.inf)
+
+    return log_prob_of_any

@@ -18,6 +18,7 @@ from keras_ar.layers.position_wise import PositionWise, is_position_wise
 from keras_ar.layers.row_lstm import RowLSTM
 from keras_ar.layers.shifted_conv2d import ShiftedConv2D
 from keras_ar.layers.shifted_conv2d_transpose import ShiftedConv2DTranspose
+from keras_ar.layers.sight import sees_earlier, sees_later
 from keras_ar.layers.triangular_dense import TriangularDense
 from keras_ar.layers.wavenet_block import WaveNetBlock
 from keras_ar.layers.weight_norm_dense import WeightNormDense
@@ -45,6 +46,8 @@ __all__ = [
     "WeightNormDense",
     "get",
     "is_position_wise",
+    "sees_earlier",
+    "sees_later",
 ]
 
 

@@ -48,9 +48,9 @@ class CausalConv1D(KernelLayer):
         self.filters = arguments.integer(filters, "filters")
         self.kernel_size = arguments.integer(kernel_size, "kernel_size")
         self.dilation_rate = arguments.integer(dilation_rate, "dilation_rate")
-        self.strict = bool(strict)
+        self.strict = arguments.boolean(strict, "strict")
         self.activation = keras.activations.get(activation)
-        self.use_bias = use_bias
+        self.use_bias = arguments.boolean(use_bias, "use_bias")
         self.window = TimeWindow(self.kernel_size, (self.dilation_rate,))
 
     @property

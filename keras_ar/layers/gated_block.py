@@ -156,8 +156,13 @@ class GatedBlock(KernelLayer):
         return constants
 
     def start(self, batch_size, num_steps):
+        row = ops.zeros((batch_size, self._columns, self.filters), self.compute_dtype)
+        return {**self.start_pixels(batch_size, num_steps), "row": row}
+
+    def start_pixels(self, batch_size, num_steps):
+        """The initial state for `begin_row` and `step_pixel`."""
         state = {name: part.start(batch_size, num_steps) for name, part in self._parts.items()}
-        shapes = {"row": (self._columns, self.filters), "from_vertical": (self._columns, 2 * self.filters)}
+        shapes = {"from_vertical": (self._columns, 2 * self.filters)}
         if self.strict:  # the image row up to this pixel, then the row above
             shapes["image_row"] = (self._row_length, self._channels // self.num_colors)
         zeros = {name: ops.zeros((batch_size, *shape), self.compute_dtype) for name, shape in shapes.items()}
@@ -166,10 +171,12 @@ class GatedBlock(KernelLayer):
     def step(self, constants, state, t, x):
         below, x = (x, x) if self.strict else x
 
-        def begin_row(state):
-            return self.begin_row(constants, state, below, t // self._row_length)[1]
+        def begin_row(changing):
+            row, begun = self.begin_row(constants, state, below, t // self._row_length)
+            return {**begun, "row": row}
 
-        state = backend.when(t % self._row_length == 0, begin_row, state)
+        changing = {name: state[name] for name in ("vertical", "from_vertical", "row")}
+        state = {**state, **backend.when(t % self._row_length == 0, begin_row, changing)}
         (h, skip), state = self.step_pixel(constants, state, t, x)
         return (state["row"], h, skip), state
 
@@ -178,13 +185,13 @@ class GatedBlock(KernelLayer):
 
         Args:
             constants: From `prepare`.
-            state: From `start`, or from the step before.
+            state: From `start_pixels`, or from the step before.
             below: With mask type B, row `r` of the vertical features of the block below, `(batch, columns, filters)`;
                 with A, the last pixel of the image row above, or the last color of it.
             r: Integer or scalar tensor, the row.
 
         Returns:
-            The row of vertical features, `(batch, columns, filters)`, and the next state.
+            The row of vertical features, `(batch, columns, filters)`, and what of the state is new.
         """
         if self.strict:
             below = ops.reshape(self._with_pixel(state["image_row"], below, -1), (-1, self._columns, self._channels))
@@ -195,15 +202,14 @@ class GatedBlock(KernelLayer):
                 bias[:, r if bias.shape[1] > 1 else 0] for bias in constants["condition_biases"]
             )
             v = v + vertical_bias
-        row, from_vertical = gated_tanh(v), self.vertical_to_horizontal(v) + horizontal_bias
-        return row, {**state, "vertical": vertical, "row": row, "from_vertical": from_vertical}
+        return gated_tanh(v), {"vertical": vertical, "from_vertical": self.vertical_to_horizontal(v) + horizontal_bias}
 
     def step_pixel(self, constants, state, t, x):
         """The horizontal and the skip features at step `t`, in the row that has been begun.
 
         Args:
             constants: From `prepare`.
-            state: From `begin_row`, or from the step before.
+            state: From the step before, with what `begin_row` has made new.
             t: Integer or scalar tensor, the position.
             x: Tensor of shape `(batch, features)`: with mask type B the horizontal features of the block
                 below at `t`, with A the image pixel at `t - 1`, or a color of it.

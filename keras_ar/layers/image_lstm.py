@@ -37,7 +37,7 @@ class ImageLSTM(KernelLayer):
         self.units = arguments.integer(units, "units")
         self.num_colors = arguments.integer(num_colors, "num_colors")
         arguments.multiple(self.units, "units", self.num_colors, "num_colors")
-        self.residual = bool(residual)
+        self.residual = arguments.boolean(residual, "residual")
         self.dropout = arguments.number(dropout, "dropout")
         self.num_gates = 4 * directions * units
 

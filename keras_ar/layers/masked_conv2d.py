@@ -74,7 +74,7 @@ class MaskedConv2D(KernelLayer):
         if self.strict and num_colors == 1 and self.kernel_size == (1, 1):
             raise ValueError("`kernel_size` must be more than 1 with mask type 'A': such a kernel sees nothing at all.")
         self.activation = keras.activations.get(activation)
-        self.use_bias = bool(use_bias)
+        self.use_bias = arguments.boolean(use_bias, "use_bias")
 
         above, aside = self.kernel_size[0] // 2, self.kernel_size[1] // 2
         sees_current = not self.strict or num_colors > 1

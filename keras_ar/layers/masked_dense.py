@@ -52,7 +52,7 @@ class MaskedDense(KernelLayer):
                 f"Received: mask.shape={self.mask.shape}, with values from {self.mask.min()} to {self.mask.max()}."
             )
         self.activation = keras.activations.get(activation)
-        self.use_bias = use_bias
+        self.use_bias = arguments.boolean(use_bias, "use_bias")
 
     def build(self, input_shape):
         if input_shape[-1] != self.mask.shape[0]:

@@ -68,8 +68,8 @@ class ShiftedConv2D(WeightNorm):
         self.kernel_size = rows, columns = arguments.pair(kernel_size, "kernel_size")
         self.direction = arguments.one_of(direction, "direction", ("down", "down_right"))
         self.strides = arguments.integer(strides, "strides")
-        self.strict = bool(strict)
-        self.weight_norm = bool(weight_norm)
+        self.strict = arguments.boolean(strict, "strict")
+        self.weight_norm = arguments.boolean(weight_norm, "weight_norm")
         if self.by_row and columns % 2 == 0:
             raise ValueError(f"`kernel_size` must have odd columns for 'down'. Received: kernel_size={kernel_size}.")
         if self.strict and self.strides > 1:

@@ -7,7 +7,7 @@ from keras import ops
 
 from keras_ar import registry
 from keras_ar.autoregressive import AutoregressiveModel
-from keras_ar.layers import CausalLayer, MaskedConv2D, PositionWise, is_position_wise
+from keras_ar.layers import CausalLayer, MaskedConv2D, PositionWise, is_position_wise, sees_earlier, sees_later
 
 __all__ = ["CausalSequential"]
 
@@ -28,7 +28,8 @@ class CausalSequential(AutoregressiveModel):
         layers: List of causal layers, and of Keras layers that treat every position alike. Exactly one of them
             is strict (mask type A). With a Keras layer that is neither a `CausalLayer` nor known to be position-wise,
             such as `Conv1D(padding="causal")`, the model scores, but cannot sample stepwise; wrap it by
-            `PositionWise` if it treats positions alike.
+            `PositionWise` if it treats positions alike. Of such layers it is tried out that they do not see
+            later positions, and of what is wrapped that it sees no other ones.
         head: Name, instance, class or config of a head. Defaults to `"bernoulli"`.
         condition_shape: Integer or tuple, the shape of the condition of one event, or `None`. Defaults to `None`.
         num_classes: Integer, the number of classes that a condition may be, or `None`. Defaults to `None`.
@@ -94,7 +95,27 @@ class CausalSequential(AutoregressiveModel):
                 f"`layers` must keep the positions as they are, {shape[1:-1]}. Received: {layer.name}, which gives "
                 f"the shape {output_shape} for inputs of shape {shape}."
             )
+        self._check_sight(layer, shape[1:])
         return tuple(output_shape)
+
+    def _check_sight(self, layer, shape):
+        """Tries a layer that is not known to be causal or position-wise."""
+        is_wrapped = isinstance(layer, PositionWise)
+        if is_position_wise(layer.layer) if is_wrapped else isinstance(layer, CausalLayer):
+            return
+        position = sees_later(layer, shape)
+        if position is not None:
+            raise ValueError(
+                f"`layers` must not see what comes later. Received: {layer.name}, whose output at position {position} "
+                f"changes with inputs at later positions. A convolution needs `padding='causal'` or a mask, a "
+                f"recurrent layer runs forward only, a normalization is over features."
+            )
+        position = sees_earlier(layer, shape) if is_wrapped else None
+        if position is not None:
+            raise ValueError(
+                f"`PositionWise` must hold a layer that treats each position alone. Received: {layer.name}, whose "
+                f"output at position {position} changes with inputs at earlier positions. Leave `PositionWise` away."
+            )
 
     def _make_to_params(self):
         options = {"dtype": self.dtype_policy, "name": "to_params"}

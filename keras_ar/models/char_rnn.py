@@ -120,6 +120,10 @@ class CharRNN(SequenceModel):
             states.append(layer_state)
         return self.to_params(h), states
 
+    def encode_prompt(self, prompt):
+        """A prompt, given as a text or as an array of integers, as such an array."""
+        return self.vocabulary.encode(prompt) if isinstance(prompt, str) else prompt
+
     def write(
         self,
         length,
@@ -160,7 +164,7 @@ class CharRNN(SequenceModel):
             1 if num_samples is None else num_samples,
             condition,
             length=length,
-            prompt=None if prompt is None else self.vocabulary.encode(prompt),
+            prompt=prompt,
             method=method,
             temperature=temperature,
             top_k=top_k,

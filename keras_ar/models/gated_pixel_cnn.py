@@ -93,7 +93,7 @@ class GatedPixelCNN(ImageModel):
 
     def start(self, batch_size, num_steps):
         return {
-            "blocks": [block.start(batch_size, num_steps) for block in self.blocks],
+            "blocks": [block.start_pixels(batch_size, num_steps) for block in self.blocks],
             "hidden": self.hidden.start(batch_size, num_steps),
             "to_params": self.to_params.start(batch_size, num_steps),
         }
@@ -102,13 +102,15 @@ class GatedPixelCNN(ImageModel):
         h = self.encode_previous(previous)  # (batch, features)
         row_length = self.columns * self.num_colors
 
-        def begin_row(blocks):
-            return self._begin_row(constants["blocks"], blocks, h, t // row_length)
+        def begin_row(rows):
+            return self._begin_row(constants["blocks"], state["blocks"], h, t // row_length)
 
-        begun = backend.when(t % row_length == 0, begin_row, state["blocks"])
+        rows = [{name: block[name] for name in ("vertical", "from_vertical")} for block in state["blocks"]]
+        rows = backend.when(t % row_length == 0, begin_row, rows)
         blocks, total, x = [], 0.0, h
-        for block, block_constants, block_state in zip(self.blocks, constants["blocks"], begun, strict=True):
-            (x, skip), block_state = block.step_pixel(block_constants, block_state, t, x)
+        for i, block in enumerate(self.blocks):
+            block_state = {**state["blocks"][i], **rows[i]}
+            (x, skip), block_state = block.step_pixel(constants["blocks"][i], block_state, t, x)
             total = total + skip
             blocks.append(block_state)
         x, hidden = self.hidden.step(constants["hidden"], state["hidden"], t, ops.relu(total + x))
@@ -116,12 +118,12 @@ class GatedPixelCNN(ImageModel):
         return params, {"blocks": blocks, "hidden": hidden, "to_params": to_params}
 
     def _begin_row(self, constants, states, below, r):
-        """Moves all vertical stacks on to row `r`; `below` is the last pixel of the row above."""
-        begun = []
+        """What is new of the blocks' states at row `r`; `below` is the last pixel of the row above."""
+        rows = []
         for block, block_constants, state in zip(self.blocks, constants, states, strict=True):
-            below, state = block.begin_row(block_constants, state, below, r)
-            begun.append(state)
-        return begun
+            below, row = block.begin_row(block_constants, state, below, r)
+            rows.append(row)
+        return rows
 
     def get_config(self):
         return {

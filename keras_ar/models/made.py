@@ -74,7 +74,7 @@ class MADE(AutoregressiveModel):
         self.hidden_units = arguments.integers(hidden_units, "hidden_units")
         self.activation = keras.activations.get(activation)
         self.degrees = arguments.one_of(degrees, "degrees", ("even", "random"))
-        self.direct = direct
+        self.direct = arguments.boolean(direct, "direct")
         self.dropout = arguments.number(dropout, "dropout")
         self.seed = noise.check_seed(seed)
 

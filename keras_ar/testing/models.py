@@ -290,6 +290,20 @@ def check_refuses_bad_events(model):
             assert is_missing, f"{model.name} scores events {what}."
 
 
+def check_impossible_values(model):
+    """In a graph the log-probability of an impossible event is minus infinity, and no other event is affected."""
+    model = tools.prepare(model)
+    events, *condition = model.random_batch(tools.FEW if backend.prefers_eager() else tools.BATCH)
+    events[0].flat[-1] = model.support.num_levels or -1 if model.support.is_discrete else math.inf
+    # `score_samples` would refuse them; what it compiles does not.
+    scores = ops.convert_to_numpy(model.compiled_function(model.log_prob)(events, *condition))
+    assert scores[0] == -math.inf, (
+        f"`log_prob` of {model.name} must be -inf for an event with the value {events[0].flat[-1]}, which is off the "
+        f"support, {model.support}. Received: {scores[0]}."
+    )
+    assert np.isfinite(scores[1:]).all(), f"{model.name} scores possible events otherwise beside an impossible one."
+
+
 # Where small functions run uncompiled, what runs compiled gets a check of its own.
 
 
@@ -562,4 +576,5 @@ MODEL_CHECKS = {
     check_extreme_weights: _always,
     check_mixed_precision: _always,
     check_refuses_bad_events: _always,
+    check_impossible_values: _always,
 }

@@ -1,0 +1,93 @@
+"""Keeps the weights of a model when a step of Keras' trainer fails or is interrupted; needed on JAX only.
+
+There a step takes the weights out of the model, donates their memory to a compiled function and returns new ones.
+If it fails, the model would be left without any.
+"""
+
+import contextlib
+import itertools
+import signal
+import threading
+
+import numpy as np
+
+__all__ = ["Keeping"]
+
+
+class Keeping:
+    """A step of Keras' trainer on JAX, from which the model comes out with its weights whatever happens.
+
+    A step that fails before it computes, as one does on data of a wrong shape, leaves the model as it was. An
+    interruption from the keyboard waits until the step's results are stored, and is delivered by `deliver`; the second
+    one is not held back.
+
+    Args:
+        model: A Keras model.
+        function: `logs, state = function(state, iterator)`.
+        kinds: What the state holds the values of, in this order: "trainable", "non_trainable", "optimizer", "metrics".
+    """
+
+    def __init__(self, model, function, kinds):
+        self.model, self.function, self.kinds = model, function, kinds
+        self._interrupts = []  # that have not been delivered
+
+    def __call__(self, state, iterator):
+        try:
+            self.deliver()
+            batch = next(iterator)  # may take long, so that it may be interrupted at once
+            with self._held_back():
+                return self.function(state, map(_check_integers, itertools.chain([batch], iterator)))
+        except StopIteration:  # the end of the data
+            raise
+        except BaseException:
+            self._put_back(state)
+            raise
+
+    def deliver(self):
+        """Raises `KeyboardInterrupt`, or whatever the handler does, if an interruption was held back."""
+        if self._interrupts:
+            handler, arguments = self._interrupts.pop()
+            self._interrupts.clear()
+            handler(*arguments)
+
+    @contextlib.contextmanager
+    def _held_back(self):
+        handler = signal.getsignal(signal.SIGINT)
+        if threading.current_thread() is not threading.main_thread() or not callable(handler):
+            yield
+            return
+
+        def hold_back(*arguments):
+            if self._interrupts:
+                self._interrupts.clear()
+                handler(*arguments)
+            self._interrupts.append((handler, arguments))
+
+        signal.signal(signal.SIGINT, hold_back)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, handler)
+
+    def _put_back(self, state):
+        model = self.model
+        for kind, values in zip(self.kinds, state, strict=True):
+            variables = model.optimizer.variables if kind == "optimizer" else getattr(model, f"{kind}_variables")
+            for variable, value in zip(variables, values, strict=True):
+                if not value.is_deleted():
+                    variable.assign(value)
+
+
+def _check_integers(batch):
+    """JAX makes 32 bits of 64, without a word where these do not suffice."""
+    import jax
+
+    for array in jax.tree_util.tree_leaves(batch):
+        if isinstance(array, np.ndarray) and array.dtype.kind in "iu" and array.dtype.itemsize > 4 and array.size:
+            for value in (array.min(), array.max()):
+                if not -(2**31) <= value < 2**31:
+                    raise ValueError(
+                        f"A batch must hold integers of 32 bits on JAX. Received {value} in an array of dtype "
+                        f"{array.dtype} and shape {array.shape}."
+                    )
+    return batch

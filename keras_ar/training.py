@@ -1,0 +1,143 @@
+"""What stands between Keras' trainers and a density model: impossible values, and losses that are not finite."""
+
+import math
+from typing import Any, NamedTuple
+
+import keras
+from keras import ops
+
+from keras_ar import backend
+
+__all__ = ["FirstImpossible", "Impossible", "StopAtBadLoss", "replace_impossible"]
+
+
+class Impossible(NamedTuple):
+    """What is impossible in a batch.
+
+    Attributes:
+        log_prob: float32 tensor of shape `(batch,)`, to be added to the log-probabilities of what is possible: 0,
+            `-inf` for an event that is impossible, NaN for an event given a condition that is.
+        in_condition: Whether the first impossible value is one of the conditions, an integer tensor.
+        index: Its index in the flattened batch; -1 if there is none.
+        value: The value.
+    """
+
+    log_prob: Any
+    in_condition: Any
+    index: Any
+    value: Any
+
+
+def replace_impossible(model, x, condition=None):
+    """A batch with possible values in place of impossible ones, and what these were.
+
+    So an impossible value makes the loss infinite, and leaves all gradients finite: the weights survive it.
+
+    Args:
+        model: A `DensityModel`.
+        x: Tensor of shape `(batch, *event_shape)`.
+        condition: Tensor of conditions, or `None`. Defaults to `None`.
+
+    Returns:
+        The events, the condition and an `Impossible`.
+
+    Example:
+
+    >>> x, _, impossible = keras_ar.training.replace_impossible(keras_ar.models.FVSBN(2), np.array([[0, 1], [7, 1]]))
+    >>> keras.ops.convert_to_numpy(x).tolist(), int(impossible.index), float(impossible.value)
+    ([[0, 1], [0, 1]], 2, 7.0)
+    """
+    x = ops.convert_to_tensor(x)
+    x = ops.cast(x, "int32") if "bool" in str(x.dtype) else x
+    is_possible = model.is_possible(x)
+    log_prob = ops.where(_all_of_event(is_possible), 0.0, -math.inf)
+    index, value = _first(is_possible, x)
+    in_condition = ops.zeros((), "int32")
+    x = model.support.replace_impossible(x, is_possible)
+    if condition is not None:
+        condition = ops.convert_to_tensor(condition)
+        is_possible = model.is_possible_condition(condition)
+        log_prob = ops.where(_all_of_event(is_possible), log_prob, math.nan)
+        of_condition = _first(is_possible, condition)
+        in_condition = ops.cast(ops.logical_and(index < 0, of_condition[0] >= 0), "int32")
+        index, value = (ops.where(index < 0, b, a) for a, b in zip((index, value), of_condition, strict=True))
+        condition = ops.where(is_possible, condition, ops.cast(0, condition.dtype))
+    return x, condition, Impossible(log_prob, in_condition, index, value)
+
+
+def _all_of_event(is_possible):
+    return ops.all(is_possible, axis=tuple(range(1, len(is_possible.shape))))
+
+
+def _first(is_possible, x):
+    """The index, in the flattened `x`, of what is first not possible, or -1; and its value, or that of entry 0."""
+    wrong = ops.cast(ops.reshape(ops.logical_not(is_possible), (-1,)), "int32")
+    index = ops.cast(ops.argmax(wrong), "int32")
+    value = ops.cast(ops.take(ops.reshape(x, (-1,)), index), "float32")
+    return ops.where(ops.take(wrong, index) > 0, index, -1), value
+
+
+class FirstImpossible(keras.metrics.Metric):
+    """Remembers the first impossible value since it was reset. It has no result to show.
+
+    Under a distribution it hears of the first replica only.
+
+    Example:
+
+    >>> metric = keras_ar.training.FirstImpossible()
+    >>> metric.result()
+    {}
+    """
+
+    def __init__(self, name="first_impossible"):
+        super().__init__(name=name)
+        options = {"initializer": "zeros", "aggregation": "only_first_replica"}
+        self._place = self.add_variable((3,), dtype="int32", name="place", **options)
+        self._value = self.add_variable((), dtype="float32", name="value", **options)
+
+    def update_state(self, impossible):
+        """Takes the `Impossible` of one more batch."""
+        place, value = (ops.convert_to_tensor(variable) for variable in (self._place, self._value))
+        batch, is_known = place[0], place[2] > 0  # an index that counts from 1
+        here = ops.stack([batch, impossible.in_condition, impossible.index + 1])
+        here = ops.where(impossible.index >= 0, here, ops.stack([batch + 1, 0, 0]))
+        self._place.assign(ops.where(is_known, place, here))
+        self._value.assign(ops.where(is_known, value, impossible.value))
+
+    def result(self):
+        return {}
+
+    def found(self):
+        """The batch, whether it is in the condition, the index in it and the value; `None` if all were possible."""
+        batch, in_condition, index = map(int, ops.convert_to_numpy(self._place))
+        return (batch, bool(in_condition), index - 1, float(self._value)) if index else None
+
+
+class StopAtBadLoss(keras.callbacks.Callback):
+    """Ends training or evaluation with an error as soon as the loss is seen not to be finite.
+
+    It looks at batches 1, 2, 4, 8, …, so that a device need not be waited for at each, and at the end of an epoch.
+    """
+
+    def on_train_batch_end(self, batch, logs=None):
+        self._on_batch_end(batch, logs)
+
+    def on_test_batch_end(self, batch, logs=None):
+        self._on_batch_end(batch, logs)
+
+    def on_epoch_end(self, epoch, logs=None):
+        self._check(logs)
+
+    def on_test_end(self, logs=None):
+        self._check(logs)
+
+    def _on_batch_end(self, batch, logs):
+        backend.deliver_interrupts(self.model)
+        if batch & (batch + 1) == 0:
+            self._check(logs)
+
+    def _check(self, logs):
+        loss = float(ops.convert_to_numpy((logs or {}).get("loss", 0.0)))
+        if not math.isfinite(loss):
+            backend.return_weights(self.model)
+            raise ValueError(self.model.explain_loss(loss))

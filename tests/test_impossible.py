@@ -1,0 +1,172 @@
+"""Values off the support, classes that do not exist and losses that are not finite: never scored, never trained on."""
+
+import math
+import signal
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+from kinds_of_data import CONDITION, EVENTS, Batches, in_data_loader, in_tf_data
+
+from keras_ar import backend, heads, models, registry
+
+OFF_SUPPORT = np.where(EVENTS > 0, EVENTS, -1)  # coins in {-1, +1}
+CLASSES = np.arange(10) % 3
+
+
+def as_generator(*arrays):
+    yield from (Batches(*arrays)[i] for i in range(2))
+
+
+EVERY_KIND_OF_DATASET = pytest.mark.parametrize("held", [Batches, in_data_loader, in_tf_data, as_generator])
+
+
+@pytest.fixture(scope="module")
+def model():
+    model = models.FVSBN(4)
+    model.compile("adam")
+    return model
+
+
+@pytest.fixture(scope="module")
+def of_classes():
+    model = models.FVSBN(4, num_classes=3)
+    model.compile("adam")
+    return model
+
+
+def have_survived(model):
+    return all(np.isfinite(w).all() for w in model.get_weights()) and np.isfinite(model.score_samples(*known(model))[0])
+
+
+def known(model):
+    return [EVENTS[:1], CLASSES[:1]] if model.num_classes else [EVENTS[:1]]
+
+
+@pytest.mark.parametrize("method", ["fit", "evaluate"])
+@EVERY_KIND_OF_DATASET
+def test_impossible_values_in_a_dataset_are_an_error_and_the_weights_survive(held, method, model):
+    with pytest.raises(ValueError, match=r"`x` must hold integers from 0 to 1.* x\[\d, \d\] = -1 in batch 0"):
+        getattr(model, method)(held(OFF_SUPPORT), verbose=0)
+    assert have_survived(model)
+
+
+def test_the_error_names_the_first_bad_batch_and_value(model):
+    events = np.tile(EVENTS, (3, 1))
+    events[17, 2] = 5
+    events[22, 0] = 9
+    with pytest.raises(ValueError, match=r"x\[2, 2\] = 5 in batch 3"):
+        model.fit(Batches4(events), shuffle=False, verbose=0)
+    assert have_survived(model)
+
+
+class Batches4(Batches):
+    def __len__(self):
+        return 6
+
+
+@EVERY_KIND_OF_DATASET
+def test_validation_on_impossible_values_is_an_error(held, model):
+    with pytest.raises(ValueError, match="`x` must hold integers from 0 to 1"):
+        model.fit(EVENTS, validation_data=held(OFF_SUPPORT), verbose=0)
+    assert have_survived(model)
+
+
+@pytest.mark.parametrize("value", [3, 99, -1, 2**32])
+@EVERY_KIND_OF_DATASET
+def test_classes_that_do_not_exist_are_an_error(held, value, of_classes):
+    classes = CLASSES.copy()
+    classes[1] = value
+    with pytest.raises(ValueError, match=rf"classes, integers from 0 to 2.* {value}|32 bits on JAX. Received {value}"):
+        of_classes.fit(held(EVENTS, classes), verbose=0)
+    assert have_survived(of_classes)
+
+
+def test_a_condition_that_is_not_a_number_is_an_error():
+    model = models.FVSBN(4, condition_shape=2)
+    model.compile("adam")
+    condition = CONDITION.copy()
+    condition[3, 1] = math.nan
+    with pytest.raises(ValueError, match=r"`condition` must hold finite numbers. Received condition\[3, 1\] = nan"):
+        model.fit(Batches(EVENTS, condition), verbose=0)
+    assert all(np.isfinite(w).all() for w in model.get_weights())
+
+
+OUR_HEADS = [entry.name for entry in registry.entries("heads") if entry.distribution == "keras-ar"]
+
+
+@pytest.mark.parametrize("name", OUR_HEADS)
+def test_an_impossible_value_has_no_probability(name):
+    options = {"num_levels": 4} if name in ("categorical", "discretized_logistic_mixture") else {}
+    head = heads.get(name, **options)
+    params = np.zeros((4, head.num_params), "float32")
+    values = np.array([0.0, -1.0, 7.0, 0.5] if head.support.is_discrete else [0.0, math.nan, math.inf, -math.inf])
+    values = np.broadcast_to(values.reshape(-1, *(1 for _ in head.event_shape)), (4, *head.event_shape))
+    found = ops.convert_to_numpy(backend.once(head.log_prob, params, values.astype("float32")))
+    assert np.isfinite(found[0])
+    assert (found[1:] == -math.inf).all()
+
+
+def test_in_a_graph_impossible_values_score_minus_infinity(model, of_classes):
+    events = EVENTS[:3].copy()
+    events[1, 2] = 2
+    found = ops.convert_to_numpy(backend.once(model.log_prob, events))
+    assert np.isfinite(found).tolist() == [True, False, True]
+    assert found[1] == -math.inf
+    each = ops.convert_to_numpy(backend.once(model.conditional_log_prob, events))
+    assert np.argwhere(~np.isfinite(each)).tolist() == [[1, 2]]
+    given_no_class = ops.convert_to_numpy(backend.once(of_classes.log_prob, EVENTS[:3], np.array([0, 3, 2])))
+    assert np.isnan(given_no_class).tolist() == [False, True, False]
+
+
+def test_training_that_diverges_says_so():
+    model = models.FVSBN(2, head="normal")
+    model.compile(keras.optimizers.SGD(1e30))
+    with pytest.raises(ValueError, match=r"must be finite.*lower learning rate"):
+        model.fit(np.random.default_rng(0).normal(size=(64, 2)).astype("float32"), epochs=3, verbose=0)
+
+
+@pytest.mark.parametrize("fault", [RuntimeError, KeyboardInterrupt])
+def test_a_failed_fit_leaves_the_weights(fault, model):
+    def failing():
+        yield EVENTS[:5]
+        raise fault("on purpose")
+
+    with pytest.raises(fault):
+        model.fit(failing(), steps_per_epoch=2, verbose=0)
+    assert have_survived(model)
+
+
+def test_data_of_another_shape_leave_the_weights():
+    model = models.FVSBN(4)
+    model.compile("adam")
+    with pytest.raises(ValueError, match="must have shape"):
+        model.fit(Batches(EVENTS[:, :3]), verbose=0)
+    assert have_survived(model)
+
+
+def test_an_interrupted_step_leaves_the_weights(model):
+    class Interrupt(keras.callbacks.Callback):
+        """Presses Ctrl-C in the middle of a step."""
+
+        def on_train_begin(self, logs=None):
+            # On JAX the step of Keras is in one of ours, which holds the interruption back.
+            owner, name = model, "train_function"
+            if keras.backend.backend() == "jax":
+                owner, name = model.train_function, "function"
+            step = getattr(owner, name)
+
+            def interrupted(*args):
+                setattr(owner, name, step)
+                results = step(*args)
+                signal.raise_signal(signal.SIGINT)
+                return results
+
+            setattr(owner, name, interrupted)
+
+    before = model.get_weights()
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(EVENTS, callbacks=[Interrupt()], verbose=0)
+    assert have_survived(model)
+    assert any((a != b).any() for a, b in zip(before, model.get_weights(), strict=True))  # what the step has learned
