@@ -2,6 +2,8 @@
 
 import math
 import os
+import pathlib
+import struct
 import wave
 from typing import Any
 
@@ -92,13 +94,29 @@ def read_wav(path: str | os.PathLike, rate: int | None = None) -> tuple[np.ndarr
     Returns:
         The pair of an array of shape `(samples,)` and the rate.
 
+    Raises:
+        OSError: There is no such file, or it is damaged or ends before its samples do.
+
     Example:
 
     ```python
     samples, rate = keras_ar.sound.read_wav("speech.wav")
     ```
     """
-    samples, found = _soundfile().read(path, dtype="float32", always_2d=True)
+    soundfile, path = _soundfile(), pathlib.Path(path)
+    if not path.is_file():  # a pipe may last for ever
+        raise FileNotFoundError(f"`path` must lead to a sound file. There is no file {str(path)!r}.")
+    try:
+        _check_wav(path)
+        with soundfile.SoundFile(path) as file:
+            found = file.samplerate
+            samples = file.read(dtype="float32", always_2d=True)
+            if len(samples) < file.frames:
+                raise ValueError(f"it promises {file.frames} samples, and has {len(samples)}")
+    except (RuntimeError, TypeError, ValueError) as error:  # all three may be soundfile's
+        raise OSError(
+            f"{path} is damaged, half-downloaded or no sound file ({error}): replace it, and try again."
+        ) from error
     if samples.shape[1] != 1:
         raise ValueError(
             f"`path` must be a file of one channel: mix its channels first, by their mean. "
@@ -132,6 +150,43 @@ def write_wav(path: str | os.PathLike, samples: Any, rate: int) -> None:
     with wave.open(str(path), "wb") as file:
         file.setparams((1, 2, arguments.integer(rate, "rate"), len(integers), "NONE", None))
         file.writeframes(integers.tobytes())
+
+
+def _check_wav(path):
+    """Raises a `ValueError` if a wav file ends before its samples do, or its header is at odds with itself.
+
+    soundfile takes both as they come: it leaves out the samples that are missing. Other formats are left to it.
+    """
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        start = file.read(12)
+        if start[:4] != b"RIFF" or start[8:] != b"WAVE":
+            return
+        while len(head := file.read(8)) == 8:
+            name, length = struct.unpack("<4sI", head)
+            end = file.tell() + length
+            if name == b"data" and length == 2**32 - 1:  # so writes who streams, and does not know it yet
+                return
+            if end > size:
+                raise ValueError(f"its header promises {end:,} bytes, and it has {size:,}")
+            if name == b"data":
+                return
+            if name == b"fmt ":
+                _check_format(file.read(16))
+            file.seek(end + length % 2)
+    raise ValueError("it has no samples")
+
+
+def _check_format(chunk):
+    """The numbers of a wav header must fit each other; those of compressed samples need not."""
+    if len(chunk) < 16:
+        raise ValueError("its header is too short")
+    kind, channels, rate, bytes_a_second, width, _ = struct.unpack("<HHIIHH", chunk)
+    if kind in (0x0001, 0x0003, 0xFFFE) and (bytes_a_second != rate * width or not channels or width % channels):
+        raise ValueError(
+            f"its header is at odds with itself: {rate} samples a second of {width} bytes and {channels} channels, and "
+            f"{bytes_a_second} bytes a second"
+        )
 
 
 def _soundfile():

@@ -1,8 +1,10 @@
 """Text as arrays of integers, one for each character."""
 
-from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
+
+from keras_ar import arguments
 
 __all__ = ["Vocabulary"]
 
@@ -60,9 +62,15 @@ class Vocabulary:
                 f"Received {unknown!r}, at position {text.index(unknown)}."
             ) from None
 
-    def decode(self, integers: np.ndarray | Iterable[int]) -> str:
-        """Integers as a text."""
-        return "".join(self.characters[i] for i in np.asarray(integers).ravel())
+    def decode(self, integers: Any) -> str:
+        """Integers, an array of any shape, as a text."""
+        integers = arguments.array(integers, "integers").ravel()
+        expected = f"`integers` must hold integers from 0 to {len(self) - 1}"
+        if integers.size and integers.dtype.kind not in "iu":
+            raise ValueError(f"{expected}. Received: integers.dtype={integers.dtype}.")
+        if (wrong := integers[(integers < 0) | (integers >= len(self))]).size:
+            raise ValueError(f"{expected}. Received {wrong[0]}.")
+        return "".join(self.characters[i] for i in integers.tolist())
 
     def windows(self, text: str, length: int, step: int | None = None) -> np.ndarray:
         """A text cut into sequences of one length; what is left at the end is dropped.
@@ -82,6 +90,10 @@ class Vocabulary:
         [[0, 1], [1, 0], [0, 1]]
         """
         integers = self.encode(text)
-        if not 0 < length <= len(integers):
-            raise ValueError(f"`length` must be from 1 to {len(integers)}, the length of the text. Received: {length}.")
-        return np.lib.stride_tricks.sliding_window_view(integers, length)[:: step or length].copy()
+        length = arguments.integer(length, "length")
+        step = length if step is None else arguments.integer(step, "step")
+        if length > len(integers):
+            raise ValueError(
+                f"`length` must be at most {len(integers)}, the length of the text. Received: length={length}."
+            )
+        return np.lib.stride_tricks.sliding_window_view(integers, length)[::step].copy()

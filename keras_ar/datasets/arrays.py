@@ -1,35 +1,34 @@
-"""Events from npz and csv files."""
+"""Events from npz files."""
 
-import csv
+import contextlib
 import math
 import zipfile
-import zlib
 
 import numpy as np
 
 from keras_ar import arguments
-from keras_ar.datasets.dataset import PARTS, Dataset, classes, damaged, shuffled
+from keras_ar.datasets.dataset import MOST_CLASSES, PARTS, Dataset, shuffled
+from keras_ar.datasets.files import check_size, damaged, reading
 
-__all__ = ["open_npz", "read_csv", "read_npz"]
+__all__ = ["NpzFile", "read_npz"]
 
 
 def read_npz(path, split, seed, shape=None):
     """A file of the arrays `train`, `valid` and `test`, or of one array `x`, with or without `..._labels`."""
-    arrays = open_npz(path)
+    arrays = NpzFile(path)
     found = PARTS if all(part in arrays for part in PARTS) else ("x",)
     if found[0] not in arrays:
         raise ValueError(
             f"{path} must hold the arrays `train`, `valid` and `test`, or one array `x`. "
-            f"It holds {', '.join(sorted(arrays)) or 'none'}."
+            f"It holds {', '.join(sorted(arrays.names)) or 'none'}."
         )
-    shape = arrays.get("shape") if shape is None else shape
-    if shape is not None:
-        shape = arguments.integers(np.asarray(shape).tolist(), "shape")
+    labeled = [part for part in found if f"{part}_labels" in arrays]
+    if labeled and len(labeled) < len(found):
+        raise ValueError(f"{path} must hold labels of all parts or of none. It holds those of {', '.join(labeled)}.")
+    shape = _event_shape(arrays) if shape is None else arguments.integers(np.asarray(shape).tolist(), "shape")
     parts = {part: _shaped(arrays[part], shape, f"`{part}` of {path}") for part in found}
     parts, num_levels = _in_units(parts, path)
-    labels = {part: _labels(arrays, part, path) for part in found if f"{part}_labels" in arrays}
-    if labels and len(labels) < len(found):
-        raise ValueError(f"{path} must hold labels of all parts or of none. It holds those of {', '.join(labels)}.")
+    labels = {part: _labels(arrays, part, len(parts[part])) for part in labeled}
     if found == ("x",):
         parts = shuffled(parts["x"], labels.get("x"), split, seed, f"{path} holds {len(parts['x'])} events")
     else:
@@ -38,15 +37,52 @@ def read_npz(path, split, seed, shape=None):
     return Dataset(name=path.stem, description=f"arrays of {path.name}", kind=kind, num_levels=num_levels, **parts)
 
 
-def open_npz(path):
-    """All arrays of an npz file."""
-    if not zipfile.is_zipfile(path):  # `np.load` would try other formats
-        raise damaged(path, "no npz file")
+class NpzFile:
+    """The arrays of numbers in an npz file, by name. Each is read when it is asked for, and checked before."""
+
+    def __init__(self, path):
+        self.path = path
+        if not zipfile.is_zipfile(path):
+            raise damaged(path, "no npz file")
+        with reading(path), zipfile.ZipFile(path) as file:
+            self.names = [name.removesuffix(".npy") for name in file.namelist()]
+
+    def __contains__(self, name):
+        return name in self.names
+
+    def __getitem__(self, name):
+        with self._open(name) as (member, info):
+            version = np.lib.format.read_magic(member)
+            if version != (1, 0):  # later ones are for arrays with names in them
+                raise ValueError(f"the array {name!r} has version {version} of the npy format, not (1, 0)")
+            shape, _, dtype = np.lib.format.read_array_header_1_0(member)
+            found = info.file_size - member.tell()
+        if dtype.kind not in "biuf":
+            raise ValueError(f"`{name}` of {self.path} must hold numbers. Received: dtype {dtype}.")
+        expected = math.prod(shape) * dtype.itemsize
+        if found != expected:
+            raise damaged(self.path, f"the array {name!r} should have {expected:,} bytes, but has {found:,}")
+        check_size(self.path, expected, info.compress_size)
+        with self._open(name) as (member, _):
+            return np.lib.format.read_array(member, allow_pickle=False)
+
+    @contextlib.contextmanager
+    def _open(self, name):
+        """The file of an array, and what the directory of the npz file says of it."""
+        with reading(self.path), zipfile.ZipFile(self.path) as file:
+            info = file.getinfo(f"{name}.npy")
+            with file.open(info) as member:
+                yield member, info
+
+
+def _event_shape(arrays):
+    """The array `shape` of a file as a tuple; `None` if there is none."""
+    if "shape" not in arrays:
+        return None
     try:
-        with np.load(path, allow_pickle=False) as arrays:
-            return {name: arrays[name] for name in arrays.files}
-    except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, KeyError) as error:
-        raise damaged(path, error) from error
+        return arguments.integers(arrays["shape"].tolist(), "shape")
+    except ValueError as error:
+        raise ValueError(f"{arrays.path} cannot be taken: {error}") from error
 
 
 def _shaped(array, shape, what):
@@ -76,17 +112,19 @@ def _shaped(array, shape, what):
     return array[..., None] if array.ndim == 3 else array
 
 
-def _in_units(parts, source):
+def _in_units(parts, path):
     """Arrays of one event shape, in one dtype that holds them all, and the number of levels."""
     shapes = {part: array.shape[1:] for part, array in parts.items()}
     if len(set(shapes.values())) > 1:
-        raise ValueError(f"{source} must hold events of one shape. It holds {shapes}.")
+        raise ValueError(f"{path} must hold events of one shape. It holds {shapes}.")
+    largest = np.finfo("float32").max
     for part, array in parts.items():
-        if array.dtype.kind not in "biuf":
-            raise ValueError(f"`{part}` of {source} must hold numbers. Received: dtype {array.dtype}.")
-        if not np.isfinite(array).all():
-            row = np.argwhere(~np.isfinite(array))[0, 0]
-            raise ValueError(f"`{part}` of {source} must be finite. Received NaN or infinity, first in event {row}.")
+        if not (array.min() >= -largest and array.max() <= largest):  # NaN is neither
+            row, *rest = np.argwhere(~(np.abs(array) <= largest))[0]
+            raise ValueError(
+                f"`{part}` of {path} must be finite, within the range of float32: -3.4e38 to 3.4e38. "
+                f"Received {array[(row, *rest)]}, first in event {row}."
+            )
     arrays = parts.values()
     lowest, highest = min(array.min() for array in arrays), max(array.max() for array in arrays)
     if any(array.dtype.kind == "f" for array in arrays) or lowest < 0 or highest >= 2**31:
@@ -95,95 +133,12 @@ def _in_units(parts, source):
     return {part: array.astype(dtype, copy=False) for part, array in parts.items()}, max(int(highest) + 1, 2)
 
 
-def _labels(arrays, part, path):
+def _labels(arrays, part, num_events):
     labels = arrays[f"{part}_labels"]
-    if labels.shape != (len(arrays[part]),) or labels.dtype.kind not in "iu" or labels.min() < 0:
-        raise ValueError(
-            f"`{part}_labels` of {path} must be integers from 0 on, one for each of {len(arrays[part])} events. "
-            f"Received: shape {labels.shape}, dtype {labels.dtype}."
-        )
+    expected = f"integers from 0 to {MOST_CLASSES - 1}, one for each of {num_events} events"
+    what = f"`{part}_labels` of {arrays.path}"
+    if labels.shape != (num_events,) or labels.dtype.kind not in "iu":
+        raise ValueError(f"{what} must be {expected}. Received: shape {labels.shape}, dtype {labels.dtype}.")
+    if labels.min() < 0 or labels.max() >= MOST_CLASSES:
+        raise ValueError(f"{what} must be {expected}. Received integers from {labels.min()} to {labels.max()}.")
     return labels.astype("int32")
-
-
-def read_csv(path, split, seed, labels=None):
-    """A table with a line for each event: small integers if all cells are, otherwise real numbers."""
-    rows = _rows(path)
-    header = None
-    if not any(_is_number(cell) for cell in rows[0][1]):
-        (_, header), *rows = rows
-    width = len(header or rows[0][1])
-    for line, cells in rows:
-        if len(cells) != width:
-            raise ValueError(f"Line {line} of {path} must have {width} cells, as its first. It has {len(cells)}.")
-    if not rows:
-        raise ValueError(f"{path} must hold lines of numbers, separated by commas. It holds a header at most.")
-
-    target = None if labels is None else _column(labels, header, width, path)
-    description = f"{width - (target is not None)} columns of {path.name}"
-    found = None
-    if target is not None:
-        if width == 1:
-            raise ValueError(f"{path} must have another column than that of `labels`. It has none.")
-        found, words = classes(_as_numbers([cells.pop(target) for _, cells in rows]))
-        description += f", {words}"
-    events = _table(rows, path)
-    parts, num_levels = _in_units({"x": events}, path)
-    parts = shuffled(parts["x"], found, split, seed, f"{path} holds {len(events)} events")
-    return Dataset(name=path.stem, description=description, kind="table", num_levels=num_levels, **parts)
-
-
-def _rows(path):
-    """Pairs of the number of a line and its cells, without empty lines."""
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.reader(file, skipinitialspace=True)
-            rows = [(reader.line_num, cells) for cells in reader if cells]
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise damaged(path, error) from error
-    if not rows:
-        raise ValueError(f"{path} must hold lines of numbers, separated by commas. It is empty.")
-    return rows
-
-
-def _column(labels, header, width, path):
-    """Index of the column of labels, given by its name or its index."""
-    if header is not None and labels in header:
-        return header.index(labels)
-    if isinstance(labels, int) and not isinstance(labels, bool) and -width <= labels < width:
-        return labels % width
-    named = f"one of {', '.join(header)}, or " if header else ""
-    raise ValueError(
-        f"`labels` must be a column of {path}: {named}an index from {-width} to {width - 1}. "
-        f"Received: labels={labels!r}."
-    )
-
-
-def _is_number(text):
-    try:
-        return math.isfinite(float(text))
-    except ValueError:
-        return False
-
-
-def _as_numbers(cells):
-    """Integers where all cells are, otherwise strings."""
-    try:
-        return np.array([int(cell) for cell in cells])
-    except ValueError:
-        return np.array(cells)
-
-
-def _table(rows, path):
-    """Cells as an array of uint8 if all are integers from 0 to 255, otherwise of real numbers."""
-    try:
-        values = np.array([cells for _, cells in rows], "float64")
-    except ValueError:
-        values = None
-    if values is None or not np.isfinite(values).all():
-        line, cell = next((line, cell) for line, cells in rows for cell in cells if not _is_number(cell))
-        raise ValueError(
-            f"{path} must hold numbers, separated by commas. Line {line} has {cell!r}: a column of classes is for "
-            "`labels`, and what is missing has to be filled in first."
-        )
-    are_levels = (values >= 0) & (values <= 255) & (values == np.floor(values))
-    return values.astype("uint8") if are_levels.all() else values

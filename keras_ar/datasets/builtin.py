@@ -11,8 +11,9 @@ import pathlib
 import keras
 import numpy as np
 
-from keras_ar.datasets.arrays import open_npz
-from keras_ar.datasets.dataset import PARTS, Dataset, damaged, shuffled
+from keras_ar.datasets.arrays import NpzFile
+from keras_ar.datasets.dataset import PARTS, Dataset, shuffled
+from keras_ar.datasets.files import damaged
 from keras_ar.datasets.images import read_idx, with_valid
 
 __all__ = [
@@ -104,19 +105,20 @@ def binarized_mnist():
 
 def read_binarized_mnist(path):
     """The binarized MNIST from an npz file, of bits or packed bits."""
-    arrays = open_npz(path)
+    arrays = NpzFile(path)
     if missing := [part for part in PARTS if part not in arrays]:
         raise damaged(path, f"it has no array `{missing[0]}`")
-    for part in PARTS:
-        if arrays[part].shape[1:] == (98,):
-            arrays[part] = np.unpackbits(arrays[part], axis=1)  # 98 * 8 = 784: no bit is left over
-        _check(arrays[part], SHA256[f"binarized_mnist_{part}.amat"], path)
+    parts = {part: arrays[part] for part in PARTS}
+    for part, bits in parts.items():
+        if bits.dtype == "uint8" and bits.shape[1:] == (98,):
+            parts[part] = np.unpackbits(bits, axis=1)  # 98 * 8 = 784: no bit is left over
+        _check(parts[part], SHA256[f"binarized_mnist_{part}.amat"], path)
     return Dataset(
         name="binarized_mnist",
         description="handwritten digits, 28 by 28 pixels, in the fixed binarization of Larochelle",
         kind="images",
         num_levels=2,
-        **{part: arrays[part].reshape(-1, 28, 28, 1) for part in PARTS},
+        **{part: bits.reshape(-1, 28, 28, 1) for part, bits in parts.items()},
     )
 
 

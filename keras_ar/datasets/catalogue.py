@@ -7,7 +7,7 @@ import os
 import pathlib
 from typing import Any
 
-from keras_ar.datasets import arrays, builtin, images, sequences
+from keras_ar.datasets import arrays, builtin, images, sequences, tables
 from keras_ar.datasets.dataset import PARTS, Dataset
 
 __all__ = ["load", "names"]
@@ -20,7 +20,7 @@ _BUILTIN = {
     "mnist": builtin.mnist,
 }
 _BY_SUFFIX = {
-    ".csv": arrays.read_csv,
+    ".csv": tables.read_csv,
     ".npz": arrays.read_npz,
     ".txt": sequences.read_text,
     ".wav": sequences.read_sound,
@@ -75,8 +75,9 @@ def load(
     - a `.wav` file, split by position, so that its end is `test`; or a folder of them,
       split by file. Samples are companded by `keras_ar.sound.mu_law` to 256 levels.
     - a `.txt` file, split by position.
-    - a `.csv` file of numbers, with a header or without; split at random. If all numbers are
-      integers from 0 to 255, they stay integers.
+    - a `.csv` file, with a header, which is a first line of words alone, or without; split at
+      random. Integers from 0 to 255 stay integers if there are no other numbers. Columns of
+      words become integers, too: see `categories` of the data set.
 
     A seed means the same split for ever, whatever the version of NumPy.
 
@@ -116,11 +117,14 @@ def load(
 
 def _reader(name: Any):
     """The function that reads a data set of this name or path."""
-    if not isinstance(name, str | os.PathLike) or not os.fspath(name):
+    if not isinstance(name, str | os.PathLike) or not isinstance(os.fspath(name), str) or not os.fspath(name):
         raise ValueError(f"`name` must be the name of a data set, or a path. Received: name={name!r}.")
     if isinstance(name, str) and name in _BUILTIN:
         return _BUILTIN[name]
-    path = pathlib.Path(name).expanduser()
+    try:
+        path = pathlib.Path(name).expanduser()
+    except RuntimeError as error:
+        raise FileNotFoundError(f"There is no such home folder. Received: name={os.fspath(name)!r}.") from error
     if path.is_dir():
         return _reader_of_folder(path)
     if path.is_file():
@@ -132,8 +136,13 @@ def _reader(name: Any):
             f"`name` must lead to a file of type {', '.join(sorted(_BY_SUFFIX))}, or to a folder: of pictures, of wav "
             f"files, or of the files of MNIST's format. Received: name={os.fspath(name)!r}."
         )
+    if path.exists():
+        raise ValueError(
+            f"`name` must lead to a file or a folder, not to a pipe, a socket or a device. "
+            f"Received: name={os.fspath(name)!r}."
+        )
     if isinstance(name, os.PathLike) or path.suffix or "/" in name or os.sep in name:
-        raise FileNotFoundError(f"There is no file or folder {path}. Received: name={os.fspath(name)!r}.")
+        raise FileNotFoundError(f"There is no file or folder {str(path)!r}. Received: name={os.fspath(name)!r}.")
     near = difflib.get_close_matches(name, _BUILTIN, n=1)
     meant = f" Did you mean {near[0]!r}?" if near else ""
     raise ValueError(f"`name` must be a path, or one of {', '.join(names())}.{meant} Received: name={name!r}.")

@@ -3,7 +3,6 @@
 import dataclasses
 import math
 import numbers
-import os
 from typing import Any
 
 import numpy as np
@@ -11,9 +10,10 @@ import numpy as np
 from keras_ar import noise
 from keras_ar.text import Vocabulary
 
-__all__ = ["PARTS", "Dataset", "classes", "damaged", "in_order", "shares", "shuffled"]
+__all__ = ["MOST_CLASSES", "PARTS", "Dataset", "classes", "in_order", "shares", "shuffled"]
 
 PARTS = ("train", "valid", "test")
+MOST_CLASSES = 2**31  # as labels are int32
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, repr=False, eq=False)
@@ -36,6 +36,10 @@ class Dataset:
         test_labels: The same for `test`.
         rate: Integer, how many samples are in a second of sound, or `None`.
         vocabulary: The `keras_ar.text.Vocabulary` of a text, or `None`.
+        columns: Names of the values of an event, in order, for a table that has a header; otherwise `None`.
+        categories: Dictionary of the words of each column that holds words: level `i` is the word of index `i`. Its
+            keys are names of columns, or without a header, their indices in an event as strings. `None` if there
+            are no words.
 
     Example:
 
@@ -58,6 +62,8 @@ class Dataset:
     test_labels: np.ndarray | None = None
     rate: int | None = None
     vocabulary: Vocabulary | None = None
+    columns: tuple[str, ...] | None = None
+    categories: dict[str, tuple[str, ...]] | None = None
 
     @property
     def event_shape(self) -> tuple[int, ...]:
@@ -123,10 +129,3 @@ def classes(values: Any) -> tuple[np.ndarray, str]:
     named, labels = np.unique(values, return_inverse=True)
     shown = ", ".join(map(str, named[:4])) + (", ..." if len(named) > 4 else "")
     return labels.astype("int32"), f"{len(named)} classes ({shown})"
-
-
-def damaged(path: str | os.PathLike, why: Any) -> OSError:
-    """The error for a file that exists, but is not what it should be."""
-    return OSError(
-        f"{path} is damaged, half-downloaded or of another format ({why}): delete or replace it, and try again."
-    )

@@ -2,11 +2,12 @@
 
 import gzip
 import math
-import zlib
+import warnings
 
 import numpy as np
 
-from keras_ar.datasets.dataset import Dataset, classes, damaged, shuffled
+from keras_ar.datasets.dataset import Dataset, classes, shuffled
+from keras_ar.datasets.files import check_size, files_of, reading
 
 __all__ = ["is_idx_folder", "read_idx", "read_idx_folder", "read_pictures", "with_valid"]
 
@@ -16,20 +17,27 @@ _MODES = {"1": 2, "L": 256, "RGB": 256}  # Pillow's names of black and white, gr
 
 def read_idx_folder(path):
     """Images and labels from four idx files, compressed or not; the last sixth of the training images is `valid`."""
-    train, train_labels, test, test_labels = (
-        read_idx(_idx_file(path, stem), axes)
-        for stem, axes in (("train-images", 3), ("train-labels", 1), ("t10k-images", 3), ("t10k-labels", 1))
-    )
-    for part, images, labels in (("train", train, train_labels), ("t10k", test, test_labels)):
+    parts = []
+    for part in ("train", "t10k"):
+        images_file, labels_file = _idx_file(path, f"{part}-images", axes=3), _idx_file(path, f"{part}-labels", axes=1)
+        images, labels = read_idx(images_file, axes=3), read_idx(labels_file, axes=1)
         if len(images) != len(labels):
             raise ValueError(
-                f"The {part} files of {path} must hold as many labels as images: {len(labels)}, and {len(images)}."
+                f"{labels_file} must hold as many labels as {images_file.name} has images. "
+                f"They hold {len(labels)}, and {len(images)}."
             )
+        parts.append((images, labels))
+    sizes = [images.shape[1:] for images, _ in parts]
+    if sizes[0] != sizes[1]:
+        raise ValueError(
+            f"{images_file} must hold images of the size of the training images, {sizes[0][0]} by {sizes[0][1]} "
+            f"pixels. It holds images of {sizes[1][0]} by {sizes[1][1]}."
+        )
     return with_valid(
-        ((train, train_labels), (test, test_labels)),
-        num_valid=len(train) // 6,
+        parts,
+        num_valid=len(parts[0][0]) // 6,
         name=path.name,
-        description=f"gray images of {path.name}, {train.shape[1]} by {train.shape[2]} pixels",
+        description=f"gray images of {path.name}, {sizes[0][0]} by {sizes[0][1]} pixels",
     )
 
 
@@ -58,8 +66,7 @@ def is_idx_folder(folder):
     return any(folder.glob("train-*ubyte*")) or any(folder.glob("t10k-*ubyte*"))
 
 
-def _idx_file(folder, stem):
-    axes = 3 if stem.endswith("images") else 1
+def _idx_file(folder, stem, axes):
     name = f"{stem}-idx{axes}-ubyte"
     # Mirrors unpack `train-images-idx3-ubyte.gz` as `train-images.idx3-ubyte`, too.
     for found in (f"{name}.gz", name, f"{stem}.idx{axes}-ubyte.gz", f"{stem}.idx{axes}-ubyte"):
@@ -70,26 +77,34 @@ def _idx_file(folder, stem):
 
 def read_idx(path, axes):
     """The bytes of a file in the format of MNIST: type and number of axes, the axes as big-endian integers, bytes."""
-    data = path.read_bytes()
-    if path.suffix == ".gz":
-        try:
-            data = gzip.decompress(data)
-        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-            raise damaged(path, error) from error
-    if data[:4] != bytes([0, 0, 8, axes]):  # 8 means uint8
-        raise damaged(path, f"it does not begin as an idx file of bytes with {axes} axes does")
-    shape = np.frombuffer(data[4 : 4 + 4 * axes], ">u4").tolist()
-    expected, found = 4 + 4 * axes + math.prod(shape), len(data)
-    if len(shape) < axes or found != expected:
-        raise damaged(path, f"{expected} bytes were expected, of {found}")
-    return np.frombuffer(data, "uint8", offset=4 + 4 * axes).reshape(shape)
+    with reading(path), _open_idx(path) as file:
+        header = file.read(4 + 4 * axes)
+        if header[:4] != bytes([0, 0, 8, axes]) or len(header) < 4 + 4 * axes:  # 8 means uint8
+            raise ValueError(f"it does not begin as an idx file of bytes with {axes} axes does")
+    shape = np.frombuffer(header, ">u4", offset=4).tolist()
+    if 0 in shape:
+        raise ValueError(f"{path} must hold at least one value. It holds an array of shape {tuple(shape)}.")
+    size = math.prod(shape)
+    check_size(path, size, path.stat().st_size)
+    with reading(path), _open_idx(path) as file:
+        file.seek(len(header))
+        data = file.read(size + 1)  # not all that there is, which may be more than fits into memory
+        if len(data) != size:
+            raise ValueError(
+                f"its header promises {size:,} bytes, and it has {'fewer' if len(data) < size else 'more'}"
+            )
+    return np.frombuffer(data, "uint8").reshape(shape)
+
+
+def _open_idx(path):
+    return gzip.open(path) if path.suffix == ".gz" else path.open("rb")
 
 
 def read_pictures(path, split, seed):
     """Pictures of one size and mode; those in subfolders have the subfolder as their class."""
-    files, labels, description = _pictures(path), None, ""
+    files, labels, description = files_of(path, _SUFFIXES), None, ""
     if not files:
-        by_class = {sub.name: _pictures(sub) for sub in sorted(path.iterdir()) if sub.is_dir()}
+        by_class = {sub.name: files_of(sub, _SUFFIXES) for sub in sorted(path.iterdir()) if sub.is_dir()}
         files = [file for of_class in by_class.values() for file in of_class]
         if not files:
             raise FileNotFoundError(
@@ -104,36 +119,46 @@ def read_pictures(path, split, seed):
     return Dataset(name=path.name, description=words, kind="images", num_levels=_MODES[mode], **parts)
 
 
-def _pictures(folder):
-    return sorted(path for path in folder.iterdir() if path.suffix.lower() in _SUFFIXES and path.name[0] != ".")
-
-
 def _read_all(files):
     """All pictures as one uint8 array, and their mode, which is that of the first."""
     image = _pillow()
     pictures = []
     for file in files:
-        try:
-            with image.open(file) as picture:
-                size, mode = picture.size, picture.mode
-                pixels = np.array(picture)
-        except (OSError, SyntaxError, ValueError) as error:  # Pillow raises all of them for a broken file
-            raise damaged(file, error) from error
-        if mode not in _MODES:
-            raise ValueError(
-                f"{file} must be black and white, gray or RGB (mode {', '.join(_MODES)}): convert it first. "
-                f"It has mode {mode}."
-            )
-        if not pictures:
-            first = (size, mode)
-        elif (size, mode) != first:
-            raise ValueError(
-                f"All pictures must have the size and mode of {files[0]}, {_words(*first)}: crop, scale or convert "
-                f"first. {file} has {_words(size, mode)}."
-            )
-        pictures.append(pixels.astype("uint8"))
+        with _open_picture(image, file) as picture:
+            size, mode = picture.size, picture.mode
+            with reading(file):
+                num_pages = getattr(picture, "n_frames", 1)
+            if num_pages > 1:
+                raise ValueError(
+                    f"{file} must hold one picture: save its pages as files. It holds {num_pages} of them."
+                )
+            if mode not in _MODES:
+                raise ValueError(
+                    f"{file} must be black and white, gray or RGB (mode {', '.join(_MODES)}): convert it first. "
+                    f"It has mode {mode}."
+                )
+            if not pictures:
+                first = (size, mode)
+            elif (size, mode) != first:
+                raise ValueError(
+                    f"All pictures must have the size and mode of {files[0]}, {_words(*first)}: crop, scale or convert "
+                    f"first. {file} has {_words(size, mode)}."
+                )
+            with reading(file):
+                pictures.append(np.array(picture).astype("uint8"))
     pictures = np.stack(pictures)
     return pictures.reshape(*pictures.shape[:3], -1), mode
+
+
+def _open_picture(image, file):
+    """The picture of a file, whose pixels are not read yet."""
+    too_large = (image.DecompressionBombWarning, image.DecompressionBombError)
+    try:
+        with reading(file, *too_large), warnings.catch_warnings():
+            warnings.simplefilter("error", image.DecompressionBombWarning)
+            return image.open(file)
+    except too_large as error:
+        raise ValueError(f"{file} must be smaller: crop or scale it first. {error}") from error
 
 
 def _words(size, mode):

@@ -3,7 +3,8 @@
 import numpy as np
 
 from keras_ar import arguments, sound
-from keras_ar.datasets.dataset import PARTS, Dataset, damaged, in_order, shares
+from keras_ar.datasets.dataset import PARTS, Dataset, in_order, shares
+from keras_ar.datasets.files import files_of
 from keras_ar.text import Vocabulary
 
 __all__ = ["read_sound", "read_text", "sound_files"]
@@ -25,7 +26,7 @@ def read_sound(path, split, length=4096):
 
 def sound_files(folder):
     """The wav files of a folder, by name."""
-    return sorted(path for path in folder.iterdir() if path.suffix.lower() == ".wav" and path.name[0] != ".")
+    return files_of(folder, {".wav"})
 
 
 def _folder_of_sound(folder, split, length):
@@ -49,8 +50,6 @@ def _windows_of_sound(path, length):
     try:
         samples, rate = sound.read_wav(path)
         levels = sound.mu_law(samples, _NUM_LEVELS).astype("uint8")
-    except RuntimeError as error:  # soundfile's error is one
-        raise damaged(path, error) from error
     except ValueError as error:
         raise ValueError(f"{path} cannot be taken: {error}") from error
     if len(levels) < length:
@@ -62,7 +61,7 @@ def read_text(path, split, length=128):
     """A text in windows of characters, split by position."""
     length = arguments.integer(length, "length")
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise ValueError(f"{path} must be a text in UTF-8: convert it first ({error}).") from error
     if len(text) < length or len(set(text)) < 2:
