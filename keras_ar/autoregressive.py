@@ -418,6 +418,7 @@ class AutoregressiveModel(DensityModel):
             num_known: Integer. Defaults to `0`.
         """
         seed, condition = self.check_sample_arguments(num_samples, condition, seed, first_event, batch_size)
+        batch_size = batches.fitting(batch_size, num_samples)
         self.check_num_steps(num_steps, condition)
         drawing = decoding.Drawing(self, self._check_method(method))
         draw = self._draw_parallel if drawing.method == "parallel" else self._draw_by_steps

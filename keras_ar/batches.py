@@ -7,7 +7,11 @@ import keras
 import numpy as np
 from keras import tree
 
-__all__ = ["Progress", "run"]
+from keras_ar import arguments
+
+__all__ = ["Progress", "fitting", "run"]
+
+_SMALL = 256  # events in a batch, which is not cut any further
 
 
 class Progress:
@@ -33,9 +37,29 @@ class Progress:
 
     def add(self, num_events: float) -> None:
         """Moves on by a number of events, which may be a fraction."""
+        before = int(self._done + 1e-6)
         self._done = min(self._done + num_events, self._num_events)
-        if self._bar:
-            self._bar.update(int(self._done + 1e-6))
+        now = int(self._done + 1e-6)
+        if self._bar and now > before:  # Keras prints the finished bar at each update
+            self._bar.update(now)
+
+
+def fitting(batch_size: int, num_events: int) -> int:
+    """The size of the batches that events are cut into: `batch_size`, or less where that would be mostly padding.
+
+    Whatever the number of events, there are few sizes: each is compiled for.
+
+    Args:
+        batch_size: Integer, the size that is asked for.
+        num_events: Integer, how many events there are.
+
+    Example:
+
+    >>> keras_ar.batches.fitting(100_000, num_events=300)
+    512
+    """
+    batch_size = arguments.integer(batch_size, "batch_size")
+    return min(batch_size, max(_SMALL, 2 ** (max(num_events, 1) - 1).bit_length()))
 
 
 def run(function: Callable, arrays: Sequence[np.ndarray], num_events: int, batch_size: int, progress: Progress) -> Any:

@@ -471,7 +471,8 @@ class DensityModel(keras.Model, metaclass=_BuiltAtOnce):
 
         Args:
             x: Array of shape `(events, *event_shape)`.
-            condition: Array of shape `(events, *condition_shape)`, or of `events` classes. Defaults to `None`.
+            condition: Array of shape `(events, *condition_shape)`; or the class of each event, or one of
+                all. Defaults to `None`.
             batch_size: Integer, how many events are scored at a time. Defaults to `256`.
             verbose: `1` for a progress bar. Defaults to `0`.
 
@@ -516,8 +517,8 @@ class DensityModel(keras.Model, metaclass=_BuiltAtOnce):
         >>> model.map_events(model.conditional_log_prob, np.zeros((5, 3))).shape
         (5, 3)
         """
-        arguments.integer(batch_size, "batch_size")
         arrays = [*self.check_batch(x, condition), *extra]
+        batch_size = batches.fitting(batch_size, len(arrays[0]))
         compiled, progress = self.compiled_function(function), batches.Progress(len(arrays[0]), verbose)
         seed = noise.check_seed(seed)
 
@@ -563,6 +564,7 @@ class DensityModel(keras.Model, metaclass=_BuiltAtOnce):
             float32 array of log-probabilities.
         """
         seed, condition = self.check_sample_arguments(num_samples, condition, seed, first_event, batch_size)
+        batch_size = batches.fitting(batch_size, num_samples)
         draw, progress = self.compiled_function(self.draw), batches.Progress(num_samples, verbose)
 
         def draw_batch(first, *condition):
@@ -671,6 +673,7 @@ class DensityModel(keras.Model, metaclass=_BuiltAtOnce):
             return []
         array = arguments.array(condition, "condition")
         shape = self.condition_data_shape or ()
+        broadcast = broadcast or self.num_classes is not None  # one class for all events is no mistake
         if broadcast and _fits(array.shape, shape):
             array = np.broadcast_to(array, (num_events, *array.shape))
         if not _fits(array.shape, (num_events, *shape)):
@@ -754,6 +757,30 @@ class DensityModel(keras.Model, metaclass=_BuiltAtOnce):
         return (events, *(part for part in (y, weights) if part is not None))
 
     # Building and saving.
+
+    def quantize(self, *args, **kwargs):
+        """Refused: samples and scores of a quantized model would not agree."""
+        raise ValueError(
+            f"`quantize` is not for density models: most of their layers have no quantized form, and their samples "
+            f"would not follow their scores. For less memory make the model with `dtype='mixed_bfloat16'`. "
+            f"Received: {self.name}.quantize."
+        )
+
+    def export(self, filepath, *args, **kwargs):
+        """Exports `call` for serving, as `keras.Model.export` does; of models without conditions.
+
+        Args:
+            filepath: String or path.
+            *args: As in `keras.Model.export`.
+            **kwargs: As in `keras.Model.export`.
+        """
+        if self.condition_shape is not None:
+            raise ValueError(
+                f"`export` is for models without conditions: Keras exports functions of one input. Keep {self.name} by "
+                f"`save`. Received: filepath={str(filepath)!r}."
+            )
+        self(self.random_batch(1)[0])  # Keras exports what has been called
+        return super().export(filepath, *args, **kwargs)
 
     def build(self, input_shape):
         """Makes all weights, by running `call` once on one event."""

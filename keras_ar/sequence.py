@@ -5,7 +5,7 @@ import math
 import numpy as np
 from keras import ops, tree
 
-from keras_ar import arguments, decoding, noise
+from keras_ar import arguments, decoding, heads, noise
 from keras_ar.autoregressive import AutoregressiveModel
 
 __all__ = ["SequenceModel", "Stream"]
@@ -24,7 +24,8 @@ class SequenceModel(AutoregressiveModel):
     length is a multiple of the rows. Then a sequence may be as long as its condition lasts.
 
     Args:
-        event_shape: Integer or tuple, `(length,)`, or `(length, ...)` with what the head draws together.
+        event_shape: Integer or tuple, `(length,)`, or `(length, ...)` with what the head draws together;
+            `heads.Independent` draws several values at each time.
         head: Name, instance, class or config of a head. Defaults to `"bernoulli"`.
         condition_shape: Integer or tuple, the shape of the condition of one event, or `None`. Defaults to `None`.
         num_classes: Integer, the number of classes that a condition may be, or `None`. Defaults to `None`.
@@ -42,11 +43,15 @@ class SequenceModel(AutoregressiveModel):
     takes_rows = False
 
     def __init__(self, event_shape, *, head="bernoulli", condition_shape=None, num_classes=None, **kwargs):
+        head, shape = heads.get(head), arguments.integers(event_shape, "event_shape")
+        if len(shape) == 2 and shape[1] == 1 and not head.event_shape:
+            head = heads.Independent(head, 1)
         super().__init__(event_shape, head=head, condition_shape=condition_shape, num_classes=num_classes, **kwargs)
         if len(self.position_shape) != 1:
+            several = f", or heads.Independent({self.head}, {shape[-1]})" if len(shape) == 2 else ""
             raise ValueError(
                 f"`event_shape` must be that of a sequence, (length,) and what the head draws together. "
-                f"Received: event_shape={event_shape!r}, with {self.head}."
+                f"Received: event_shape={event_shape!r}. Take a head of several values{several}."
             )
         self.steps_per_row = None  # of the condition, if it has rows
         if self.condition_shape and len(self.condition_shape) > 1 + self.takes_rows:

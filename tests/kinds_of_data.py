@@ -4,7 +4,17 @@ import keras
 import numpy as np
 import pytest
 
-__all__ = ["CONDITION", "EVENTS", "Batches", "in_data_loader", "in_numpy", "in_tf_data"]
+__all__ = [
+    "CONDITION",
+    "EVENTS",
+    "Batches",
+    "BatchesOfPairs",
+    "in_data_loader",
+    "in_data_loader_of_pairs",
+    "in_numpy",
+    "in_tf_data",
+    "in_tf_data_of_pairs",
+]
 
 _RNG = np.random.default_rng(0)
 EVENTS = (_RNG.random((10, 4)) < [0.9, 0.5, 0.2, 0.1]).astype("int32")
@@ -26,6 +36,14 @@ class Batches(keras.utils.PyDataset):
         return batch if len(batch) == 1 else (batch,)
 
 
+class BatchesOfPairs(Batches):
+    """The same, each batch a pair as Keras has it for inputs and targets."""
+
+    def __getitem__(self, index):
+        (pair,) = super().__getitem__(index)
+        return pair
+
+
 def in_numpy(*arrays):
     return arrays if len(arrays) == 2 else arrays[0]
 
@@ -44,3 +62,13 @@ def in_data_loader(*arrays):
 def in_tf_data(*arrays):
     tf = pytest.importorskip("tensorflow")
     return tf.data.Dataset.from_tensor_slices((in_numpy(*arrays),)).batch(5)
+
+
+def in_data_loader_of_pairs(*arrays):
+    torch = pytest.importorskip("torch")
+    return torch.utils.data.DataLoader(torch.utils.data.TensorDataset(*map(torch.tensor, arrays)), batch_size=5)
+
+
+def in_tf_data_of_pairs(*arrays):
+    tf = pytest.importorskip("tensorflow")
+    return tf.data.Dataset.from_tensor_slices(arrays).batch(5)

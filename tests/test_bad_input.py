@@ -181,13 +181,68 @@ def test_a_model_with_a_part_without_step_is_not_drawn_stepwise():
 # Training.
 
 
-@pytest.mark.parametrize(("argument", "value"), [("loss", "mse"), ("metrics", ["mse"])], ids=["loss", "metrics"])
+@pytest.mark.parametrize(
+    ("argument", "value"),
+    [("loss", "mse"), ("metrics", ["mse"]), ("weighted_metrics", ["mse"]), ("loss_weights", [2.0])],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
 def test_the_loss_is_the_likelihood_and_no_other(argument, value):
     with pytest.raises(ValueError, match=rf"`{argument}` must be None in `compile`: .* Received: {argument}="):
         REAL.compile("sgd", **{argument: value})
 
 
+@pytest.mark.parametrize("take", [REAL.fit, REAL.evaluate], ids=["fit", "evaluate"])
+@pytest.mark.parametrize("y", [np.ones((5, 3)), np.zeros(5)], ids=["others", "classes"])
+def test_targets_are_refused(take, y):
+    with pytest.raises(ValueError, match=r"`y` must be None: events are their own targets.*Received: y of shape"):
+        take(np.zeros((5, 3)), y)
+
+
+def test_class_weights_are_refused():
+    with pytest.raises(ValueError, match=r"`class_weight` must be None.*Give `sample_weight=`.*Received: class_weight"):
+        REAL.fit(np.zeros((5, 3)), class_weight={0: 1.0})
+
+
+def test_a_model_is_neither_quantized_nor_exported_with_conditions():
+    with pytest.raises(ValueError, match="`quantize` is not for density models"):
+        REAL.quantize("int8")
+    with pytest.raises(ValueError, match="`export` is for models without conditions"):
+        CONDITIONAL.export("model")
+
+
+@EVERYWHERE
+@pytest.mark.parametrize(
+    ("x", "message"),
+    [
+        ([[0, 1, 0], [1, 1]], r"`x` must be an array: lists of one length. Received: x=\[\[0, 1, 0\], \[1, 1\]\]"),
+        (np.array([["a", "b", "c"]]), r"`x` must hold numbers. Received: x.dtype=<U1"),
+        (np.array([["2026-01-01"] * 3], "datetime64[D]"), "`x` must hold numbers"),
+        (np.ones((2, 3), complex), "`x` must hold numbers. Received: x.dtype=complex128"),
+        (np.ma.masked_equal([[0.0, 1.0, 2.0]], 1.0), "`x` must have no masked entries.*Received 1 of them"),
+        (np.full((2, 3), 1e300), r"`x` must be finite, in float32. Received x\[0, 0\] = 1e\+300"),
+    ],
+    ids=["ragged", "strings", "dates", "complex", "masked", "beyond float32"],
+)
+def test_events_are_an_array_of_numbers(take, x, message):
+    with pytest.raises(ValueError, match=message):
+        take(REAL, x)
+
+
 # Models.
+
+
+@pytest.mark.parametrize(
+    ("make", "argument"),
+    [
+        (lambda: models.MADE(4, hidden_units=3, direct="no"), "direct"),
+        (lambda: layers.CausalConv1D(3, 2, strict=1), "strict"),
+        (lambda: layers.MaskedConv2D(3, 3, use_bias=None), "use_bias"),
+        (lambda: layers.RowLSTM(3, residual="yes"), "residual"),
+    ],
+)
+def test_a_switch_is_true_or_false(make, argument):
+    with pytest.raises(ValueError, match=f"`{argument}` must be True or False. Received: {argument}="):
+        make()
 
 
 class Triple(Head):

@@ -20,6 +20,7 @@ HEADS = [
     heads.DiscretizedLogisticMixture(17, num_components=3),
     heads.DiscretizedLogisticMixture(2),
     heads.DiscretizedLogisticMixture(4, num_components=2, num_channels=3),
+    heads.Independent(heads.Categorical(3), 2),
     PairOfBits(),
 ]
 

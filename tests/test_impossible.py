@@ -98,8 +98,13 @@ OUR_HEADS = [entry.name for entry in registry.entries("heads") if entry.distribu
 
 @pytest.mark.parametrize("name", OUR_HEADS)
 def test_an_impossible_value_has_no_probability(name):
-    options = {"num_levels": 4} if name in ("categorical", "discretized_logistic_mixture") else {}
-    head = heads.get(name, **options)
+    of_levels = {"num_levels": 4}
+    options = {
+        "categorical": of_levels,
+        "discretized_logistic_mixture": of_levels,
+        "independent": {"head": "bernoulli", "num_values": 2},
+    }
+    head = heads.get(name, **options.get(name, {}))
     params = np.zeros((4, head.num_params), "float32")
     values = np.array([0.0, -1.0, 7.0, 0.5] if head.support.is_discrete else [0.0, math.nan, math.inf, -math.inf])
     values = np.broadcast_to(values.reshape(-1, *(1 for _ in head.event_shape)), (4, *head.event_shape))

@@ -218,8 +218,9 @@ def test_a_wavenet_block_steps_as_it_computes(condition_shape, kernel_size):
         layers.CausalConv1D(3, 1, strict=True),
         layers.CausalLSTM(3),
         layers.CausalGRU(3),
+        layers.CausalGRU(3, strict=True),
     ],
-    ids=["conv", "strict", "one_tap", "lstm", "gru"],
+    ids=["conv", "strict", "one_tap", "lstm", "gru", "strict_gru"],
 )
 def test_a_layer_steps_as_it_computes(layer):
     x = ops.convert_to_tensor(np.random.default_rng(0).normal(size=(2, 11, 4)), "float32")
@@ -275,6 +276,23 @@ def test_a_layer_hands_on_its_regularizers(layer):
     assert len(regularized.losses) == len(kernels) > 0
 
 
+@pytest.mark.one_backend
+def test_a_prompt_may_be_a_text_where_the_model_has_a_vocabulary():
+    prompt = TEXT.vocabulary.encode("abb")
+    assert (TEXT.sample(2, prompt="abb", seed=0) == TEXT.sample(2, prompt=prompt, seed=0)).all()
+    assert (next(TEXT.stream(prompt="abb", seed=0)) == next(TEXT.stream(prompt=prompt, seed=0))).all()
+
+
+@pytest.mark.one_backend
+def test_a_last_axis_of_one_value_is_no_obstacle():
+    alone, with_axis = (models.WaveNet(shape, filters=2, dilations=(1, 2)) for shape in (6, (6, 1)))
+    noise.randomize(alone)
+    with_axis.set_weights(alone.get_weights())
+    samples = with_axis.sample(3, seed=0)
+    assert samples.shape == (3, 6, 1)
+    np.testing.assert_array_equal(samples[..., 0], alone.sample(3, seed=0))
+
+
 # Bad input.
 
 WAVES = models.WaveNet((8,), filters=2, dilations=(1, 2), head=LEVELS)
@@ -298,6 +316,16 @@ def state_after_a_chunk(num_samples):
         (lambda: WAVES.sample(1, prompt=[]), "`prompt` must have 1 to 8 steps"),
         (lambda: WAVES.stream(1, chunk=0), "`chunk` must be an integer of at least 1"),
         (lambda: WAVES.stream(1, state={}, seed=1), "`state` must come without `prompt` and `seed`"),
+        (lambda: WAVES.stream(1, state={}), "`state` must be the `state` of a stream.*a dictionary of carry, position"),
+        (
+            lambda: WAVES.stream(2, state={**state_after_a_chunk(2), "carry": {}}),
+            "`state` must be the `state` of a stream",
+        ),
+        (lambda: WAVES.sample(1, prompt="text"), "`prompt` must be an array of steps: .* has no vocabulary"),
+        (
+            lambda: models.WaveNet((8, 3), head="normal"),
+            r"Take a head of several values, or heads.Independent\(Normal\(.*\), 3\)",
+        ),
         (
             lambda: WAVES.stream(3, state=state_after_a_chunk(2)),
             r"same `num_samples`.*shape \(.*2.*\) in place of \(.*3.*\)",
@@ -328,7 +356,7 @@ def state_after_a_chunk(num_samples):
             "`text` must be written in the 2 characters.*Received 'c', at position 2",
         ),
         (lambda: TEXT.write(3, prompt="abba"), "`prompt` must have 1 to 3 steps.*Received 4"),
-        (lambda: TEXT.vocabulary.windows("abba", 5), "`length` must be from 1 to 4"),
+        (lambda: TEXT.vocabulary.windows("abba", 5), "`length` must be at most 4"),
         (lambda: models.WindowMLP(8, window=0), "`window` must be an integer of at least 1"),
         (lambda: models.WindowMLP(8, condition_shape=(2, 3)), r"`condition_shape` must be \(features,\)"),
         (lambda: models.WaveNet((8, 8)), r"`event_shape` must be that of a sequence"),

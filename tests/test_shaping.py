@@ -56,6 +56,21 @@ def test_draws_stay_within_the_limits(method):
     assert scores.min() > -20.0
 
 
+@pytest.mark.parametrize("method", ["stepwise", *on_one_backend(["parallel", "full"])])
+def test_at_temperature_zero_each_step_takes_its_mode(method):
+    model = models.NADE(5, units=4, head=heads.Categorical(4))
+    noise.randomize(model)
+    found, log_prob = model.sample(3, seed=0, temperature=0, method=method, return_log_prob=True)
+    modes = ops.convert_to_numpy(model.head.mode(model(found)))
+    np.testing.assert_array_equal(found, modes)
+    np.testing.assert_allclose(log_prob, model.score_samples(found), atol=1e-4)
+
+
+def test_more_than_all_levels_are_all_levels():
+    model = models.FVSBN(3, head=heads.Categorical(4))
+    assert (model.sample(4, seed=0, top_k=2**31) == model.sample(4, seed=0)).all()
+
+
 @pytest.mark.parametrize(
     ("limits", "message"),
     [

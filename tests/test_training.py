@@ -6,7 +6,17 @@ import keras
 import numpy as np
 import pytest
 from keras import ops
-from kinds_of_data import CONDITION, EVENTS, Batches, in_data_loader, in_numpy, in_tf_data
+from kinds_of_data import (
+    CONDITION,
+    EVENTS,
+    Batches,
+    BatchesOfPairs,
+    in_data_loader,
+    in_data_loader_of_pairs,
+    in_numpy,
+    in_tf_data,
+    in_tf_data_of_pairs,
+)
 
 from keras_ar import AutoregressiveModel, backend, layers, models, noise
 
@@ -65,6 +75,44 @@ def test_a_conditional_model_takes_pairs_in_every_kind_of_data(held, conditional
     assert found["loss"] == pytest.approx(nats(conditional, EVENTS, CONDITION).mean(), rel=1e-5)
 
 
+@pytest.mark.parametrize("held", [BatchesOfPairs, in_data_loader_of_pairs, in_tf_data_of_pairs])
+def test_a_dataset_of_pairs_holds_events_and_conditions(held, model, conditional):
+    expected = pytest.approx(nats(conditional, EVENTS, CONDITION).mean(), rel=1e-5)
+    assert conditional.evaluate(held(EVENTS, CONDITION), verbose=0, return_dict=True)["loss"] == expected
+    history = conditional.fit(held(EVENTS, CONDITION), validation_data=held(EVENTS, CONDITION), verbose=0).history
+    assert history["val_loss"] == [expected]
+    before = model.get_weights()
+    with pytest.raises(ValueError, match=r"A dataset must give batches of events, or pairs \(events, conditions\)"):
+        model.fit(held(EVENTS, CONDITION), verbose=0)
+    for old, new in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(old, new)
+
+
+def test_conditions_may_come_in_the_place_of_targets(conditional):
+    expected = pytest.approx(nats(conditional, EVENTS, CONDITION).mean(), rel=1e-5)
+    assert conditional.evaluate(EVENTS, CONDITION, verbose=0, return_dict=True)["loss"] == expected
+    lists = (EVENTS, CONDITION.tolist())
+    assert conditional.evaluate(lists, verbose=0, return_dict=True)["loss"] == expected
+
+
+def test_a_frame_of_numbers_is_checked_as_an_array_is(model):
+    class Frame:
+        """What a table of pandas has in common with arrays."""
+
+        shape = EVENTS.shape
+
+        def __array__(self, dtype=None, copy=None):
+            return np.where(EVENTS > 0, EVENTS, -1)
+
+    with pytest.raises(ValueError, match="`x` must hold integers from 0 to 1"):
+        model.fit(Frame(), verbose=0)
+
+
+def test_one_class_may_serve_all_events():
+    model = random_model(0.0, num_classes=3)
+    np.testing.assert_array_equal(model.score_samples(EVENTS, 2), model.score_samples(EVENTS, np.full(10, 2)))
+
+
 @EVERY_KIND_OF_DATA
 def test_every_kind_of_data_trains(held, learner):
     options = {"validation_data": held(EVENTS), "epochs": 2, "shuffle": False, "verbose": 0}
@@ -82,7 +130,7 @@ def test_validation_data_come_in_a_tuple_as_in_keras(model, conditional):
         assert history["val_loss"] == pytest.approx([nats(conditional, *pair).mean()], rel=1e-5)
 
 
-@pytest.mark.parametrize("dtype", ["uint8", "bool", "float64"])
+@pytest.mark.parametrize("dtype", ["uint8", "bool", "float64", ">i4", ">f4"])
 def test_events_may_have_any_dtype_of_numbers(dtype, model):
     events = EVENTS.astype(dtype)
     np.testing.assert_allclose(model.score_samples(events), -nats(model, EVENTS), rtol=1e-5)

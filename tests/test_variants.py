@@ -15,6 +15,7 @@ LAYERS = [  # input shapes, positions first, and the layers that take them
         (6, 2),
         [
             layers.CausalConv1D(3, 3, dilation_rate=2, strict=True, name="causal_conv1d-strict"),
+            layers.CausalGRU(3, strict=True, name="causal_gru-strict"),
             layers.CausalConv1D(2, 1, use_bias=False, name="causal_conv1d-one-tap"),
             layers.PositionWise(keras.layers.EinsumDense("abc,cd->abd", (None, 4)), name="position_wise-einsum"),
         ],
@@ -73,6 +74,7 @@ MODELS = [
     models.FVSBN((3, 2), head=PairOfBits(), name="fvsbn-pairs"),
     models.NADE((2, 2, 2), units=5, head=PairOfBits(), ordering="reversed", name="nade-pairs"),
     models.MADE((4, 2), hidden_units=(9, 7), head=PairOfBits(), direct=True, condition_shape=2, name="made-pairs"),
+    models.CausalSequential(5, layers=[layers.CausalGRU(4, strict=True)], head=NORMALS, name="layered-gru"),
     models.CausalSequential(
         5,
         layers=[keras.layers.Dense(3), layers.TriangularDense(4), keras.layers.Dense(5, "tanh")],
@@ -123,6 +125,7 @@ SEQUENCE_MODELS = [
         name="wavenet-class",
     ),
     models.WaveNet(4, filters=3, dilations=(2, 1), head=heads.NormalMixture(2), name="wavenet-mixture"),
+    models.WaveNet((3, 2), filters=3, dilations=(1,), head=heads.Independent("normal", 2), name="wavenet-values"),
     models.WaveNet(
         (4, 3),
         filters=3,

@@ -5,6 +5,7 @@ from keras_ar.heads.bernoulli import Bernoulli
 from keras_ar.heads.categorical import Categorical
 from keras_ar.heads.discretized_logistic_mixture import DiscretizedLogisticMixture
 from keras_ar.heads.head import Head
+from keras_ar.heads.independent import Independent
 from keras_ar.heads.level_head import LevelHead
 from keras_ar.heads.normal import Normal
 from keras_ar.heads.normal_mixture import NormalMixture
@@ -15,6 +16,7 @@ __all__ = [
     "Categorical",
     "DiscretizedLogisticMixture",
     "Head",
+    "Independent",
     "LevelHead",
     "Normal",
     "NormalMixture",

@@ -13,6 +13,7 @@ class CausalLSTM(CausalRNN):
 
     Args:
         units: Integer, number of units.
+        strict: Boolean, whether to hide each time from itself. Defaults to `False`.
         **kwargs: Initializers, regularizers and constraints, as in `keras.layers.LSTM`; `name` and `dtype`.
 
     Call arguments:

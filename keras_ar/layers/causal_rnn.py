@@ -21,6 +21,7 @@ class CausalRNN(CausalLayer):
 
     Args:
         units: Integer, number of units.
+        strict: Boolean, whether to hide each time from itself. Defaults to `False`.
         **kwargs: `kernel_initializer`, `recurrent_regularizer`, `bias_constraint`, …: the initializers, regularizers
             and constraints of the layer of Keras, which is handed those that are given; `name` and `dtype`.
 
@@ -34,10 +35,11 @@ class CausalRNN(CausalLayer):
     (1, 6, 4)
     """
 
-    def __init__(self, units, **kwargs):
+    def __init__(self, units, strict=False, **kwargs):
         options = {name: kwargs.pop(name) for name in _OPTIONS if name in kwargs}
         super().__init__(**kwargs)
         self.units = arguments.integer(units, "units")
+        self.strict = arguments.boolean(strict, "strict")
         self.rnn = self.make(
             self.units, return_sequences=True, return_state=True, dtype=self.dtype_policy, name="recurrent", **options
         )
@@ -54,17 +56,25 @@ class CausalRNN(CausalLayer):
         self.rnn.build(tuple(input_shape))
 
     def call(self, inputs):
-        return self.rnn(ops.cast(inputs, self.compute_dtype))[0]
+        return self.rnn(self._cast(inputs))[0]
+
+    def _cast(self, inputs):
+        """The inputs as Keras' layer is given them: a strict layer is given each a time late."""
+        inputs = ops.cast(inputs, self.compute_dtype)
+        return ops.pad(inputs[:, :-1], [[0, 0], [1, 0], [0, 0]]) if self.strict else inputs
 
     def start(self, batch_size, num_steps):
         return self.rnn.cell.get_initial_state(batch_size)
 
     def step(self, constants, state, t, x):
-        y, state = self.rnn.cell(ops.cast(x, self.compute_dtype), state)
+        x = ops.cast(x, self.compute_dtype)
+        if self.strict:  # nothing comes before the first
+            x = ops.where(t > 0, x, ops.zeros_like(x))
+        y, state = self.rnn.cell(x, state)
         return y, list(state)
 
     def prefill(self, constants, state, inputs):
-        outputs, *state = self.rnn(ops.cast(inputs, self.compute_dtype), initial_state=state)
+        outputs, *state = self.rnn(self._cast(inputs), initial_state=state)
         return outputs, state
 
     def compute_output_shape(self, input_shape):
@@ -72,4 +82,9 @@ class CausalRNN(CausalLayer):
 
     def get_config(self):
         of_keras = self.rnn.get_config()
-        return {**super().get_config(), "units": self.units, **{name: of_keras[name] for name in _OPTIONS}}
+        return {
+            **super().get_config(),
+            "units": self.units,
+            "strict": self.strict,
+            **{name: of_keras[name] for name in _OPTIONS},
+        }

@@ -20,7 +20,7 @@ class GatedBlock(KernelLayer):
 
     The first block has mask type A and takes an image: its vertical stack sees
     the rows above the current one, its horizontal stack the pixels to the left.
-    Blocks of type B take what a block returns, the pair `(vertical, horizontal)`.
+    Blocks of type B take the pair `(vertical, horizontal)`, of what a block returns.
 
     The vertical features of a row depend on earlier rows alone. So a step has two
     parts: `begin_row` at the first pixel of a row, for the row as a whole, then
@@ -38,8 +38,8 @@ class GatedBlock(KernelLayer):
         **kwargs: Initializers, regularizers and constraints, as in `keras.layers.Dense`; `name` and `dtype`.
 
     Call arguments:
-        inputs: With mask type A a tensor of shape `(batch, rows, columns, channels)`, with B the pair of
-            vertical and horizontal features.
+        inputs: With mask type A a tensor of shape `(batch, rows, columns, channels)`, with B the first two
+            of the three that a block returns, the vertical and the horizontal features.
         condition: Optional tensor of shape `(batch, features)`, or a map over the image
             of shape `(batch, rows, columns, features)`.
 

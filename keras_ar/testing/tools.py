@@ -30,7 +30,7 @@ __all__ = [
 ]
 
 MOST_EVENTS = 2**12  # of a space that is gone through event by event
-BATCH, FEW = 512, 12  # two sizes for nearly all that is compiled
+BATCH, FEW = 256, 12  # two sizes for nearly all that is compiled
 SEED = 11  # of samples
 
 _prepared, _trainees, _functions_of_call = (weakref.WeakKeyDictionary() for _ in range(3))
