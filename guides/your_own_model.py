@@ -224,14 +224,14 @@ class SteppedTransformer(Transformer):
         return ops.zeros((batch_size, num_steps, self.units), self.compute_dtype)
 
     def step(self, constants, state, t, previous):
-        before = ops.where(t > 0, self.encode_previous(previous), 0.0)  # (batch, features)
+        before = ops.where(t > 0, self.encode_previous(previous, t), 0.0)  # (batch, features)
         h = ops.expand_dims(self.stem(before) + constants["positions"][t], 1)  # (batch, 1, units)
         state = ops.slice_update(state, (0, t, 0), h)
         h = h + self.attention(h, state, attention_mask=self.visible(state, t)[None, None])
         return self.to_params(self.hidden(h))[:, 0], state
 
     def prefill(self, constants, state, values):
-        h = self.embed(self.head.encode_draws(values))
+        h = self.embed(self.encode_first_steps(values))
         return self.params_from(h), ops.slice_update(state, (0, 0, 0), h)
 
     def visible(self, state, t):

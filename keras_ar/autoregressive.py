@@ -78,6 +78,11 @@ class AutoregressiveModel(DensityModel):
             )
         self.position_shape = self.event_shape[: len(self.event_shape) - len(drawn_together)]
         self.num_steps = math.prod(self.position_shape)
+        if self.head.position_shape not in (None, self.position_shape):
+            raise ValueError(
+                f"`head` must be made for the positions of an event, of shape {self.position_shape}. "
+                f"Received: {self.head}, made for positions of shape {self.head.position_shape}."
+            )
         self.step_size = math.prod(drawn_together)  # values of an event that a step draws
         self.num_features = self.head.num_features  # what the network sees of them
         self.ordering = orderings.get(ordering, self.num_steps, noise.check_seed(seed))
@@ -179,11 +184,26 @@ class AutoregressiveModel(DensityModel):
 
     def encode_steps(self, x):
         """Events as a network's inputs, in the order of their steps: `(batch, num_steps, num_features)`."""
-        return self.head.encode_draws(self.to_steps(x))
+        return self.encode_first_steps(self.to_steps(x))
 
-    def encode_previous(self, previous):
-        """What was drawn in one step as a network's input: `(batch, num_features)`."""
-        return self.head.encode_draws(previous)
+    def encode_first_steps(self, values):
+        """What was drawn in the first steps as a network's inputs: `(batch, steps, num_features)`."""
+        return self.head_of_steps(values.shape[1]).encode_draws(values)
+
+    def encode_previous(self, previous, t):
+        """What was drawn in step `t - 1` as a network's input: `(batch, num_features)`."""
+        head = self.head if self.head.position_shape is None else self.head_at(ops.maximum(t - 1, 0))
+        return head.encode_draws(previous)
+
+    def head_at(self, t):
+        """The head of step `t`: the model's head, unless that differs between positions."""
+        if self.head.position_shape is None:
+            return self.head
+        return self.head.at(t if self._is_natural else ops.take(self.ordering, t))
+
+    def head_of_steps(self, num_steps):
+        """The head of the first steps."""
+        return self.head.at(self.ordering[:num_steps])
 
     def flat_condition(self, condition):
         """The condition as one vector for each event, `(batch, features)`; `None` if there is none."""
@@ -243,7 +263,7 @@ class AutoregressiveModel(DensityModel):
             shape = (num_events, self.num_steps)
             uniforms = noise.uniforms(noise.check_seed(seed), 0, num_events, (self.num_steps, self.head.num_uniforms))
             params = 0.1 * np.random.default_rng(seed).normal(size=(*shape, self.head.num_params)).astype("float32")
-            steps = backend.once(self.head.sample, params, uniforms)
+            steps = backend.once(self.head.at(np.arange(self.num_steps)).sample, params, uniforms)
             events = ops.convert_to_numpy(steps).reshape(events.shape).astype(self.support.dtype)
         return [events, *condition]
 

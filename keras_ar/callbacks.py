@@ -121,6 +121,7 @@ class SampleImages(_SampleCallback):
         if self.log:
             width, height = (round(inches * ax.figure.dpi) for inches in ax.figure.get_size_inches())
             self.log.write_image(self.folder.name, epoch, path.read_bytes(), height, width)
+        canvas.close(ax)
 
 
 class SampleAudio(_SampleCallback):

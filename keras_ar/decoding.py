@@ -81,7 +81,7 @@ def advance(model, stepper, loop, constants, carry, first, last, rows, sampling,
     def body(t, carry, row, constants, sampling, num_known):
         noise, *known = row
         params, state = stepper.step(constants, carry["state"], t, carry["previous"])
-        value, log_prob = draw_step(head, params, noise, sampling)
+        value, log_prob = draw_step(model.head_at(t), params, noise, sampling)
         log_prob = carry["log_prob"] + log_prob
         if known:
             value, log_prob = backend.when(t < num_known, lambda _: (*known, carry["log_prob"]), (value, log_prob))
@@ -103,7 +103,7 @@ def parallel(model, noise, sampling, condition=(), known=None, num_known=0):
 
     def redraw(values):
         params = model.params_to_steps(model.call(model.from_steps(values), *condition))
-        drawn, log_prob = draw_step(head, params, noise, sampling)
+        drawn, log_prob = draw_step(model.head_of_steps(num_steps), params, noise, sampling)
         if known is not None:
             is_known = ops.arange(num_steps) < num_known
             mask = ops.reshape(is_known, (-1, *(1 for _ in head.event_shape)))

@@ -53,6 +53,8 @@ class SequenceModel(AutoregressiveModel):
                 f"`event_shape` must be that of a sequence, (length,) and what the head draws together. "
                 f"Received: event_shape={event_shape!r}. Take a head of several values{several}."
             )
+        if self.head.position_shape is not None:
+            raise ValueError(f"`head` must be the same at each step: sequences have any length. Received: {self.head}.")
         self.steps_per_row = None  # of the condition, if it has rows
         if self.condition_shape and len(self.condition_shape) > 1 + self.takes_rows:
             rows = ", or (rows, features) with a row for every few steps" if self.takes_rows else ""

@@ -66,7 +66,7 @@ def replace_impossible(model, x, condition=None):
 
 
 def _all_of_event(is_possible):
-    return ops.all(is_possible, axis=tuple(range(1, len(is_possible.shape))))
+    return ops.all(ops.reshape(is_possible, (ops.shape(is_possible)[0], -1)), axis=1)
 
 
 def _first(is_possible, x):

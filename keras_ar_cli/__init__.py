@@ -73,21 +73,20 @@ def train(
     json: _Json = False,
 ):
     """Train a model by a recipe, or any model on any data. A run writes one folder."""
-    with _errors_in_one_line(json):
+    with _errors_in_one_line(json, "interrupted: finished epochs are kept, and `--resume` goes on from there"):
         wanted = _recipe(recipe, data, settings or [], seed)
         if recipe is None and out is None:
             raise recipes.RecipeError("name a recipe, or the folder to --resume by --out")
-        folder = out or pathlib.Path("runs", pathlib.Path(recipe).stem)
-        _choose(backend)
-        from keras_ar_cli import run
+        from keras_ar_cli import folder as folders
 
-        wanted = run.begin(wanted, folder, resume)
-        if json:
-            metrics = run.train(wanted, folder)
+        folder = out or pathlib.Path("runs", pathlib.Path(recipe).stem)
+        wanted = folders.recipe_for(wanted, folder, resume)
+        metrics = folders.finished(folder)
+        if metrics is None:
+            _choose(backend)
+            metrics = _train(wanted, folder, json)
         else:
-            show.heading(wanted, folder)
-            with show.training(wanted["train"]["epochs"]) as callback:
-                metrics = run.train(wanted, folder, [callback])
+            folders.remove_backup(folder)  # the last thing that a run does, which may have been killed before
         _print(json, {"folder": str(folder), **metrics}, lambda: show.result(metrics, wanted, folder))
 
 
@@ -190,16 +189,33 @@ def new_plugin(
 
 
 @contextlib.contextmanager
-def _errors_in_one_line(json):
+def _errors_in_one_line(json, interrupted="interrupted"):
     """Turns what a user can mend into one line and exit code 2; faults of our own keep their traceback."""
     try:
         yield
     except KeyboardInterrupt:
-        show.fail("interrupted: finished epochs are kept, and `--resume` goes on from there", json)
+        show.fail(interrupted, json)
         raise typer.Exit(130) from None
     except (ValueError, OSError, LookupError, ImportError, MemoryError, NotImplementedError) as error:
-        show.fail(" ".join(str(error).split()) or type(error).__name__, json)
+        says_nothing = isinstance(error, KeyError | IndexError) or not str(error)
+        show.fail((f"{type(error).__name__}: " if says_nothing else "") + " ".join(str(error).split()), json)
         raise typer.Exit(2) from None
+
+
+def _train(recipe, folder, json):
+    """Trains by a whole recipe, and shows how it goes on, unless only JSON is wanted; returns the metrics."""
+    from keras_ar_cli import run
+
+    if not json:
+        show.heading(recipe, folder)
+    data, model = run.prepare(recipe)
+    for line in run.doubts(model, data):
+        show.warn(line)
+    if json:
+        return run.train(recipe, data, model, folder)
+    show.weights(model)
+    with show.training(recipe["train"]["epochs"]) as callback:
+        return run.train(recipe, data, model, folder, [callback])
 
 
 def _recipe(name, data, settings, seed):

@@ -1,12 +1,13 @@
 """Samples of a saved model in files: pictures, sound, text, tables."""
 
+import csv
 import dataclasses
-import json
 import pathlib
 
 import numpy as np
 
 import keras_ar
+from keras_ar_cli import folder as folders
 from keras_ar_cli import recipe as recipes
 from keras_ar_cli import run, show
 
@@ -47,7 +48,7 @@ class Opened:
         else:
             raise ValueError(f"{self.path} does not say what it was trained on: use --data")
         data = run.load_data({"data": {**settings, "name": name or settings["name"]}})
-        x, *labels = run.events(data, part, settings["labels"])
+        x, *labels = run.events(data, part, settings["labels"] is not False)
         if hasattr(model, "vocabulary") and data.vocabulary not in (None, model.vocabulary):
             x = model.vocabulary.encode(data.vocabulary.decode(x)).reshape(x.shape)
         return (x, *labels)
@@ -56,10 +57,14 @@ class Opened:
 def open_file(path):
     """A `.keras` file, or the folder of a finished run."""
     if not path.is_dir():
+        if path.suffix != ".keras":
+            raise ValueError(f"FILE must be a .keras file, or the folder of a run. Received: {path}")
         return Opened(path, _load_model(path), None, {})
-    if not (path / "metrics.json").exists():
-        raise ValueError(f"{path} holds no finished run: `keras-ar train --resume --out {path}` finishes it")
-    metrics = json.loads((path / "metrics.json").read_text(encoding="utf-8"))
+    metrics = folders.finished(path)
+    if metrics is None:
+        raise ValueError(
+            f"{path} holds no finished run: `keras-ar train --resume --out {path}` finishes one that has begun"
+        )
     return Opened(path, _load_model(path / "model.keras"), recipes.find(str(path / "recipe.toml")), metrics)
 
 
@@ -108,9 +113,8 @@ def _short(value):
 def sample(opened, num, out, seed, temperature, condition, length, prompt):
     """Samples events into a file, and returns what happened, a dictionary."""
     model = opened.model
-    options = {"seed": keras_ar.noise.check_seed(seed), **_tempered(model, temperature)}
-    if condition is not None:
-        options["condition"] = condition
+    options = {"seed": keras_ar.noise.check_seed(seed), **_tempered(model, temperature), **_of_class(model, condition)}
+    out = _check_out(opened, out or _default(opened, "samples"))
     if isinstance(model, keras_ar.SequenceModel):
         options["length"] = length
         if prompt is not None:
@@ -120,9 +124,9 @@ def sample(opened, num, out, seed, temperature, condition, length, prompt):
     elif length or prompt:
         raise ValueError(f"--length and --prompt are for models of sequences. Received a {type(model).__name__}")
     if not model.exact:  # it cannot say how probable its samples are
-        return _write(opened, model.sample(num, **options), out or _default(opened, "samples"), options["seed"])
+        return _write(opened, model.sample(num, **options), out, options["seed"])
     samples, log_probs = model.sample(num, return_log_prob=True, **options)
-    written = _write(opened, samples, out or _default(opened, "samples"), options["seed"])
+    written = _write(opened, samples, out, options["seed"])
     return {**written, "log_prob_mean": float(log_probs.mean())}
 
 
@@ -131,11 +135,11 @@ def complete(opened, name, num, known, out, seed, temperature):
     model = opened.model
     order, shape = _order(model)
     options = {"seed": keras_ar.noise.check_seed(seed), **_tempered(model, temperature)}
+    out = _check_out(opened, out or _default(opened, "completed"))
     x, *condition = (array[:num] for array in opened.events(name, "test"))
     is_known = np.zeros(x.shape[1:], bool)
     is_known[np.unravel_index(order[: round(known * len(order))], shape)] = True
     completed = model.complete(x, is_known, *condition, **options)
-    out = out or _default(opened, "completed")
     picture = None
     if opened.kind == "images" and out.suffix == ".png":
         picture = keras_ar.plots.completions(x, is_known, completed, num_levels=model.support.num_levels)
@@ -158,6 +162,17 @@ def _tempered(model, temperature):
     if not isinstance(model, keras_ar.AutoregressiveModel):
         raise ValueError(f"--temperature is for autoregressive models. Received a {type(model).__name__}")
     return {"temperature": temperature}
+
+
+def _of_class(model, condition):
+    """The option `condition`, for models of events given their class."""
+    if model.num_classes is None:
+        if condition is not None:
+            raise ValueError(f"--condition is for models with classes. Received a {type(model).__name__} without")
+        return {}
+    if condition is None:
+        raise ValueError(f"--condition must be a class, from 0 to {model.num_classes - 1}: the model has classes")
+    return {"condition": condition}
 
 
 def after_training(model, data, folder, recipe):
@@ -194,33 +209,53 @@ def after_training(model, data, folder, recipe):
 
 
 def _write(opened, samples, out, seed, picture=None):
-    """Writes samples to a file, in the format of its ending, and returns what was written, a dictionary."""
+    """Writes samples to a file, in the format of its ending, and returns what was written, a dictionary.
+
+    `_check_out` has looked at the ending.
+    """
     model, levels = opened.model, opened.model.support.num_levels
-    if not out.parent.is_dir():
-        raise FileNotFoundError(f"there is no folder {out.parent}")
     if out.suffix == ".npy":
-        with run.whole(out) as path:
+        with folders.whole(out) as path:
             np.save(path, samples)
     elif out.suffix == ".csv":
-        number = "%d" if model.support.is_discrete else "%.9g"
-        with run.whole(out) as path:
-            np.savetxt(path, samples.reshape(len(samples), -1), fmt=number, delimiter=",")
-    elif out.suffix == ".png" and opened.kind == "images":
+        with folders.whole(out) as path:
+            _write_csv(samples.reshape(len(samples), -1), path, opened.metrics.get("data", {}))
+    elif out.suffix == ".png":
         _save(picture or keras_ar.plots.images(samples, num_levels=levels), out)
-    elif out.suffix == ".txt" and opened.kind == "text":
+    elif out.suffix == ".txt":
         texts = map(model.vocabulary.decode, samples)
-        with run.whole(out) as path:
+        with folders.whole(out) as path:
             path.write_text("\n\n---\n\n".join(texts) + "\n", encoding="utf-8")
-    elif out.suffix == ".wav" and opened.kind == "sound":
+    elif out.suffix == ".wav":
         rate = opened.metrics["data"]["rate"]
         tracks = keras_ar.sound.to_samples(samples, levels)
         silence = np.zeros((len(tracks), rate // 4), "float32")
-        with run.whole(out) as path:  # one after the other, with a pause between
+        with folders.whole(out) as path:  # one after the other, with a pause between
             keras_ar.sound.write_wav(path, np.concatenate([tracks, silence], axis=1).ravel(), rate)
-    else:
-        fitting = dict.fromkeys((".npy", ".csv", _ENDINGS[opened.kind]))
-        raise ValueError(f"--out must end in {', '.join(fitting)}. Received: {out}")
     return {"num": len(samples), "seed": seed, "model": type(model).__name__, "file": str(out)}
+
+
+def _write_csv(rows, path, data):
+    """Writes a table as the one that the model was trained on: with its header and its words, if it had any."""
+    columns, categories = data.get("columns"), data.get("categories") or {}
+    names = columns or map(str, range(rows.shape[1]))
+    words = [dict(enumerate(categories.get(name, ()))) for name in names]
+    number = "d" if rows.dtype.kind in "iu" else ".9g"
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerows([columns] if columns else [])
+        for row in rows.tolist():
+            writer.writerow([of.get(x, f"{x:{number}}") for x, of in zip(row, words, strict=True)])
+
+
+def _check_out(opened, out):
+    """The path to write to, if that can be done: before anything is sampled."""
+    fitting = dict.fromkeys((".npy", ".csv", _ENDINGS[opened.kind]))
+    if out.suffix not in fitting:
+        raise ValueError(f"--out must end in {', '.join(fitting)}. Received: {out}")
+    if not out.parent.is_dir():
+        raise FileNotFoundError(f"there is no folder {out.parent}")
+    return out
 
 
 def _default(opened, name):
@@ -229,5 +264,6 @@ def _default(opened, name):
 
 
 def _save(axes, out):
-    with run.whole(out) as path:
+    with folders.whole(out) as path:
         axes.figure.savefig(path)
+    keras_ar.plots.canvas.close(axes)

@@ -1,8 +1,11 @@
 """A new plugin, from the template that comes with the package."""
 
+import importlib.metadata
 import importlib.resources
+import importlib.util
 import keyword
 import re
+import sys
 
 __all__ = ["make"]
 
@@ -13,7 +16,7 @@ def make(name, folder):
     """Writes a distribution of that name into `folder / name`, and returns where.
 
     Raises:
-        ValueError: The name is not one for a distribution.
+        ValueError: The name is not one for a distribution, or it is taken already.
         FileExistsError: The folder exists already.
     """
     module = name.replace("-", "_").lower()
@@ -22,6 +25,8 @@ def make(name, folder):
             f"a plugin's name must be of small letters, digits and hyphens, such as keras-ar-wavelets. "
             f"Received: {name!r}"
         )
+    if why := _why_taken(name, module):
+        raise ValueError(f"a plugin's name must be new, such as keras-ar-wavelets. Received: {name!r}, {why}")
     made = folder / name
     if made.exists():
         raise FileExistsError(f"{made} exists already: choose another name or --folder")
@@ -33,6 +38,17 @@ def make(name, folder):
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(text, encoding="utf-8")
     return made
+
+
+def _why_taken(name, module):
+    """Why a plugin cannot have that name: installed, it would hide something else, or be hidden; `None` if it can."""
+    if module in sys.stdlib_module_names:
+        return "a module of Python's standard library"
+    if list(importlib.metadata.distributions(name=name)):
+        return "a distribution that is installed"
+    if importlib.util.find_spec(module) is not None:
+        return f"whose module {module} can be imported already"
+    return None
 
 
 def _files(folder, inside=""):

@@ -1,12 +1,6 @@
-"""A training run: one folder. A run may be interrupted at any moment, and is resumed to the same result.
+"""A training run. It may be interrupted at any moment, and is resumed to the same result (folder.py says how).
 
-- `recipe.toml`: the recipe as run.
-- `history.csv`: a line for each epoch, counted from 0, as Keras' CSVLogger writes it.
-- `backup/`: weights and optimizer after the last epoch, and the best weights so far; removed when the run is finished.
-- `model.keras`, pictures or other samples, and at the very end `metrics.json`.
-
-Every file is first written under another name and then renamed, so it is there as a whole or not at all. All that is
-random in an epoch follows from the seed and the number of the epoch alone.
+All that is random in an epoch follows from the seed and the number of the epoch alone.
 """
 
 import contextlib
@@ -15,8 +9,7 @@ import errno
 import inspect
 import json
 import math
-import os
-import pathlib
+import re
 import shutil
 import time
 
@@ -24,96 +17,81 @@ import keras
 import numpy as np
 
 import keras_ar
-from keras_ar_cli import recipe as recipes
+from keras_ar_cli import folder as folders
+from keras_ar_cli.folder import RunError, whole
 
 __all__ = [
     "Backup",
     "History",
-    "RunError",
     "about",
-    "begin",
     "check_space",
+    "doubts",
     "events",
     "load_data",
     "make_model",
     "model_arguments",
+    "prepare",
     "score_part",
+    "takes_labels",
     "train",
-    "whole",
 ]
 
 _PARTS = ("train", "valid", "test")
 _MOST_INITIALIZED_FROM = 200  # events
 _MOST_SCORED = 10_000  # events of the training part, which may be large
-_UNFINISHED = ".unfinished"
 _SEED_STATE = "seed_generator_state"  # Keras' name for the state of each layer's own random numbers
 
 
-class RunError(ValueError):
-    """A run cannot be begun, or resumed, as it was asked for."""
+def prepare(recipe):
+    """The data and the model of a recipe. What is wrong with the recipe is an error here, and nothing is written."""
+    keras.utils.set_random_seed(recipe["seed"])
+    data = load_data(recipe)
+    return data, make_model(recipe, data)
 
 
-def begin(recipe, folder, resume):
-    """Makes the folder of a run, or finds it again.
-
-    Returns:
-        The recipe to run.
-    """
-    path = folder / "recipe.toml"
-    has_begun = (folder / "backup").exists() or (folder / "metrics.json").exists()
-    if not path.exists() or not (has_begun or resume):
-        if recipe is None:
-            raise RunError(f"{folder} holds no run to resume: name a recipe")
-        folder.mkdir(parents=True, exist_ok=True)
-        with whole(path) as file:
-            file.write_text(recipes.write(recipe), encoding="utf-8")
-        return recipe
-    if not resume:
-        raise RunError(f"{folder} holds a run already: resume it by --resume, or choose another folder by --out")
-    found = recipes.find(str(path))
-    if recipe not in (None, found):
-        raise RunError(f"{folder} holds a run of another recipe: resume it without naming one, or use another --out")
-    return found
-
-
-def train(recipe, folder, callbacks=()):
+def train(recipe, data, model, folder, callbacks=()):
     """Trains as the recipe says, from where the run in the folder was interrupted.
 
     Args:
         recipe: A whole recipe.
-        folder: Path of the folder, which `begin` has made.
+        data: The data of the recipe.
+        model: The model of the recipe, as `prepare` makes it.
+        folder: Path of the folder, which need not exist.
         callbacks: More Keras callbacks, which may show things but change nothing.
 
     Returns:
         What is in `metrics.json`, a dictionary.
     """
-    if (folder / "metrics.json").exists():
-        shutil.rmtree(folder / "backup", ignore_errors=True)  # the last thing that a run does
-        return json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+    with_labels = takes_labels(recipe)
+    batches = Batches(events(data, "train", with_labels), recipe["train"]["batch_size"], recipe["seed"])
+    compile_model(model, recipe["train"], steps=recipe["train"]["epochs"] * len(batches))
+    with folders.held(folder, recipe):
+        metrics = folders.finished(folder)
+        if metrics is None:
+            history = _fit(recipe, data, model, batches, folder, callbacks)
+            metrics = {**score(model, data, with_labels), **history.summary(), **about(model, data)}
+            _write_results(recipe, data, model, metrics, folder)
+        folders.remove_backup(folder)
+        return metrics
 
-    for leftover in folder.rglob(f"{_UNFINISHED}*"):  # of a process that was killed
-        leftover.unlink()
-    keras.utils.set_random_seed(recipe["seed"])
-    data = load_data(recipe)
-    model = make_model(recipe, data)
-    settings, with_labels = recipe["train"], recipe["data"]["labels"]
-    batches = Batches(events(data, "train", with_labels), settings["batch_size"], recipe["seed"])
-    compile_model(model, settings, steps=settings["epochs"] * len(batches))
 
-    history = History(folder / "history.csv", settings["patience"])
-    backup = Backup(folder / "backup", history)
+def _fit(recipe, data, model, batches, folder, callbacks):
+    """Trains the model to its best weights, and returns the history."""
+    settings = recipe["train"]
+    history = History(folders.history(folder), settings["patience"])
+    backup = Backup(folders.backup(folder), history)
     if not history.is_over(backup.epoch, settings["epochs"]):
         if backup.epoch == 0:
             model.initialize_from_data(*(array[:_MOST_INITIALIZED_FROM] for array in batches.arrays))
         else:
-            model.load_weights(backup.path(backup.epoch))
+            backup.load(model, backup.path(backup.epoch))
         averaging = [keras.callbacks.SwapEMAWeights()] if settings["average"] else []
         model.fit(
             batches,
             epochs=settings["epochs"],
             initial_epoch=backup.epoch,
             shuffle=False,  # `batches` does
-            validation_data=events(data, "valid", with_labels),
+            validation_data=events(data, "valid", takes_labels(recipe)),
             validation_batch_size=256,
             # The best weights are kept as validation ends, while the averaged ones are in their place.
             callbacks=[
@@ -126,18 +104,20 @@ def train(recipe, folder, callbacks=()):
             ],
             verbose=0,
         )
-    model.load_weights(backup.best)
-    metrics = {**score(model, data, with_labels), **history.summary(), **about(model, data)}
+    backup.load(model, backup.best)
+    return history
+
+
+def _write_results(recipe, data, model, metrics, folder):
+    """The model, its pictures and, at the very end, the metrics, which gain the names of the pictures."""
+    from keras_ar_cli import draw
+
     check_space(folder, model)
     with whole(folder / "model.keras") as file:
         model.save(file)
-    from keras_ar_cli import draw
-
     metrics["files"] = draw.after_training(model, data, folder, recipe)
     with whole(folder / "metrics.json") as file:
         file.write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
-    shutil.rmtree(folder / "backup")
-    return metrics
 
 
 # What a recipe names.
@@ -146,10 +126,20 @@ def train(recipe, folder, callbacks=()):
 def load_data(recipe):
     """The data set of a recipe."""
     settings = recipe["data"]
-    data = keras_ar.datasets.load(settings["name"], binary=settings["binary"], length=settings["length"])
-    if settings["labels"] and data.train_labels is None:
-        raise RunError(f"data.labels must be false for {settings['name']}: it has no classes")
+    name, labels = settings["name"], settings["labels"]
+    column = {} if isinstance(labels, bool) else {"labels": labels}
+    with _naming("[data]"):
+        data = keras_ar.datasets.load(name, binary=settings["binary"], length=settings["length"], **column)
+    if takes_labels(recipe) and data.train_labels is None:
+        is_csv = data.kind == "table" and name.lower().endswith(".csv")
+        expected = "the name or the index of a column, or false," if is_csv else "false"
+        raise RunError(f"data.labels must be {expected} for {name}: it has no classes. Received: {labels!r}")
     return data
+
+
+def takes_labels(recipe):
+    """Whether the class of an event is its condition."""
+    return recipe["data"]["labels"] is not False
 
 
 def events(data, part, with_labels):
@@ -159,13 +149,16 @@ def events(data, part, with_labels):
 
 
 def make_model(recipe, data):
-    """The model of a recipe, for events of the shape that the data have."""
+    """The model of a recipe, for events of the shape that the data have, and of which it can take all parts."""
     settings = {key: value for key, value in recipe["model"].items() if key not in ("name", "head")}
     component = keras_ar.registry.find("models", recipe["model"]["name"]).load()
     known = model_arguments(component)
     for key in settings:
         if key not in known:
             raise RunError(f"unknown key model.{key}: {component.__name__} takes {', '.join(sorted(known))}")
+    for key, parameter in known.items():
+        if parameter.default is parameter.empty and key not in (*settings, "vocabulary"):
+            raise RunError(f"model.{key} is missing: a {component.__name__} must be given it")
     if "vocabulary" in known:
         if data.vocabulary is None:
             raise RunError(f"{component.__name__} is a model of text. Received data of another kind: {data.name}")
@@ -174,13 +167,17 @@ def make_model(recipe, data):
         settings["head"] = _head(recipe["model"]["head"], known["head"].default, data)
     elif recipe["model"]["head"] is not None:
         raise RunError(f"unknown key model.head: {component.__name__} has no head")
-    if recipe["data"]["labels"]:
+    if takes_labels(recipe):
         if "num_classes" not in known:
             raise RunError(f"data.labels must be false for {component.__name__}: it takes no classes")
-        settings["num_classes"] = 1 + int(max(getattr(data, f"{part}_labels").max(initial=0) for part in _PARTS))
-    model = component(data.event_shape, **settings)
+        classes = 1 + int(max(getattr(data, f"{part}_labels").max(initial=0) for part in _PARTS))
+        settings.setdefault("num_classes", classes)
+    elif "num_classes" in settings or "condition_shape" in settings:
+        raise RunError("data.labels must not be false where the model takes a condition: that is the class of an event")
+    with _naming("[model]"):
+        model = component(data.event_shape, **settings)
     for part in _PARTS:
-        model.check_events(getattr(data, part), part)
+        model.check_batch(*events(data, part, takes_labels(recipe)), name=part)
     return model
 
 
@@ -197,15 +194,62 @@ def _head(wanted, default, data):
     """The head that is wanted, or one that fits the data, with the sizes that the data have."""
     if wanted is None:
         of_many_levels = {"bernoulli": "categorical", None: "discretized_logistic_mixture"}.get(default, default)
-        wanted = {None: "normal_mixture", 2: "bernoulli"}.get(data.num_levels, of_many_levels)
-    settings = {"name": wanted} if isinstance(wanted, str) else {**wanted}
+        settings = {"name": {None: "normal_mixture", 2: "bernoulli"}.get(data.num_levels, of_many_levels)}
+        if data.num_levels is None:
+            settings |= _units(data)
+    else:
+        settings = {"name": wanted} if isinstance(wanted, str) else {**wanted}
     name = settings.pop("name", None)
-    takes = inspect.signature(keras_ar.registry.find("heads", name).load()).parameters
+    if not isinstance(name, str):
+        raise RunError(f"model.head must be the name of a head, or a table with its `name`. Received: {wanted!r}")
+    component = keras_ar.registry.find("heads", name).load()
+    takes = inspect.signature(component).parameters
+    for key in settings:
+        if key not in takes:
+            raise RunError(f"unknown key model.head.{key}: {component.__name__} takes {', '.join(takes) or 'none'}")
     if "num_levels" in takes and data.num_levels:
         settings.setdefault("num_levels", data.num_levels)
     if "num_channels" in takes and data.kind == "images":
         settings.setdefault("num_channels", data.event_shape[-1])
-    return keras_ar.heads.get(name, **settings)
+    with _naming("model.head"):
+        return component(**settings)
+
+
+def _units(data):
+    """The mean and the standard deviation of real values, to six digits; of a table, those of each column."""
+    x = data.train.astype("float64")
+    axis = 0 if data.kind == "table" else None
+    scale = np.where(np.ptp(x, axis) == 0, 1.0, x.std(axis))
+    loc, scale = (np.vectorize(lambda value: float(f"{value:.6g}"))(values) for values in (x.mean(axis), scale))
+    return {"loc": loc.tolist(), "scale": scale.tolist()}
+
+
+def doubts(model, data):
+    """Lines on what is likely to go wrong: a head for real values in units that are far from those of the data."""
+    if not isinstance(model, keras_ar.AutoregressiveModel) or not isinstance(model.head, keras_ar.heads.RealHead):
+        return
+    loc, scale = (np.atleast_1d(values) for values in _units(data).values())
+    head_loc, head_scale = (np.broadcast_to(values, loc.shape) for values in (model.head.loc, model.head.scale))
+    is_far = (np.abs(loc - head_loc) > 3 * head_scale) | (np.abs(np.log10(scale / head_scale)) > 1)
+    if is_far.any():
+        first = int(np.argmax(is_far))
+        where = f"column {data.columns[first] if data.columns else first}" if data.kind == "table" else "the data"
+        yield (
+            f"the head has loc={head_loc[first]:g} and scale={head_scale[first]:g}, but {where} has mean "
+            f"{loc[first]:g} and standard deviation {scale[first]:g}: leave out model.head, or set its loc and scale"
+        )
+
+
+@contextlib.contextmanager
+def _naming(part):
+    """Names the part of a recipe that an error comes from, whatever somebody else's code raises."""
+    try:
+        yield
+    except (OSError, ImportError):
+        raise
+    except Exception as error:
+        said = f"{error}" if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
+        raise RunError(f"{part}: {said}") from error
 
 
 def compile_model(model, settings, steps):
@@ -250,7 +294,14 @@ def about(model, data):
         "parameters": model.count_params(),
         "backend": keras.backend.backend(),
         "versions": {"keras": keras.__version__, "keras_ar": keras_ar.__version__},
-        "data": {"name": data.name, "kind": data.kind, "num_levels": data.num_levels, "rate": data.rate},
+        "data": {
+            "name": data.name,
+            "kind": data.kind,
+            "num_levels": data.num_levels,
+            "rate": data.rate,
+            "columns": data.columns,
+            "categories": data.categories,
+        },
     }
 
 
@@ -302,7 +353,7 @@ class History(keras.callbacks.Callback):
         self.path, self.patience = path, patience
         self.rows = []
         if path.exists():
-            with path.open(newline="") as file:
+            with folders.reading(path), path.open(newline="", encoding="utf-8") as file:
                 self.rows = [{key: json.loads(value) for key, value in row.items()} for row in csv.DictReader(file)]
 
     @property
@@ -330,8 +381,6 @@ class History(keras.callbacks.Callback):
         self._start = time.perf_counter()
 
     def on_epoch_end(self, epoch, logs=None):
-        if not math.isfinite(logs["val_loss"]):
-            raise RunError(f"the loss was not finite in epoch {epoch + 1}: try a lower train.learning_rate")
         self.rows.append({"epoch": epoch, **logs, "seconds": time.perf_counter() - self._start})
         with whole(self.path) as path, path.open("w", newline="") as file:
             writer = csv.DictWriter(file, self.rows[0])
@@ -368,6 +417,11 @@ class Backup(keras.callbacks.Callback):
         """The file of an epoch, counted from 1."""
         return self.folder / f"{epoch}.weights.h5"
 
+    def load(self, model, path):
+        """Loads weights that were kept."""
+        with folders.reading(path):
+            model.load_weights(path)
+
     def on_epoch_end(self, epoch, logs=None):
         check_space(self.folder, self.model)
         self.epoch = epoch + 1
@@ -378,7 +432,7 @@ class Backup(keras.callbacks.Callback):
                 file.unlink()
 
     def _files(self):
-        return [file for file in self.folder.iterdir() if file.name[0].isdigit()]
+        return [file for file in self.folder.iterdir() if re.fullmatch(r"\d+\.weights\.h5", file.name)]
 
     def _epoch_of(self, file):
         return int(file.name.partition(".")[0])
@@ -390,16 +444,3 @@ def check_space(folder, model):
     needed = 2**20 + 8 * sum(math.prod(variable.shape) for variable in variables)  # at 4 bytes, twice
     if shutil.disk_usage(folder).free < needed:
         raise OSError(errno.ENOSPC, f"no space left on the disk, {needed / 2**20:.0f} MB are needed", str(folder))
-
-
-@contextlib.contextmanager
-def whole(path):
-    """A path to write to in place of `path`; what was written there is renamed to `path` at the end."""
-    path = pathlib.Path(path)
-    suffix = "".join(path.suffixes[-2:] if path.name.endswith(".weights.h5") else path.suffixes[-1:])
-    unfinished = path.with_name(f"{_UNFINISHED}-{os.getpid()}{suffix}")
-    try:
-        yield unfinished
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)

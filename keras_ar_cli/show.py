@@ -3,11 +3,12 @@
 import contextlib
 import json as json_format
 import sys
+import time
 
 from rich import box
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 __all__ = [
@@ -21,6 +22,8 @@ __all__ = [
     "result",
     "scores",
     "training",
+    "warn",
+    "weights",
     "written",
 ]
 
@@ -34,26 +37,51 @@ def fail(message, json):
     print(json_format.dumps({"error": message}) if json else f"error: {message}", file=sys.stderr)
 
 
+def warn(message):
+    """A warning, in one line on stderr."""
+    print(f"warning: {message}", file=sys.stderr)
+
+
 def heading(recipe, folder):
     """Which run begins, and where."""
     title = recipe["title"] or f"{recipe['model']['name']} on {recipe['data']['name']}"
     _out.print(f"[bold]{escape(title)}[/bold], into {escape(str(folder))}")
 
 
+def weights(model):
+    """How large a model is."""
+    count = model.count_params()
+    _out.print(f"{type(model).__name__} of {count:,} weights, {4 * count / 1e6:,.1f} MB")
+
+
 @contextlib.contextmanager
 def training(epochs):
-    """A bar over the epochs, or a line for each where there is no terminal; yields a Keras callback."""
+    """A bar over all steps, or a line for each epoch where there is no terminal; yields a Keras callback."""
     import keras
 
-    columns = ["epoch", MofNCompleteColumn(), BarColumn(), TextColumn("{task.fields[nats]}"), TimeRemainingColumn()]
-    with Progress(*columns, console=_out, disable=not _out.is_terminal) as progress:
-        task = progress.add_task("epoch", total=epochs, nats="")
+    columns = ["epoch {task.fields[epoch]}", BarColumn(), TaskProgressColumn(), TextColumn("{task.fields[nats]}")]
+    with Progress(*columns, TimeRemainingColumn(), console=_out, disable=not _out.is_terminal) as progress:
+        task = progress.add_task("", total=None, epoch=f"1/{epochs}", nats="")
 
         class Show(keras.callbacks.Callback):
+            def on_train_begin(self, logs=None):
+                self.start, self.has_stepped = time.perf_counter(), False
+                progress.update(task, total=epochs * self.params["steps"])
+
+            def on_epoch_begin(self, epoch, logs=None):
+                progress.update(task, completed=epoch * self.params["steps"], epoch=f"{epoch + 1}/{epochs}")
+
+            def on_train_batch_end(self, batch, logs=None):
+                if not self.has_stepped:
+                    self.has_stepped = True
+                    seconds = time.perf_counter() - self.start
+                    _out.print(f"first step: {seconds:.1f} s, of {self.params['steps']} steps in an epoch")
+                progress.advance(task)
+
             def on_epoch_end(self, epoch, logs=None):
                 at_most = "≤ " if _AT_MOST in logs else ""
                 losses = f"train {at_most}{logs['loss']:.2f}, valid {at_most}{logs['val_loss']:.2f} nats"
-                progress.update(task, completed=epoch + 1, nats=losses)
+                progress.update(task, nats=losses)
                 if not _out.is_terminal:
                     _out.print(f"epoch {epoch + 1}/{epochs}: {losses}")
 

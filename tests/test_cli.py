@@ -5,6 +5,7 @@ import os
 import pathlib
 import random
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from typer.testing import CliRunner
 
 import keras_ar
 from keras_ar_cli import app, run
+from keras_ar_cli import folder as folders
 from keras_ar_cli import recipe as recipes
 
 BACKEND = keras.backend.backend()
@@ -61,7 +63,7 @@ def test_a_run_writes_one_folder(finished):
     names = {path.name for path in finished.iterdir()}
     assert {"recipe.toml", "model.keras", "history.csv", "metrics.json"} <= names
     assert {"learning_curves.png", "neighbors.png", "samples.png"} <= names
-    assert not {name for name in names if name.startswith(".") or name == "backup"}
+    assert {name for name in names if name.startswith(".") or name == "backup"} == {folders.MARKER}
     assert recipes.find(str(finished / "recipe.toml"))["train"]["epochs"] == 2
 
 
@@ -81,6 +83,9 @@ def test_train_prints_a_table(tmp_path):
     code, out, _ = call("train", "fvsbn-digits", "--out", tmp_path / "run", *SMALL)
     assert code == 0
     assert "epoch 2/2: train " in out
+    assert "FVSBN of 2,080 weights, 0.0 MB" in out
+    assert "first step: " in out
+    assert "of 3 steps in an epoch" in out
     for word in ("nats per event", "bits per dimension", "valid", "±", "model.keras"):
         assert word in out
 
@@ -94,6 +99,57 @@ def test_any_model_trains_on_any_data_that_fit(tmp_path):
     assert metrics["model"] == "MADE"
     assert metrics["test"]["events"] == 6
     assert (tmp_path / "run" / "samples.csv").read_text().count("\n") == 64
+
+
+WORDS = "color,size\n" + "red,0\ngreen,1\n" * 30
+NUMBERS = "width,length,kind\n" + "0.5,1500,0\n0.25,-1000,1\n" * 30
+
+
+@pytest.mark.one_backend
+def test_samples_of_a_table_have_its_header_and_its_words(tmp_path):
+    (tmp_path / "table.csv").write_text(WORDS)
+    run_json("train", "made", "--data", tmp_path / "table.csv", "--out", tmp_path / "run", *SMALL)
+    run_json("complete", tmp_path / "run", "--out", tmp_path / "completed.csv")
+    run_json("sample", tmp_path / "run", "--out", tmp_path / "samples.csv")
+    for path in (tmp_path / "completed.csv", tmp_path / "samples.csv", tmp_path / "run" / "samples.csv"):
+        header, *rows = path.read_text().splitlines()
+        assert header == "color,size"
+        assert {row.partition(",")[0] for row in rows} <= {"red", "green"}
+
+
+@pytest.mark.one_backend
+@pytest.mark.parametrize("column", ["kind", "2", "-1"])
+def test_the_classes_of_a_table_are_in_a_column(column, tmp_path):
+    (tmp_path / "table.csv").write_text(NUMBERS)
+    arguments = ["train", "made", "--data", tmp_path / "table.csv", "--out", tmp_path / "run", *SMALL]
+    assert "the name or the index of a column" in error_of(*arguments, "--set", "data.labels=true")
+    assert "one of width, length, kind" in error_of(*arguments, "--set", "data.labels=kinds")
+    run_json(*arguments, "--set", f"data.labels={column}")
+    assert run_json("info", tmp_path / "run")["num_classes"] == 2
+    assert run_json("evaluate", tmp_path / "run")["events"] == 6
+
+
+@pytest.mark.one_backend
+def test_a_class_that_the_model_does_not_know_is_found_at_once(tmp_path):
+    parts = {"train": 0, "valid": 1, "test": 2}
+    arrays = {part: np.zeros((9, 4), "uint8") for part in parts}
+    np.savez(tmp_path / "data.npz", **arrays, **{f"{part}_labels": np.full(9, i) for part, i in parts.items()})
+    settings = ["--set", "data.labels=true", "--set", "model.num_classes=2", "--out", tmp_path / "run", *SMALL]
+    error = error_of("train", "fvsbn", "--data", tmp_path / "data.npz", *settings)
+    assert "integers from 0 to 1. Received class 2" in error
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.one_backend
+def test_a_head_for_real_values_takes_their_units(tmp_path):
+    (tmp_path / "table.csv").write_text("width,length,same\n" + "0.5,1500,7.5\n0.25,-1000,7.5\n" * 30)
+    recipe = recipes.changed(recipes.of_model("made", str(tmp_path / "table.csv")), [])
+    data, model = run.prepare(recipe)
+    np.testing.assert_allclose(model.head.loc, data.train.mean(axis=0), rtol=1e-4)
+    np.testing.assert_allclose(model.head.scale, [*data.train[:, :2].std(axis=0), 1.0], rtol=1e-4)
+    assert not list(run.doubts(model, data))
+    (line,) = run.doubts(run.make_model(recipes.changed(recipe, ["model.head=normal"]), data), data)
+    assert line.startswith("the head has loc=0 and scale=1, but column length has mean ")
 
 
 @pytest.mark.one_backend
@@ -160,6 +216,7 @@ def test_labels_make_a_model_of_events_given_their_class(recipe, small, tmp_path
     assert run_json("evaluate", folder)["events"] == 250
     assert run_json("complete", folder, "-n", 2, "--out", tmp_path / "completed.png")["num"] == 2
     assert "integers from 0 to 9" in error_of("sample", folder, "--condition", 10)
+    assert "--condition must be a class, from 0 to 9" in error_of("sample", folder)
 
 
 def test_evaluate_repeats_what_the_run_found(finished):
@@ -332,10 +389,22 @@ RECIPE = recipes.changed(
 )
 
 
+def train(recipe, folder, callbacks=()):
+    """Trains by a whole recipe, or resumes the run in the folder without one."""
+    recipe = folders.recipe_for(recipe, folder, resume=recipe is None)
+    return run.train(recipe, *run.prepare(recipe), folder, callbacks)
+
+
+def begin(recipe, folder):
+    """Begins a run, and stops before the first epoch."""
+    with folders.held(folder, recipe):
+        pass
+
+
 @pytest.fixture(scope="module")
 def left_alone(tmp_path_factory):
     folder = tmp_path_factory.mktemp("alone")
-    run.train(run.begin(RECIPE, folder, resume=False), folder)
+    train(RECIPE, folder)
     return weights(folder)
 
 
@@ -358,14 +427,14 @@ def test_a_run_stopped_between_any_two_files_ends_with_the_same_weights(moment, 
 
         return change
 
-    begun = run.begin(RECIPE, tmp_path / "run", resume=False)
+    begin(RECIPE, tmp_path / "run")
     with monkeypatch.context() as patch:
         patch.setattr(pathlib.Path, "replace", counted(pathlib.Path.replace))
         patch.setattr(pathlib.Path, "unlink", counted(pathlib.Path.unlink))
-        patch.setattr(run.shutil, "rmtree", counted(run.shutil.rmtree))
+        patch.setattr(pathlib.Path, "rmdir", counted(pathlib.Path.rmdir))
         with pytest.raises(Killed):
-            run.train(begun, tmp_path / "run")
-    run.train(run.begin(None, tmp_path / "run", resume=True), tmp_path / "run")
+            train(RECIPE, tmp_path / "run")
+    train(None, tmp_path / "run")
     for found, expected in zip(weights(tmp_path / "run"), left_alone, strict=True):
         np.testing.assert_array_equal(found, expected)
     lines = (tmp_path / "run" / "history.csv").read_text().splitlines()[1:]
@@ -376,9 +445,9 @@ def test_a_run_stopped_between_any_two_files_ends_with_the_same_weights(moment, 
 def test_a_killed_process_ends_with_the_same_weights_when_resumed(tmp_path):
     settings = ["train.epochs=12", "train.patience=12", "model.hidden_units=[20]", "train.average=0.9"]
     recipe = recipes.changed(recipes.find("made-digits"), settings)
-    run.train(run.begin(recipe, tmp_path / "alone", resume=False), tmp_path / "alone")
+    train(recipe, tmp_path / "alone")
     folder, history = tmp_path / "killed", tmp_path / "killed" / "history.csv"
-    run.begin(recipe, folder, resume=False)
+    begin(recipe, folder)
     resume = [sys.executable, "-c", "from keras_ar_cli import main; main()", "train", "--resume", "--out", folder]
 
     for epochs in (2, 7):
@@ -415,7 +484,7 @@ def test_a_finished_run_is_not_trained_again(finished):
 @pytest.mark.one_backend
 def test_a_disk_that_is_nearly_full_is_not_filled(tmp_path, monkeypatch):
     folder = tmp_path / "run"
-    run.begin(RECIPE, folder, resume=False)
+    begin(RECIPE, folder)
     with monkeypatch.context() as patch:
         usage = type(run.shutil.disk_usage("."))
         patch.setattr(run.shutil, "disk_usage", lambda path: usage(10**9, 10**9 - 10**6, 10**6))
@@ -427,7 +496,7 @@ def test_a_disk_that_is_nearly_full_is_not_filled(tmp_path, monkeypatch):
 def test_a_full_disk_ends_in_one_line_and_loses_nothing(tmp_path):
     folder = tmp_path / "run"
     recipe = recipes.changed(RECIPE, ["model.hidden_units=[300]"])  # its weights do not fit, its history does
-    run.begin(recipe, folder, resume=False)
+    begin(recipe, folder)
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     try:
         resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
@@ -439,19 +508,53 @@ def test_a_full_disk_ends_in_one_line_and_loses_nothing(tmp_path):
 
 # Bad input.
 
+WRONG_HEADS = [
+    ("{}", "a table with its `name`. Received: {}"),
+    ("{name=3}", "a table with its `name`. Received: {'name': 3}"),
+    ("{name='normal',scale='x'}", "model.head: `scale` must be"),
+    ("{name='normal',size=1}", "unknown key model.head.size: Normal takes loc, scale, resolution"),
+]
+WRONG_SETTINGS = [
+    ("=", "TABLE.KEY=VALUE"),
+    ("=3", "TABLE.KEY=VALUE"),
+    ("model.=3", "TABLE.KEY=VALUE"),
+    (".epochs=3", "TABLE.KEY=VALUE"),
+    ("model=3", "TABLE.KEY=VALUE"),
+    ("seed=", "TABLE.KEY=VALUE"),
+    ("data.name=''", "data.name is missing"),
+    ("data.binary=0", "data.binary must be true or false. Received: 0"),
+    ("train.average=1.0", "train.average must be a number from 0 on, and below 1. Received: 1.0"),
+    ("train.clip_norm=-1", "train.clip_norm must be a number above 0. Received: -1"),
+    ("train.weight_decay=-1", "train.weight_decay must be a number of at least 0. Received: -1"),
+    ("train.learning_rate=0", "train.learning_rate must be a number above 0. Received: 0"),
+    ("train.learning_rate=nan", "train.learning_rate must be a number above 0. Received: nan"),
+    ("train.learning_rate=inf", "train.learning_rate must be a finite number. Received: inf"),
+    (f"train.learning_rate={'9' * 400}", "train.learning_rate must be a finite number."),
+    ("model.dropout=nan", "model.dropout must be a finite number. Received: nan"),
+    ("model.head={name='normal',loc=-inf}", "model.head.loc must be a finite number. Received: -inf"),
+    ("model.seed=2020-01-01", "model.seed must be a number, a string"),
+    (f"model.seed={'[' * 3000}", "nested too deeply"),
+    ("model.hidden_units=[1000000000000]", "[model]: "),
+    ("model.num_classes=3", "data.labels must not be false"),
+    ("seed=4294967296", "seed must be an integer from 0 to 4294967295"),
+]
+
 
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
         (["fvsbn-digit"], "Did you mean 'fvsbn-digits'?"),
         (["fvsbn-digits", "--set", "train.epoch=3"], "unknown key train.epoch. Did you mean train.epochs?"),
-        (["fvsbn-digits", "--set", "train.epochs=many"], "train.epochs must be an integer. Received: 'many'"),
+        (
+            ["fvsbn-digits", "--set", "train.epochs=many"],
+            "train.epochs must be an integer of at least 1. Received: 'many'",
+        ),
         (["fvsbn-digits", "--set", "train.epochs=0"], "at least 1"),
         (["fvsbn-digits", "--set", "trian.epochs=3"], "TABLE.KEY=VALUE"),
         (["fvsbn-digits", "--set", "data.binary=1"], "data.binary must be true or false"),
         (["fvsbn-digits", "--set", "train.schedule=linear"], "'cosine' or 'constant'"),
         (["fvsbn-digits", "--set", "model.units=3"], "unknown key model.units: FVSBN takes"),
-        (["fvsbn-digits", "--seed", "-1"], "seed must be at least 0"),
+        (["fvsbn-digits", "--seed", "-1"], "seed must be an integer from 0 to 4294967295. Received: -1"),
         (["nade-digits", "--set", "model.units=many"], "`units`"),
         (["made-digits", "--set", "model.head=bernoulli"], "`train`"),
         (["fvsbn-digits", "--data", "no/such/file.npz"], "There is no file"),
@@ -462,13 +565,18 @@ def test_a_full_disk_ends_in_one_line_and_loses_nothing(tmp_path):
         (["wavenet", "--data", "digits"], "event_shape"),
         (["fvsbn-digits", "--backend", "mxnet"], "jax, tensorflow or torch"),
         (["nowhere.toml"], "no recipe file"),
+        (["made", "--set", "data.name='~nobody/x.csv'"], "~nobody/x.csv"),
+        (["made"], "data.name is missing: use --data"),
+        (["causal_sequential", "--data", "digits"], "model.layers is missing"),
+        *((["made-digits", "--set", f"model.head={head}"], words) for head, words in WRONG_HEADS),
+        *((["made-digits", "--set", setting], words) for setting, words in WRONG_SETTINGS),
         ([], "name a recipe"),
     ],
-    ids=str,
+    ids=lambda value: str(value)[:60],
 )
 def test_bad_input_of_train(arguments, words, tmp_path):
     assert words in error_of("train", *arguments, *([] if not arguments else ["--out", tmp_path / "run"]))
-    assert not (tmp_path / "run" / "history.csv").exists()
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize(
@@ -482,6 +590,8 @@ def test_bad_input_of_train(arguments, words, tmp_path):
         ("[model]\nname = 'made'", "data.name is missing"),
         ("model = 'made'\n[data]\nname = 'digits'", "[model] must be a table"),
         ("[data\n", "not a TOML file"),
+        ("x = " + "[" * 3000, "nested too deeply"),
+        ("'' = 3\n[data]\nname = 'digits'\n[model]\nname = 'made'", "unknown key"),
     ],
 )
 def test_bad_recipes(text, words, tmp_path):
@@ -490,16 +600,78 @@ def test_bad_recipes(text, words, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+def test_a_recipe_is_written_as_it_was_read(tmp_path):
+    head = {"name": "normal", "a b": [1, 2.5, True, {"c": '\x7f\n"é'}]}
+    recipe = recipes.whole({"data": {"name": "x"}, "model": {"name": "y", "head": head, "k'k": "v"}}, "mine")
+    (tmp_path / "mine.toml").write_text(recipes.write(recipe), encoding="utf-8")
+    assert recipes.find(str(tmp_path / "mine.toml")) == recipe
+
+
 def test_data_that_do_not_fit_the_model(tmp_path):
     np.savez(tmp_path / "data.npz", x=np.full((30, 4), 1.5, "float32"))
     settings = ["--set", "model.head={name='categorical',num_levels=3}"]
     assert "integer" in error_of("train", "made", "--data", tmp_path / "data.npz", "--out", tmp_path / "run", *settings)
 
 
-def test_a_run_that_could_not_begin_is_begun_anew(tmp_path):
-    for settings, words in (("model.units=3", "unknown key"), ("model.seed=-1", "`seed`")):
-        assert words in error_of("train", "fvsbn-digits", "--out", tmp_path, *SMALL, "--set", settings)
-    assert "seed = -1" in (tmp_path / "recipe.toml").read_text()
+def contents(folder):
+    return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.one_backend
+@pytest.mark.parametrize("resume", [[], ["--resume"]])
+@pytest.mark.parametrize("name", ["notes.txt", "model.keras", "metrics.json", "recipe.toml", "backup/1.weights.h5"])
+def test_a_folder_of_the_users_is_left_alone(name, resume, tmp_path):
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_text("{}")
+    (tmp_path / "below").mkdir()
+    (tmp_path / "below" / ".unfinished-1.keras").write_text("mine")
+    before = contents(tmp_path)
+    error = error_of("train", "fvsbn-digits", "--out", tmp_path, *SMALL, *resume)
+    assert "is not empty, and holds no run of keras-ar" in error
+    assert "choose a new or an empty folder" in error
+    for command in ("sample", "evaluate", "info"):
+        assert "no finished run" in error_of(command, tmp_path)
+    assert contents(tmp_path) == before
+
+
+@pytest.mark.one_backend
+def test_files_of_the_user_in_the_folder_of_a_run_are_left_alone(tmp_path):
+    begin(RECIPE, tmp_path)
+    mine = ("notes.txt", ".unfinished-1.keras", "backup/mine.txt", "backup/1.weights.h5.txt", "below/.unfinished-1.h5")
+    for name in mine:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("mine")
+    train(None, tmp_path)
+    assert [(tmp_path / name).read_text() for name in mine] == ["mine"] * len(mine)
+    assert {path.name for path in (tmp_path / "backup").iterdir()} == {"mine.txt", "1.weights.h5.txt"}
+
+
+@pytest.mark.one_backend
+def test_an_empty_folder_is_taken(tmp_path):
+    assert run_json("train", "fvsbn-digits", "--out", tmp_path, *SMALL)["epochs"] == 2
+
+
+@pytest.mark.one_backend
+def test_a_folder_is_held_by_one_run(tmp_path):
+    with folders.held(tmp_path, RECIPE):
+        error = error_of("train", "--resume", "--out", tmp_path)
+    assert f"in use by process {os.getpid()} on " in error
+    assert run_json("train", "--resume", "--out", tmp_path)["epochs"] == 3
+
+
+@pytest.mark.one_backend
+def test_before_the_first_epoch_another_recipe_may_take_the_folder(tmp_path):
+    begin(RECIPE, tmp_path / "run")
+    assert run_json("train", "fvsbn-digits", "--out", tmp_path / "run", *SMALL)["model"] == "FVSBN"
+
+
+@pytest.mark.one_backend
+@pytest.mark.parametrize("text", ["junk", "[]", "{}", "[" * 5000, '{"data": {"kind": 3}}'], ids=lambda text: text[:9])
+def test_damaged_metrics_are_named(text, finished, tmp_path):
+    shutil.copytree(finished, tmp_path / "run")
+    (tmp_path / "run" / "metrics.json").write_text(text)
+    for command in (["train", "--resume", "--out"], ["info"], ["sample"]):
+        assert "metrics.json cannot be read, it may be damaged" in error_of(*command, tmp_path / "run")
 
 
 def test_a_run_is_not_written_over(finished, tmp_path):
@@ -531,6 +703,8 @@ def test_bad_files(finished, tmp_path):
     assert "no folder" in error_of("sample", finished, "--out", tmp_path / "none" / "samples.png")
     assert "sequences" in error_of("sample", finished, "--length", 5)
     assert "`temperature`" in error_of("sample", finished, "--temperature", -1)
+    assert "--condition is for models with classes" in error_of("sample", finished, "--condition", 1)
+    assert "must be a .keras file, or the folder of a run" in error_of("info", tmp_path / "data.csv")
 
 
 @pytest.mark.one_backend
@@ -540,8 +714,7 @@ def test_the_weights_of_the_best_epoch_are_kept(tmp_path):
             if epoch == 2:
                 self.model.set_weights([weight + 1 for weight in self.model.get_weights()])
 
-    begun = run.begin(RECIPE, tmp_path / "run", resume=False)
-    metrics = run.train(begun, tmp_path / "run", callbacks=[Spoil()])
+    metrics = train(RECIPE, tmp_path / "run", callbacks=[Spoil()])
     rows = run.History(tmp_path / "run" / "history.csv", None).rows
     assert (metrics["best_epoch"], metrics["epochs"]) == (2, 3)
     assert metrics["valid"]["nats"] == pytest.approx(rows[1]["val_loss"], rel=1e-4)
@@ -550,7 +723,7 @@ def test_the_weights_of_the_best_epoch_are_kept(tmp_path):
 @pytest.mark.one_backend
 def test_a_loss_that_is_not_finite_is_reported(tmp_path):
     settings = ["--set", "train.learning_rate=1e30", "--set", "train.schedule=constant", *SMALL]
-    assert "lower train.learning_rate" in error_of("train", "made-digits", "--out", tmp_path / "run", *settings)
+    assert "Try a lower learning rate" in error_of("train", "made-digits", "--out", tmp_path / "run", *settings)
 
 
 # New plugins.
@@ -563,3 +736,17 @@ def test_a_new_plugin_is_the_template_under_its_own_name(tmp_path):
     assert not any("keras_ar_template" in text or "keras-ar-template" in text for text in texts.values())
     assert "exists already" in error_of("new-plugin", "keras-ar-wavelets", "--folder", tmp_path)
     assert "small letters" in error_of("new-plugin", "Keras AR", "--folder", tmp_path)
+
+
+@pytest.mark.one_backend
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        *((name, "standard library") for name in ("os", "json")),
+        *((name, "is installed") for name in ("keras", "keras-ar", "numpy")),
+        ("keras-ar-cli", "whose module keras_ar_cli can be imported already"),
+    ],
+)
+def test_a_plugin_does_not_take_the_name_of_something_else(name, why, tmp_path):
+    assert why in error_of("new-plugin", name, "--folder", tmp_path)
+    assert not list(tmp_path.iterdir())

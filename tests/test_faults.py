@@ -40,7 +40,7 @@ class Faulty(AutoregressiveModel):
         return ops.zeros((self.num_steps + 1, batch_size))
 
     def step(self, constants, state, t, previous):
-        x = ops.transpose(self.encode_previous(previous))
+        x = ops.transpose(self.encode_previous(previous, t))
         seen = ops.slice_update(state, (t, 0), x)  # slot 0 is before the first step
         if self.fault == "step adds before it draws":
             seen = ops.slice_update(state, (ops.minimum(t + 1, self.num_steps), 0), x)

@@ -247,3 +247,17 @@ def test_a_head_takes_numpy_arrays(head):
         tensors = method(ops.convert_to_tensor(params), ops.convert_to_tensor(argument))
         np.testing.assert_allclose(numpy(method(params, argument)), numpy(tensors), rtol=1e-6)
     np.testing.assert_allclose(numpy(head.mean(params)), numpy(head.mean(ops.convert_to_tensor(params))), rtol=1e-6)
+
+
+def test_a_head_may_have_units_of_its_own_for_each_column():
+    alike = models.NADE(3, units=4, head="normal", ordering=[2, 0, 1])
+    noise.randomize(alike)
+    loc, scale = np.array([-1.0, 5.0, 300.0]), np.array([0.5, 2.0, 20.0])
+    apart = models.NADE(3, units=4, head=heads.Normal(loc=loc, scale=scale), ordering=[2, 0, 1])
+    apart.set_weights(alike.get_weights())
+    z = alike.sample(5, seed=0)
+    np.testing.assert_allclose(apart.sample(5, seed=0), loc + scale * z, rtol=1e-5)
+    expected = alike.score_samples(z) - np.log(scale).sum()
+    np.testing.assert_allclose(apart.score_samples(loc + scale * z), expected, atol=1e-4)
+    with pytest.raises(ValueError, match=r"`head` must be made for the positions of an event, of shape \(4,\)"):
+        models.NADE(4, units=4, head=heads.Normal(loc=loc))

@@ -21,6 +21,13 @@ from keras_ar import AutoregressiveModel, layers, models, orderings, plots
 from keras_ar.heads import Categorical, DiscretizedLogisticMixture, Normal
 from keras_ar.noise import randomize
 
+
+@pytest.fixture(autouse=True)
+def no_figure_stays_open():
+    yield
+    pyplot.close("all")
+
+
 pytestmark = pytest.mark.one_backend  # what it draws are NumPy arrays, computed by what has tests of its own
 
 
@@ -600,7 +607,14 @@ def test_a_plot_draws_in_the_axes_that_it_is_given_or_in_its_own(draw):
     dots = render(own)
     edges = [dots[0], dots[-1], dots[:, 0], dots[:, -1]]
     assert all((edge == 255).all() for edge in edges), "something is cut off at the edge of the figure"
-    assert pyplot.get_fignums() == [], "pyplot has heard of it"
+    assert pyplot.fignum_exists(own.figure.number), "pyplot shows what it knows"
+
+
+def test_a_notebook_shows_a_picture_that_pyplot_does_not_know(monkeypatch):
+    monkeypatch.delitem(sys.modules, "matplotlib.pyplot")
+    ax = plots.images(np.zeros((3, 4, 4)), num_levels=2)
+    assert ax._repr_png_().startswith(b"\x89PNG")
+    assert pyplot.get_fignums() == []
 
 
 @pytest.mark.parametrize("draw", EVERY_PLOT.values(), ids=EVERY_PLOT)

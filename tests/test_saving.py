@@ -4,6 +4,7 @@ import json
 import warnings
 import zipfile
 
+import h5py
 import keras
 import numpy as np
 import pytest
@@ -41,6 +42,25 @@ def forget(monkeypatch, *names):
 def write_config(path, text):
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("config.json", text)
+
+
+def replace_members(path, **changed):
+    """Writes other members into a file, deflated, and keeps the rest."""
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in {**members, **changed}.items():
+            archive.writestr(name, content)
+
+
+def edit_weights(path, folder, change):
+    """Changes the weights inside a file."""
+    weights = folder / "weights.h5"
+    with zipfile.ZipFile(path) as archive:
+        weights.write_bytes(archive.read("model.weights.h5"))
+    with h5py.File(weights, "a") as opened:
+        change(opened)
+    replace_members(path, **{"model.weights.h5": weights.read_bytes()})
 
 
 @pytest.mark.parametrize("as_path", [str, lambda path: path])
@@ -88,6 +108,72 @@ def test_an_archive_without_config_is_not_ours(file):
 def test_a_config_that_is_not_json_is_named(file):
     write_config(file, "{")
     with pytest.raises(ValueError, match=r"its 'config\.json' is not JSON"):
+        saving.load_model(file)
+
+
+@pytest.mark.one_backend
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("[" * 100_000 + "]" * 100_000, "its 'config.json' is not JSON"),
+        ("[1, 2]", "its 'config.json' must hold an object. It holds a list"),
+        ("null", "must hold an object. It holds a NoneType"),
+        ("{}", r"model\.keras' holds no model that can be opened"),
+        ('{"class_name": 3, "config": [], "module": "keras"}', r"model\.keras' holds no model that can be opened"),
+        ('{"a":' * 400 + "1" + "}" * 400, r"model\.keras'"),
+    ],
+    ids=["deep", "list", "null", "empty", "junk", "nested"],
+)
+def test_a_config_of_something_else_is_named(text, words, file):
+    write_config(file, text)
+    with pytest.raises(ValueError, match=words):
+        saving.load_model(file)
+
+
+@pytest.mark.one_backend
+@pytest.mark.parametrize("member", ["config.json", "model.weights.h5", "assets/more"])
+def test_a_file_that_would_fill_the_memory_is_not_read(member, file):
+    replace_members(file, **{member: bytes(150 * 2**20)})
+    size = file.stat().st_size
+    assert size < 2**19
+    with pytest.raises(ValueError, match=r"model\.keras' must (have a 'config\.json' of|be) at most [\d,]+ bytes"):
+        saving.load_model(file)
+
+
+@pytest.mark.one_backend
+def test_weights_that_grow_without_end_are_not_read(file, tmp_path):
+    def fill(weights):
+        weights.create_dataset("large", (2**20, 2**20), "float32", chunks=True, compression="gzip")
+
+    edit_weights(file, tmp_path, fill)
+    with pytest.raises(ValueError, match=r"It is 4,398,\d+,\d+,\d+ bytes large"):
+        saving.load_model(file)
+
+
+@pytest.mark.one_backend
+@pytest.mark.parametrize("kind", ["external link", "soft link", "external data", "virtual"])
+def test_weights_in_other_files_are_not_read(kind, file, tmp_path):
+    def move(weights):
+        if kind == "external link":
+            weights["layers/elsewhere"] = h5py.ExternalLink("/etc/passwd", "/")
+        elif kind == "soft link":
+            weights["elsewhere"] = h5py.SoftLink("/layers")
+        elif kind == "external data":
+            weights.create_dataset("elsewhere", (8,), "uint8", external=[(tmp_path / "secret", 0, 8)])
+        else:
+            layout = h5py.VirtualLayout((8,), "uint8")
+            layout[:] = h5py.VirtualSource(tmp_path / "secret.h5", "x", (8,))
+            weights.create_virtual_dataset("elsewhere", layout)
+
+    edit_weights(file, tmp_path, move)
+    with pytest.raises(ValueError, match=r"must hold all of its weights\. It has '/?elsewhere' in another place"):
+        saving.load_model(file)
+
+
+@pytest.mark.one_backend
+def test_damaged_hdf5_in_a_whole_archive_is_named(file):
+    replace_members(file, **{"model.weights.h5": b"no HDF5"})
+    with pytest.raises(ValueError, match=r"model\.keras' is damaged: its member 'model\.weights\.h5' is no HDF5 file"):
         saving.load_model(file)
 
 
@@ -150,12 +236,9 @@ def model():
 def edit_config(path, change):
     """Changes the config inside a file, and keeps the rest."""
     with zipfile.ZipFile(path) as archive:
-        members = {name: archive.read(name) for name in archive.namelist()}
-    config = json.loads(members["config.json"])
+        config = json.loads(archive.read("config.json"))
     change(config)
-    with zipfile.ZipFile(path, "w") as archive:
-        for name, content in {**members, "config.json": json.dumps(config)}.items():
-            archive.writestr(name, content)
+    replace_members(path, **{"config.json": json.dumps(config)})
 
 
 @pytest.mark.parametrize("build_config", [{"input_shape": [None, 4]}, None])

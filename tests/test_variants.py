@@ -8,6 +8,8 @@ from keras_ar import heads, layers, models
 from keras_ar.testing import parametrize_with_checks
 
 NORMALS = heads.Normal(loc=3.0, scale=2.0, resolution=0.1)
+COLUMNS = heads.Normal(loc=[-1.0, 5.0, 300.0], scale=[0.5, 2.0, 20.0])
+PIXELS = heads.Normal(loc=[[[0.0], [1.0]], [[2.0], [3.0]]])
 RGB = heads.DiscretizedLogisticMixture(num_levels=2, num_components=2, num_channels=3)
 
 LAYERS = [  # input shapes, positions first, and the layers that take them
@@ -66,6 +68,9 @@ MODELS = [
     models.MADE(12, hidden_units=(16, 9), name="made-binary"),
     models.MADE(6, hidden_units=(11, 8), head=heads.Categorical(4), direct=True, num_classes=3, name="made-levels"),
     models.MADE(4, hidden_units=8, head=heads.NormalMixture(2), activation="tanh", name="made-mixture"),
+    models.MADE(3, hidden_units=8, head=COLUMNS, ordering=[2, 0, 1], name="made-columns"),
+    models.NADE(3, units=4, head=heads.NormalMixture(2, loc=[-1.0, 0.0, 30.0]), name="nade-columns"),
+    models.PixelCNN((2, 2, 1), filters=4, num_blocks=0, kernel_size=3, head=PIXELS, name="pixel_cnn-columns"),
     models.MADE(10, hidden_units=(3, 1), activation="tanh", name="made-narrow"),
     models.MADE(2, hidden_units=3, name="made-of-two"),
     models.MADE(1, hidden_units=3, condition_shape=2, direct=True, name="made-of-one"),

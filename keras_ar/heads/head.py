@@ -153,6 +153,19 @@ class Head:
             has = ", ".join(sorted(self.capabilities)) or "none of the optional methods"
             raise ValueError(f"`{argument}` needs a head with `{capability}`. Received: {self}, which has {has}.")
 
+    @property
+    def position_shape(self) -> tuple[int, ...] | None:
+        """Shape of the positions that the head is made for, if it differs between positions; else `None`."""
+        return None
+
+    def at(self, positions: Any) -> "Head":
+        """The head of some positions: itself, unless it differs between them.
+
+        Args:
+            positions: Integer, or an array or a tensor of integers, which count positions in raster order.
+        """
+        return self
+
     def encode_draws(self, x: Any) -> Any:
         """`encode` with the features of each draw on one axis: `(..., *event_shape) -> (..., num_features)`."""
         encoded = self.encode(x)

@@ -1,7 +1,5 @@
 """Normal head."""
 
-import math
-
 import keras
 from keras import ops
 
@@ -18,8 +16,9 @@ class Normal(RealHead):
     `x` itself. Log-scales beyond ±7 count as ±7.
 
     Args:
-        loc: Float, the mean of the data, roughly. Defaults to `0.0`.
-        scale: Float, the standard deviation of the data, roughly. Defaults to `1.0`.
+        loc: Float, the mean of the data, roughly; or a float for each position of an event, in an array of the
+            shape of the positions, such as the columns of a table. Defaults to `0.0`.
+        scale: Float, the standard deviation of the data, roughly; or an array of such. Defaults to `1.0`.
         resolution: Float, spacing of the grid that the data were measured on (1/255 for
             8-bit pixels scaled to `[0, 1]`); only `bits_per_dim` uses it. Defaults to `1.0`.
 
@@ -34,15 +33,15 @@ class Normal(RealHead):
 
     def log_prob(self, params, x):
         """Log-density of `x`, in nats per unit of the data."""
-        return normal_log_density(self.encode(x), *_mean_and_scale(params)) - math.log(self.scale)
+        return self.per_unit(normal_log_density(self.encode(x), *_mean_and_scale(params)))
 
     def sample(self, params, uniforms):
         """The quantile of the uniform."""
-        return self.loc + self.scale * normal_quantile(uniforms[..., 0], *_mean_and_scale(params))
+        return self.decode(normal_quantile(uniforms[..., 0], *_mean_and_scale(params)))
 
     def mean(self, params):
         """The mean."""
-        return self.loc + self.scale * params[..., 0]
+        return self.decode(params[..., 0])
 
     def mode(self, params):
         """The mean, which is where the density peaks."""

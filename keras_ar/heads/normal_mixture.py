@@ -1,6 +1,5 @@
 """Mixture of normal distributions as a head."""
 
-import math
 from statistics import NormalDist
 
 import keras
@@ -22,8 +21,8 @@ class NormalMixture(RealHead):
 
     Args:
         num_components: Integer, number of components. Defaults to `10`.
-        loc: Float, the mean of the data, roughly. Defaults to `0.0`.
-        scale: Float, the standard deviation of the data, roughly. Defaults to `1.0`.
+        loc: Float, the mean of the data, roughly; or a float for each position, as in `Normal`. Defaults to `0.0`.
+        scale: Float, the standard deviation of the data, roughly; or an array of such. Defaults to `1.0`.
         resolution: Float, spacing of the grid that the data were measured on; only
             `bits_per_dim` uses it. Defaults to `1.0`.
 
@@ -50,7 +49,7 @@ class NormalMixture(RealHead):
         """Log-density of `x`, in nats per unit of the data."""
         logits, means, scales = self._components(params)
         densities = normal_log_density(ops.expand_dims(self.encode(x), -1), means, scales)
-        return ops.logsumexp(ops.log_softmax(logits, axis=-1) + densities, axis=-1) - math.log(self.scale)
+        return self.per_unit(ops.logsumexp(ops.log_softmax(logits, axis=-1) + densities, axis=-1))
 
     def sample(self, params, uniforms):
         """One uniform picks the component, the other its quantile."""
@@ -58,19 +57,19 @@ class NormalMixture(RealHead):
         component = ops.expand_dims(inverse_cdf(logits, uniforms[..., 0]), -1)
         mean = ops.take_along_axis(means, component, axis=-1)[..., 0]
         scale = ops.take_along_axis(scales, component, axis=-1)[..., 0]
-        return self.loc + self.scale * normal_quantile(uniforms[..., 1], mean, scale)
+        return self.decode(normal_quantile(uniforms[..., 1], mean, scale))
 
     def mean(self, params):
         """The mean of the mixture."""
         logits, means, _ = self._components(params)
-        return self.loc + self.scale * ops.sum(ops.softmax(logits, axis=-1) * means, axis=-1)
+        return self.decode(ops.sum(ops.softmax(logits, axis=-1) * means, axis=-1))
 
     def mode(self, params):
         """The mean of the component with the highest peak: the mode, if the components lie well apart."""
         logits, means, scales = self._components(params)
         highest = ops.argmax(ops.log_softmax(logits, axis=-1) - ops.log(scales), axis=-1)
         peak = ops.take_along_axis(means, ops.expand_dims(ops.cast(highest, "int32"), -1), axis=-1)[..., 0]
-        return self.loc + self.scale * peak
+        return self.decode(peak)
 
     def cdf(self, params, x):
         """Probability of a value of at most `x`."""

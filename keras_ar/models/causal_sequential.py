@@ -158,7 +158,7 @@ class CausalSequential(AutoregressiveModel):
         return [layer.start(batch_size, num_steps) for layer in (*self.chain, self.to_params)]
 
     def step(self, constants, state, t, previous):
-        h = self.encode_previous(previous)  # (batch, features)
+        h = self.encode_previous(previous, t)  # (batch, features)
         states = []
         for i, layer in enumerate((*self.chain, self.to_params)):
             h, layer_state = layer.step(constants["layers"][i], state[i], t, h)

@@ -90,11 +90,11 @@ class FVSBN(AutoregressiveModel):
         return self.regressions.start(batch_size, num_steps)
 
     def step(self, constants, state, t, previous):
-        params, state = self.regressions.step(constants["regressions"], state, t, self.encode_previous(previous))
+        params, state = self.regressions.step(constants["regressions"], state, t, self.encode_previous(previous, t))
         return params + constants["bias"][:, t] if "bias" in constants else params, state
 
     def prefill(self, constants, state, values):
-        params, state = self.regressions.prefill(constants["regressions"], state, self.head.encode_draws(values))
+        params, state = self.regressions.prefill(constants["regressions"], state, self.encode_first_steps(values))
         return params + constants["bias"][:, : params.shape[1]] if "bias" in constants else params, state
 
     def get_config(self):

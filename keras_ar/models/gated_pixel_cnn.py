@@ -99,7 +99,7 @@ class GatedPixelCNN(ImageModel):
         }
 
     def step(self, constants, state, t, previous):
-        h = self.encode_previous(previous)  # (batch, features)
+        h = self.encode_previous(previous, t)  # (batch, features)
         row_length = self.columns * self.num_colors
 
         def begin_row(rows):

@@ -164,7 +164,7 @@ class MADE(AutoregressiveModel):
         }
 
     def step(self, constants, state, t, previous):
-        x = ops.transpose(ops.cast(self.encode_previous(previous), self.compute_dtype))  # (num_features, batch)
+        x = ops.transpose(ops.cast(self.encode_previous(previous, t), self.compute_dtype))  # (num_features, batch)
         inputs = ops.slice_update(state["inputs"], (t, 0, 0), ops.expand_dims(x, 0))
         below = known_inputs = ops.reshape(inputs, (-1, x.shape[1]))
         hidden = []

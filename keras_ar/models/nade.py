@@ -84,10 +84,10 @@ class NADE(AutoregressiveModel):
         return self.networks.start(batch_size, num_steps)
 
     def step(self, constants, state, t, previous):
-        return self.networks.step(constants, state, t, self.encode_previous(previous))
+        return self.networks.step(constants, state, t, self.encode_previous(previous, t))
 
     def prefill(self, constants, state, values):
-        return self.networks.prefill(constants, state, self.head.encode_draws(values))
+        return self.networks.prefill(constants, state, self.encode_first_steps(values))
 
     def get_config(self):
         return {

@@ -103,7 +103,7 @@ class PixelCNN(ImageModel):
         return [part.start(batch_size, num_steps) for part in self._parts]
 
     def step(self, constants, state, t, previous):
-        h, states = self.encode_previous(previous), []  # (batch, features)
+        h, states = self.encode_previous(previous, t), []  # (batch, features)
         for part, of_part, part_state in zip(self._parts, constants["parts"], state, strict=True):
             h = ops.relu(h) if part is self.hidden else h
             h, part_state = part.step(of_part, part_state, t, h)

@@ -138,7 +138,7 @@ class PixelCNNPlusPlus(ImageModel):
 
     def step(self, constants, state, t, previous):
         column = t % self.columns
-        x = _with_ones(ops.cast(self.encode_previous(previous), self.compute_dtype))  # (batch, features + 1)
+        x = _with_ones(ops.cast(self.encode_previous(previous, t), self.compute_dtype))  # (batch, features + 1)
         state = {**state, "image_row": _put(state["image_row"], x, (t - 1) % self.columns)}
 
         def begin_row(state):

@@ -158,7 +158,7 @@ class WaveNet(SequenceModel):
         }
 
     def step(self, constants, state, t, previous):
-        x, stem = self.stem.step(constants["stem"], state["stem"], t, self.encode_previous(previous))
+        x, stem = self.stem.step(constants["stem"], state["stem"], t, self.encode_previous(previous, t))
         past = ops.unstack(self.window.read(state["past"], t), len(self.blocks))  # (batch, past taps * filters) each
 
         def convolve(i, weights, x):
@@ -168,7 +168,7 @@ class WaveNet(SequenceModel):
         return params, {"stem": stem, "past": self.window.write(state["past"], ops.stack(inputs), t)}
 
     def prefill(self, constants, state, values):
-        x, stem = self.stem.prefill(constants["stem"], state["stem"], self.head.encode_draws(values))
+        x, stem = self.stem.prefill(constants["stem"], state["stem"], self.encode_first_steps(values))
 
         def convolve(i, weights, x):
             return self.blocks[i].convolution.convolve(weights, x)

@@ -87,11 +87,11 @@ class WindowMLP(SequenceModel):
         return self.stem.start(batch_size, num_steps)
 
     def step(self, constants, state, t, previous):
-        h, state = self.stem.step(constants["stem"], state, t, self.encode_previous(previous))  # (batch, units)
+        h, state = self.stem.step(constants["stem"], state, t, self.encode_previous(previous, t))  # (batch, units)
         return self._after_stem(h + constants["bias"] if "bias" in constants else h), state
 
     def prefill(self, constants, state, values):
-        h, state = self.stem.prefill(constants["stem"], state, self.head.encode_draws(values))
+        h, state = self.stem.prefill(constants["stem"], state, self.encode_first_steps(values))
         return self._after_stem(h + ops.expand_dims(constants["bias"], 1) if "bias" in constants else h), state
 
     def get_config(self):

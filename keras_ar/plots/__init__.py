@@ -2,7 +2,8 @@
 
 Every function takes `ax=`, an Axes to draw in; without one it makes a figure of its own, of a fitting size, which
 `ax.figure.savefig("picture.png")` writes. matplotlib is an extra, `keras-ar[plots]`, and is loaded with the first
-picture. Nothing goes through pyplot: no window opens, and its backend and settings stay what they are.
+picture. A notebook shows the Axes as a picture. Where `matplotlib.pyplot` is loaded, it knows a new figure, and shows
+and closes it as any other.
 
 The numbers are in `keras_ar.diagnostics`; here they are drawn.
 """

@@ -1,9 +1,17 @@
-"""What pictures are drawn on: matplotlib, loaded with the first picture, and its Axes."""
+"""What pictures are drawn on: matplotlib, loaded with the first picture, and its Axes.
 
+A notebook shows a picture that is the value of a cell. Where `matplotlib.pyplot` is loaded, it does so itself, with
+figures that pyplot knows; else the Axes do, which say how to be shown.
+"""
+
+import functools
+import io
 import math
+import sys
 
 __all__ = [
     "DPI",
+    "close",
     "color_bar",
     "fit_figure",
     "integer_ticks",
@@ -35,10 +43,33 @@ def new_or_given(ax, width, height):
     """`ax`, or the only Axes of a new figure of `width` times `height` inches."""
     mpl = load_matplotlib()
     if ax is None:
-        return mpl.figure.Figure((width, height), dpi=DPI, layout="constrained").add_subplot()
+        pyplot = sys.modules.get("matplotlib.pyplot")
+        options = {"figsize": (width, height), "dpi": DPI, "layout": "constrained"}
+        if pyplot:
+            return pyplot.figure(**options).add_subplot()
+        return mpl.figure.Figure(**options).add_subplot(axes_class=_axes_that_show_themselves())
     if not isinstance(ax, mpl.axes.Axes):
         raise ValueError(f"`ax` must be a matplotlib Axes, or None for a figure of its own. Received: ax={ax!r}.")
     return ax
+
+
+def close(ax):
+    """Lets go of a figure that nobody is to see: pyplot keeps the figures that it knows."""
+    if "matplotlib.pyplot" in sys.modules:
+        sys.modules["matplotlib.pyplot"].close(ax.figure)
+
+
+@functools.cache
+def _axes_that_show_themselves():
+    class ShownAxes(load_matplotlib().axes.Axes):
+        """Axes that a notebook shows as a picture of their figure."""
+
+        def _repr_png_(self):
+            picture = io.BytesIO()
+            self.figure.savefig(picture, format="png")
+            return picture.getvalue()
+
+    return ShownAxes
 
 
 def fit_figure(ax, height, width):

@@ -44,7 +44,7 @@ class MeanNet(AutoregressiveModel):
         return self.mean.start(batch_size, num_steps)
 
     def step(self, constants, state, t, previous):
-        h, state = self.mean.step(constants, state, t, self.encode_previous(previous))
+        h, state = self.mean.step(constants, state, t, self.encode_previous(previous, t))
         return self.to_params(ops.relu(h)), state
 
     def get_config(self):
