@@ -1,6 +1,7 @@
 # make demo: a first model, its likelihood and a picture.
 # make test: all tests on torch, and on JAX and TensorFlow those that depend on the backend (tests/variants.py).
 # make everything: every test on every backend, in half an hour. make quick: what a change touches, on one backend.
+# make floor: some of the tests with the oldest Keras that is supported.
 # make lint: style, rooms, docstrings and types.
 # make guides: the guides as pages, with their pictures, in build/guides.
 PYTHON ?= python3
@@ -8,12 +9,12 @@ BIN := .venv/bin
 BACKENDS := jax torch tensorflow
 # One thread for each test process: more threads than cores slow torch down twentyfold.
 QUIET := TF_CPP_MIN_LOG_LEVEL=3 OMP_NUM_THREADS=1
-# Three test processes on two cores, one for each backend: while one waits, the others compute.
+# Three test processes on two cores: while one waits, the others compute.
 AT_ONCE := --jobs=3 --keep-going $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
 
 export KERAS_BACKEND ?= jax
 
-.PHONY: demo guides test $(BACKENDS:%=test-%) everything quick lint clean
+.PHONY: demo floor guides test $(BACKENDS:%=test-%) everything quick lint clean
 
 demo: .venv/ready
 	TF_CPP_MIN_LOG_LEVEL=3 $(BIN)/python guides/first_model.py
@@ -22,7 +23,7 @@ guides: .venv/ready
 	TF_CPP_MIN_LOG_LEVEL=3 $(BIN)/python guides/render.py
 
 test: lint
-	$(MAKE) --no-print-directory $(AT_ONCE) $(BACKENDS:%=test-%)
+	$(MAKE) --no-print-directory $(AT_ONCE) $(BACKENDS:%=test-%) floor
 
 $(BACKENDS:%=test-%): test-%: .venv/ready
 	$(QUIET) KERAS_BACKEND=$* $(BIN)/python -m pytest $(OPTIONS) tests
@@ -30,6 +31,13 @@ $(BACKENDS:%=test-%): test-%: .venv/ready
 
 everything:
 	$(MAKE) test OPTIONS=--everything
+
+# The oldest Keras that pyproject.toml admits. Its loader is the first that reads nothing outside of the file.
+floor: .venv/ready
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --upgrade --target build/floor \
+	    $$(sed -n 's/.*"keras>=\([0-9.]*\)".*/keras==\1/p' pyproject.toml)
+	$(QUIET) PYTHONPATH=build/floor KERAS_BACKEND=torch $(BIN)/python -m pytest \
+	    tests/test_impossible.py tests/test_saving.py tests/test_training.py -k "not elsewhere"
 
 # torch compiles nothing, and so is the fastest in tests.
 quick: .venv/ready
