@@ -2,6 +2,7 @@
 # make test: all tests on torch, and on JAX and TensorFlow those that depend on the backend (tests/variants.py).
 # make everything: every test on every backend, in half an hour. make quick: what a change touches, on one backend.
 # make floor: some of the tests with the oldest Keras that is supported.
+# make fuzz: thousands of calls and recipes that no test has seen; SEED=... makes the same ones again.
 # make lint: style, rooms, docstrings and types.
 # make guides: the guides as pages, with their pictures, in build/guides.
 PYTHON ?= python3
@@ -14,7 +15,7 @@ AT_ONCE := --jobs=3 --keep-going $(if $(filter output-sync,$(.FEATURES)),--outpu
 
 export KERAS_BACKEND ?= jax
 
-.PHONY: demo floor guides test $(BACKENDS:%=test-%) everything quick lint clean
+.PHONY: demo floor guides test $(BACKENDS:%=test-%) everything quick fuzz $(BACKENDS:%=fuzz-%) lint clean
 
 demo: .venv/ready
 	TF_CPP_MIN_LOG_LEVEL=3 $(BIN)/python guides/first_model.py
@@ -43,6 +44,14 @@ floor: .venv/ready
 quick: .venv/ready
 	$(BIN)/ruff check .
 	$(QUIET) KERAS_BACKEND=torch $(BIN)/python -m pytest -n 2 --dist loadgroup $$($(BIN)/python tools/touched.py)
+
+SEED := $(shell date +%s)
+
+fuzz: $(BACKENDS:%=fuzz-%)
+
+$(BACKENDS:%=fuzz-%): fuzz-%: .venv/ready
+	$(QUIET) KERAS_AR_FUZZ=2000 KERAS_BACKEND=$* $(BIN)/python -m pytest --hypothesis-seed=$(SEED) \
+	    --hypothesis-show-statistics tests/test_fuzz.py tests/test_fuzz_recipes.py tests/test_cli.py -k "fuzz or killed"
 
 lint: .venv/ready
 	$(BIN)/ruff check .

@@ -103,7 +103,8 @@ figure.savefig("calibration.png")
 # ## Temperature
 #
 # A temperature T changes how values are *drawn*: from p^(1/T), normalized. Below 1 the likely values become more
-# likely, above 1 less. Scores do not depend on it: the likelihood of the model is that at T = 1.
+# likely, above 1 less; at 0 each step takes its most probable value. Scores do not depend on it: the likelihood of the
+# model is that at T = 1.
 
 # %%
 model = models["Categorical"]
@@ -143,8 +144,21 @@ for ax, head in zip(axes[1:], (heads.Normal(scale=scale), heads.NormalMixture(20
 figure.savefig("spirals.png")
 
 # %% [markdown]
-# `scale` is the unit of the data: the network sees x / scale, and the log-density is that of the data as they are.
-#
+# `scale` is the unit of the data: the network sees x / scale, and the log-density is that of the data as they are. The
+# columns of a table have units of their own, and a head takes a `loc` and a `scale` for each. Here is a table of the
+# widths (in meters) and the weights (in grams) of things that grow in all directions alike:
+
+# %%
+rng = np.random.default_rng(0)
+width = rng.lognormal(-3.0, 0.3, 2000)
+table = np.stack([width, 5e5 * width**3 * rng.lognormal(0.0, 0.1, 2000)], axis=1).astype("float32")
+units = {"loc": table.mean(axis=0), "scale": table.std(axis=0)}
+for name, options in (("one unit for both", {}), ("a unit for each", units)):
+    model = keras_ar.models.NADE(2, units=50, activation="relu", head=heads.NormalMixture(5, **options))
+    fit(model, table, epochs=20)
+    print(f"{name}: {-model.score_samples(table).mean():.2f} nats")
+
+# %% [markdown]
 # ## Densities are not probabilities
 #
 # A density can exceed 1, so its NLL can be negative, and its bits depend on the unit of measurement. So the NLL of a

@@ -5,10 +5,11 @@ import numbers
 import reprlib
 from typing import Any
 
+import keras
 import numpy as np
 from keras import ops
 
-__all__ = ["array", "boolean", "integer", "integers", "multiple", "number", "one_of", "pair"]
+__all__ = ["array", "boolean", "integer", "integers", "multiple", "number", "one_of", "pair", "rate", "tensor"]
 
 
 def array(value: Any, name: str) -> np.ndarray:
@@ -28,13 +29,31 @@ def array(value: Any, name: str) -> np.ndarray:
         )
     try:
         found = np.asarray(value)
-    except ValueError as error:
+    except (TypeError, ValueError) as error:
         raise ValueError(
             f"`{name}` must be an array: lists of one length. Received: {name}={reprlib.repr(value)}."
         ) from error
     if found.dtype.kind not in "biuf":
         raise ValueError(f"`{name}` must hold numbers. Received: {name}.dtype={found.dtype}.")
+    if found.dtype == "uint64":  # torch has none
+        return found.astype("int64" if found.size == 0 or found.max() < 2**63 else "float64")
     return found if found.dtype.isnative else found.astype(found.dtype.newbyteorder("="))
+
+
+def tensor(value: Any, name: str) -> Any:
+    """`value` as a tensor or array of numbers: a tensor as it is, anything else as `array` makes of it.
+
+    >>> keras_ar.arguments.tensor("abc", "x")
+    Traceback (most recent call last):
+    ...
+    ValueError: `x` must hold numbers. Received: x.dtype=<U3.
+    """
+    if not hasattr(value, "shape") or isinstance(value, np.ndarray | np.generic):
+        return array(value, name)
+    dtype = keras.backend.standardize_dtype(value.dtype)
+    if not dtype.startswith(("int", "uint", "float", "bfloat", "bool")):
+        raise ValueError(f"`{name}` must hold numbers. Received: {name}.dtype={dtype}.")
+    return value
 
 
 def boolean(value: Any, name: str) -> bool:
@@ -86,11 +105,32 @@ def number(value: Any, name: str, above: float | None = None) -> float:
     >>> keras_ar.arguments.number(2, "scale", above=0)
     2.0
     """
-    is_number = isinstance(value, numbers.Real) and not isinstance(value, bool) and math.isfinite(value)
+    is_number = isinstance(value, numbers.Real) and not isinstance(value, bool) and _is_finite(value)
     if not is_number or (above is not None and not value > above):
         expected = "a finite number" if above is None else f"a finite number above {above}"
         raise ValueError(f"`{name}` must be {expected}. Received: {name}={value!r}.")
     return float(value)
+
+
+def _is_finite(value):
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # an integer beyond all floats
+        return False
+
+
+def rate(value: Any, name: str) -> float:
+    """`value` as a float of at least 0 and below 1.
+
+    >>> keras_ar.arguments.rate(1, "dropout")
+    Traceback (most recent call last):
+    ...
+    ValueError: `dropout` must be at least 0 and below 1. Received: dropout=1.
+    """
+    found = number(value, name)
+    if not 0 <= found < 1:
+        raise ValueError(f"`{name}` must be at least 0 and below 1. Received: {name}={value!r}.")
+    return found
 
 
 def one_of(value: Any, name: str, choices: tuple[str, ...]) -> str:

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_ar import arguments, backend, batches, decoding, heads, noise, orderings
+from keras_ar import arguments, backend, batches, decoding, heads, noise, orderings, training
 from keras_ar.density import DensityModel
 
 __all__ = ["AutoregressiveModel"]
@@ -214,10 +214,14 @@ class AutoregressiveModel(DensityModel):
     def conditional_log_prob(self, x, condition=None):
         """Log-probability of each step given those before it: float32 tensor of shape `(batch, *positions)`.
 
-        That of an impossible value is `-inf`, and those of later steps are as if it had been a possible one.
+        That of an impossible value is `-inf`, and those of later steps are as if it had been a possible one. Those of
+        an event given a class that does not exist are NaN.
         """
-        possible = self.support.replace_impossible(x, self.is_possible(x))
-        return self.head.log_prob(ops.cast(self(possible, condition), "float32"), x)
+        x, condition = self.checked_pair(x, condition)
+        possible, condition, impossible = training.replace_impossible(self, x, condition)
+        found = self.head.log_prob(ops.cast(self(possible, condition), "float32"), x)
+        is_given = ops.logical_not(ops.isnan(impossible.log_prob))
+        return ops.where(ops.reshape(is_given, (-1, *(1 for _ in self.position_shape))), found, math.nan)
 
     def log_prob_from(self, outputs, x):
         steps = self.head.log_prob_of_possible(ops.cast(outputs, "float32"), x)
@@ -390,12 +394,13 @@ class AutoregressiveModel(DensityModel):
         self._check_known(known, x)
         x = np.where(known, x, 0)
         self.check_events(x)
+        x = x.astype(self.support.dtype)
         steps = ops.convert_to_numpy(self.to_steps(ops.convert_to_tensor(x)))
         return self.sample_steps(
             len(x),
             condition,
             num_steps=steps.shape[1],
-            known=steps.astype(self.support.dtype),
+            known=steps,
             num_known=self._count_known(known),
             method=method,
             sampling=self.check_sampling(temperature, top_k, top_p),
@@ -437,8 +442,10 @@ class AutoregressiveModel(DensityModel):
             known: Array of shape `(num_samples, num_steps, ...)`, whose first `num_known` steps count, or `None`.
             num_known: Integer. Defaults to `0`.
         """
-        seed, condition = self.check_sample_arguments(num_samples, condition, seed, first_event, batch_size)
-        batch_size = batches.fitting(batch_size, num_samples)
+        num_samples, condition, seed, first_event, batch_size = self.check_sample_arguments(
+            num_samples, condition, seed, first_event, batch_size
+        )
+        arguments.boolean(return_log_prob, "return_log_prob")
         self.check_num_steps(num_steps, condition)
         drawing = decoding.Drawing(self, self._check_method(method))
         draw = self._draw_parallel if drawing.method == "parallel" else self._draw_by_steps

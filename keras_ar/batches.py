@@ -30,6 +30,7 @@ class Progress:
     """
 
     def __init__(self, num_events: int, verbose: int):
+        arguments.integer(int(verbose) if isinstance(verbose, bool) else verbose, "verbose", least=0)
         self.is_shown = bool(verbose)
         self._bar = keras.utils.Progbar(num_events, unit_name="event") if verbose else None
         self._num_events = num_events

@@ -1,7 +1,9 @@
 """DensityModel: a Keras model that scores events and samples events."""
 
 import math
-from collections.abc import Callable, Sequence
+import numbers
+import reprlib
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import keras
@@ -201,17 +203,24 @@ class DensityModel(keras.Model, metaclass=_BuiltAtOnce):
 
     def _unpack(self, x, condition):
         """Events, and the condition as `call` takes it if there is one, from the two forms of a batch."""
-        x, condition = self._checked_pair(x, condition)
+        x, condition = self.checked_pair(x, condition)
         return (x, *self.encode_condition(condition))
 
-    def _checked_pair(self, x, condition):
+    def checked_pair(self, x, condition):
         """Events and condition, or `None`, from the two forms of a batch, of the right shapes."""
         if condition is None and isinstance(x, tuple | list):
             x, condition = _pair(x)
         self._check_condition_is_due(condition)
-        _check_shape(x, self.data_shape, "x")
+        x = arguments.tensor(x, "x")
+        self.check_event_shape(x)
         if condition is not None:
+            condition = arguments.tensor(condition, "condition")
             _check_shape(condition, self.condition_data_shape, "condition")
+            if not _fits(condition.shape[:1], x.shape[:1]):
+                raise ValueError(
+                    f"`condition` must have an entry for each of the {x.shape[0]} events. "
+                    f"Received: condition.shape={tuple(condition.shape)}."
+                )
         return x, condition
 
     def encode_condition(self, condition: Any) -> list[Any]:
@@ -230,7 +239,7 @@ class DensityModel(keras.Model, metaclass=_BuiltAtOnce):
 
         That of an impossible event is `-inf`, that of an event given a class that does not exist NaN.
         """
-        x, condition, impossible = training.replace_impossible(self, *self._checked_pair(x, condition))
+        x, condition, impossible = training.replace_impossible(self, *self.checked_pair(x, condition))
         return self.log_prob_from(self(x, condition), x) + impossible.log_prob
 
     def is_possible(self, x: Any) -> Any:
@@ -267,9 +276,13 @@ class DensityModel(keras.Model, metaclass=_BuiltAtOnce):
                 f"`loss` must be None in `compile`: the loss of {self.name} is its negative log-likelihood. "
                 f"Received: loss={loss!r}."
             )
+        if not isinstance(jit_compile, str) or jit_compile != "auto":
+            arguments.boolean(jit_compile, "jit_compile")
+        arguments.boolean(kwargs.get("run_eagerly", False), "run_eagerly")
+        arguments.integer(kwargs.get("steps_per_execution", 1), "steps_per_execution")
         self._requested_jit_compile = jit_compile
         self._compiled_functions.clear()
-        super().compile(optimizer, jit_compile=jit_compile, **kwargs)
+        super().compile(_optimizer(optimizer), jit_compile=jit_compile, **kwargs)
 
     def get_compile_config(self):
         """The arguments of `compile`. Keras would write what `"auto"` means on this backend into a file for any."""
@@ -318,7 +331,7 @@ class DensityModel(keras.Model, metaclass=_BuiltAtOnce):
         """A batch of any form as `(x, impossible, sample_weight)`, where `x` is events or the pair with conditions."""
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         batch = self._batch(x, y, is_weighted=sample_weight is not None)
-        events, condition, impossible = training.replace_impossible(self, *self._checked_pair(batch, None))
+        events, condition, impossible = training.replace_impossible(self, *self.checked_pair(batch, None))
         return (events if condition is None else (events, condition)), impossible, sample_weight
 
     def _batch(self, x, y, is_weighted=False):
@@ -330,7 +343,7 @@ class DensityModel(keras.Model, metaclass=_BuiltAtOnce):
         events = x[0] if isinstance(x, tuple | list) else x
         if not is_weighted or tuple(y.shape) != tuple(events.shape):
             raise ValueError(
-                f"A dataset must give batches of events, or pairs (events, conditions) to a model with a "
+                f"A dataset `x` must give batches of events, or pairs (events, conditions) to a model with a "
                 f"`condition_shape` or `num_classes`; with weights (events, events, weights), or ((events, "
                 f"conditions), events, weights). Received a second part of shape {tuple(y.shape)}, and "
                 f"condition_shape={self.condition_shape}, num_classes={self.num_classes}."
@@ -413,7 +426,11 @@ class DensityModel(keras.Model, metaclass=_BuiltAtOnce):
                 f"`class_weight` must be None: events have no targets. Give `sample_weight=` a weight for each event. "
                 f"Received: class_weight={class_weight!r}."
             )
-        x, y = self._prepare_data(x, y, sample_weight)
+        batch_size, epochs = _count(batch_size, "batch_size"), arguments.integer(epochs, "epochs")
+        for name in {"steps_per_epoch", "validation_steps", "validation_batch_size"} & kwargs.keys():
+            kwargs[name] = _count(kwargs[name], name)
+        arguments.rate(kwargs.get("validation_split", 0.0), "validation_split")
+        x, y, sample_weight = self._prepare_data(x, y, sample_weight)
         return super().fit(
             x,
             y,
@@ -451,14 +468,32 @@ class DensityModel(keras.Model, metaclass=_BuiltAtOnce):
             return_dict: Boolean, whether to return a dictionary in place of a list. Defaults to `False`.
             **kwargs: As in `keras.Model.evaluate`.
         """
-        x, y = self._prepare_data(x, y, sample_weight)
+        batch_size, steps = _count(batch_size, "batch_size"), _count(steps, "steps")
+        x, y, sample_weight = self._prepare_data(x, y, sample_weight)
         callbacks = self._with_check_of_loss(callbacks)
         return super().evaluate(x, y, batch_size, verbose, sample_weight, steps, callbacks, return_dict, **kwargs)
+
+    def predict(self, x: Any, batch_size: int | None = None, verbose: Any = "auto", steps=None, callbacks=None) -> Any:
+        """What `call` returns for events, as in every Keras model.
+
+        Args:
+            x: As in `fit`. In a dataset, impossible values are not noticed.
+            batch_size: Integer. Defaults to `None`: 32 for arrays.
+            verbose: As in `keras.Model.predict`. Defaults to `"auto"`.
+            steps: Integer, how many batches to take; `None` for all. Defaults to `None`.
+            callbacks: List of Keras callbacks. Defaults to `None`.
+
+        Returns:
+            The nest of outputs, of NumPy arrays.
+        """
+        batch_size, steps = _count(batch_size, "batch_size"), _count(steps, "steps")
+        x, *_ = self._prepare_data(x, None, None)
+        return super().predict(x, batch_size, verbose, steps, _checked_callbacks(callbacks))
 
     def _with_check_of_loss(self, callbacks):
         """The callbacks, after one that ends in an error if the loss is not finite."""
         if not isinstance(callbacks, keras.callbacks.CallbackList):
-            return [training.StopAtBadLoss(), *tree.flatten(callbacks or [])]
+            return [training.StopAtBadLoss(), *_checked_callbacks(callbacks)]
         if not any(isinstance(callback, training.StopAtBadLoss) for callback in callbacks.callbacks):
             callbacks.append(training.StopAtBadLoss())
             callbacks.callbacks[-1].set_model(self)
@@ -479,7 +514,13 @@ class DensityModel(keras.Model, metaclass=_BuiltAtOnce):
         Returns:
             float32 array of shape `(events,)`.
         """
-        return self.map_events(self.log_prob, x, condition, batch_size=batch_size, verbose=verbose)
+        scores = self.map_events(self.log_prob, x, condition, batch_size=batch_size, verbose=verbose)
+        if np.isnan(scores).any():
+            raise ValueError(
+                f"`x` must have scores. Received an event that scores NaN, x[{int(np.isnan(scores).argmax())}]: a "
+                f"weight of {self.name} is NaN or infinite, or too large. Was a learning rate too high?"
+            )
+        return scores
 
     def map_events(
         self,
@@ -517,7 +558,11 @@ class DensityModel(keras.Model, metaclass=_BuiltAtOnce):
         >>> model.map_events(model.conditional_log_prob, np.zeros((5, 3))).shape
         (5, 3)
         """
-        arrays = [*self.check_batch(x, condition), *extra]
+        if not callable(function):
+            raise ValueError(f"`function` must be a function of tensors. Received: function={function!r}.")
+        arrays = self.check_batch(x, condition)
+        arrays = [*arrays, *_checked_extra(extra, len(arrays[0]))]
+        noise_shape = None if noise_shape is None else arguments.integers(noise_shape, "noise_shape")
         batch_size = batches.fitting(batch_size, len(arrays[0]))
         compiled, progress = self.compiled_function(function), batches.Progress(len(arrays[0]), verbose)
         seed = noise.check_seed(seed)
@@ -563,8 +608,10 @@ class DensityModel(keras.Model, metaclass=_BuiltAtOnce):
             Array of shape `(num_samples, *event_shape)`, or the pair of it and the
             float32 array of log-probabilities.
         """
-        seed, condition = self.check_sample_arguments(num_samples, condition, seed, first_event, batch_size)
-        batch_size = batches.fitting(batch_size, num_samples)
+        num_samples, condition, seed, first_event, batch_size = self.check_sample_arguments(
+            num_samples, condition, seed, first_event, batch_size
+        )
+        arguments.boolean(return_log_prob, "return_log_prob")
         draw, progress = self.compiled_function(self.draw), batches.Progress(num_samples, verbose)
 
         def draw_batch(first, *condition):
@@ -652,7 +699,7 @@ class DensityModel(keras.Model, metaclass=_BuiltAtOnce):
     def check_event_shape(self, x: np.ndarray, name: str = "x") -> None:
         """Raises a `ValueError` unless the array holds at least one event of the right shape."""
         _check_shape(x, self.data_shape, name)
-        if len(x) == 0:
+        if x.shape[0] == 0:
             raise ValueError(f"`{name}` must hold at least one event. Received: {name}.shape={x.shape}.")
 
     def check_events(self, x: np.ndarray, name: str = "x") -> None:
@@ -685,8 +732,7 @@ class DensityModel(keras.Model, metaclass=_BuiltAtOnce):
                 f"`condition` must have shape {_shape_text((num_events, *shape))}: {expected}. "
                 f"Received: condition.shape={array.shape}.{hint}"
             )
-        if not np.isfinite(array).all():
-            raise ValueError("`condition` must be finite. Received NaN or infinite entries.")
+        Support.reals().check(array, "condition")
         if self.num_classes is None:
             return [array.astype("float32")]
         wrong = (array < 0) | (array >= self.num_classes) | (array != np.floor(array))
@@ -698,11 +744,17 @@ class DensityModel(keras.Model, metaclass=_BuiltAtOnce):
         return [array.astype("int32")]
 
     def check_sample_arguments(self, num_samples, condition, seed, first_event, batch_size):
-        """Checks what every way of sampling takes; returns the seed, and the conditions as a list."""
-        arguments.integer(num_samples, "num_samples", least=0)
-        arguments.integer(batch_size, "batch_size")
-        arguments.integer(first_event, "first_event", least=0)
-        return noise.check_seed(seed), self.check_condition(condition, num_samples, broadcast=True)
+        """Checks what every way of sampling takes, and returns it; the conditions are a list of one or none."""
+        num_samples = arguments.integer(num_samples, "num_samples", least=0)
+        first_event = arguments.integer(first_event, "first_event", least=0)
+        if first_event + num_samples > noise.OTHER_STREAMS:
+            raise ValueError(
+                f"`first_event` must be at most {noise.OTHER_STREAMS - num_samples}. "
+                f"Received: first_event={first_event}."
+            )
+        batch_size = batches.fitting(batch_size, num_samples)
+        condition = self.check_condition(condition, num_samples, broadcast=True)
+        return num_samples, condition, noise.check_seed(seed), first_event, batch_size
 
     def _check_condition_is_due(self, condition):
         if (condition is None) != (self.condition_shape is None):
@@ -715,12 +767,18 @@ class DensityModel(keras.Model, metaclass=_BuiltAtOnce):
             )
 
     def _prepare_data(self, x, y, sample_weight, name="x"):
-        """Checks data given as arrays, and returns what to give to Keras as `x` and `y`.
+        """Checks data given as arrays, and returns what to give to Keras as `x`, `y` and `sample_weight`.
 
         Batches of a dataset are checked as they come.
         """
         if not _holds_arrays(x):
-            return x, y  # Keras refuses `y` beside a dataset
+            for part, value in (("y", y), ("sample_weight", sample_weight)):
+                if value is not None:
+                    raise ValueError(
+                        f"`{part}` must be None beside a dataset: its batches hold all there is. "
+                        f"Received: x of type {type(x).__name__}, and {part} of type {type(value).__name__}."
+                    )
+            return x, None, None
         if isinstance(x, list) and not (len(x) == 2 and all(hasattr(array, "shape") for array in x)):
             x = arguments.array(x, name)  # a list of numbers, not a pair of arrays
         events, condition = _pair(x) if isinstance(x, tuple | list) else (x, None)
@@ -732,8 +790,11 @@ class DensityModel(keras.Model, metaclass=_BuiltAtOnce):
                 f"`y` must be None: events are their own targets; conditions are for models with a `condition_shape` "
                 f"or `num_classes`, as `x=(events, conditions)`. Received: y of shape {tuple(np.shape(y))}."
             )
+        x = (events, *condition) if condition else events
+        if sample_weight is None:
+            return x, None, None
         # Keras drops sample weights that come without targets.
-        return (events, *condition) if condition else events, None if sample_weight is None else events
+        return x, events, _checked_weights(sample_weight, len(events))
 
     def _as_arrays(self, events, condition, name):
         """Events and conditions, checked: tensors of this backend as they are, everything else in NumPy."""
@@ -753,7 +814,7 @@ class DensityModel(keras.Model, metaclass=_BuiltAtOnce):
         if not isinstance(data, tuple | list) or (isinstance(data, list) and not hasattr(data[0], "shape")):
             data = (data,)  # events alone
         events, y, weights = keras.utils.unpack_x_y_sample_weight(tuple(data))
-        events, y = self._prepare_data(events, y, weights, name)
+        events, y, weights = self._prepare_data(events, y, weights, name)
         return (events, *(part for part in (y, weights) if part is not None))
 
     # Building and saving.
@@ -802,13 +863,61 @@ class DensityModel(keras.Model, metaclass=_BuiltAtOnce):
 
 
 def _holds_arrays(x):
-    """Whether data are arrays, or lists or tuples of such, and not a dataset."""
-    return hasattr(x, "__array__") or isinstance(x, tuple | list | int | float)
+    """Whether data are arrays, or what may be meant for such, and not a dataset."""
+    return x is None or hasattr(x, "__array__") or isinstance(x, Collection | numbers.Number)
+
+
+def _optimizer(identifier):
+    expected = "`optimizer` must be the name, the config or an instance of a Keras optimizer"
+    if identifier is None:
+        raise ValueError(f"{expected}. Received: optimizer=None.")
+    try:
+        return keras.optimizers.get(identifier)
+    except (KeyError, ValueError) as error:
+        raise ValueError(f"{expected}. Received: optimizer={identifier!r}.") from error
+
+
+def _count(value, name):
+    """An argument of Keras' trainers that is an integer, or `None`."""
+    return None if value is None else arguments.integer(value, name)
+
+
+def _checked_callbacks(callbacks):
+    """Callbacks as a list, or as Keras' own `CallbackList`."""
+    if callbacks is None or isinstance(callbacks, keras.callbacks.CallbackList):
+        return callbacks or []
+    found = tree.flatten(callbacks)
+    if not all(isinstance(callback, keras.callbacks.Callback) for callback in found):
+        raise ValueError(f"`callbacks` must be a list of Keras callbacks. Received: callbacks={callbacks!r}.")
+    return found
+
+
+def _checked_weights(sample_weight, num_events):
+    weights = arguments.array(sample_weight, "sample_weight")
+    if weights.shape not in ((num_events,), (num_events, 1)) or not np.isfinite(weights.astype("float32")).all():
+        raise ValueError(
+            f"`sample_weight` must hold a finite number for each of the {num_events} events. "
+            f"Received: sample_weight.shape={weights.shape}, sample_weight={reprlib.repr(weights.tolist())}."
+        )
+    return weights
+
+
+def _checked_extra(extra, num_events):
+    """Arrays with an entry for each event."""
+    if not isinstance(extra, tuple | list):
+        raise ValueError(f"`extra` must be a list of arrays. Received: extra of type {type(extra).__name__}.")
+    arrays = [arguments.array(array, "extra") for array in extra]
+    if any(array.shape[:1] != (num_events,) for array in arrays):
+        raise ValueError(
+            f"`extra` must hold arrays with an entry for each of the {num_events} events. "
+            f"Received arrays of the shapes {[array.shape for array in arrays]}."
+        )
+    return arrays
 
 
 def _pair(x):
     if len(x) != 2:
-        raise ValueError(f"A batch must be events, or the pair (events, conditions). Received {len(x)} arrays.")
+        raise ValueError(f"`x` must be events, or the pair (events, conditions). Received {len(x)} arrays.")
     return x
 
 

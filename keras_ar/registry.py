@@ -233,7 +233,7 @@ def get(kind: str, identifier: Any, **kwargs) -> Any:
     if isinstance(identifier, _base(kind)):
         return identifier
     raise ValueError(
-        f"`identifier` must be a name, a config, a class or an instance of a {_singular(kind)} "
+        f"`{_singular(kind)}` must be a name, a config, a class or an instance of a {_singular(kind)} "
         f"({KINDS[kind].replace(':', '.')}). Received: {identifier!r}."
     )
 

@@ -227,10 +227,14 @@ class SequenceModel(AutoregressiveModel):
         >>> [next(stream).shape for _ in range(3)]
         [(1, 10), (1, 10), (1, 10)]
         """
-        arguments.integer(num_samples, "num_samples")
+        num_samples = arguments.integer(num_samples, "num_samples")
+        arguments.boolean(return_log_prob, "return_log_prob")
         condition = self.check_condition(condition, num_samples, broadcast=True)
         if state is not None and (prompt is not None or seed is not None):
-            raise ValueError("`state` must come without `prompt` and `seed`: it knows how the sequences began.")
+            raise ValueError(
+                f"`state` must come without `prompt` and `seed`: it knows how the sequences began. "
+                f"Received: seed={seed!r}, {'no' if prompt is None else 'a'} prompt."
+            )
         return Stream(
             self,
             num_samples,

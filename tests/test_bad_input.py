@@ -32,6 +32,7 @@ DRIVERS = {
     "score_conditionals": lambda model, x: model.score_conditionals(x),
     "fit": lambda model, x: model.fit(x, verbose=0),
     "evaluate": lambda model, x: model.evaluate(x, verbose=0),
+    "predict": lambda model, x: model.predict(x, verbose=0),
 }
 EVERYWHERE = pytest.mark.parametrize("take", DRIVERS.values(), ids=DRIVERS.keys())
 pytestmark = pytest.mark.usefixtures("nothing_is_computed")
@@ -150,6 +151,9 @@ def test_a_batch_is_events_or_a_pair(take):
         *[("seed", value, r"an integer from 0 to 2\*\*64 - 1, or None") for value in (-1, 2**64, 0.5, "0", True)],
         *[("temperature", value, "a finite number") for value in (np.nan, np.inf, "hot", None)],
         *[("temperature", value, "0, for the most probable values, or at least 1e-20") for value in (-1.0, 1e-39)],
+        ("first_event", 2**63, "at most 9223372036854775807"),
+        ("return_log_prob", 2, "True or False"),
+        ("temperature", 10**400, "a finite number"),
         ("method", "fast", "'auto', 'stepwise', 'parallel' or 'full'"),
         ("method", None, "'auto', 'stepwise', 'parallel' or 'full'"),
     ],
@@ -198,6 +202,59 @@ def test_targets_are_refused(take, y):
         take(np.zeros((5, 3)), y)
 
 
+@pytest.mark.one_backend
+@pytest.mark.parametrize(
+    ("argument", "value", "expected"),
+    [
+        ("optimizer", None, "the name, the config or an instance of a Keras optimizer"),
+        ("optimizer", [1], "the name, the config or an instance of a Keras optimizer"),
+        ("optimizer", {}, "the name, the config or an instance of a Keras optimizer"),
+        ("jit_compile", "yes", "True or False"),
+        ("run_eagerly", np.ones(2), "True or False"),
+        ("steps_per_execution", 1.5, "an integer of at least 1"),
+    ],
+)
+def test_training_is_configured_in_terms_that_mean_something(argument, value, expected):
+    with pytest.raises(ValueError, match=rf"`{argument}` must be {expected}. Received: {argument}="):
+        REAL.compile(**{argument: value})
+
+
+@pytest.mark.one_backend
+@pytest.mark.parametrize(
+    ("methods", "argument", "value", "expected"),
+    [
+        (("fit", "evaluate", "predict"), "batch_size", "8", "must be an integer of at least 1"),
+        (("fit", "evaluate", "predict"), "callbacks", [None, 1], "must be a list of Keras callbacks"),
+        (("evaluate", "predict"), "steps", 0.5, "must be an integer of at least 1"),
+        (("fit",), "epochs", None, "must be an integer of at least 1"),
+        (("fit",), "validation_steps", "2", "must be an integer of at least 1"),
+        (("fit",), "validation_split", 1, "must be at least 0 and below 1"),
+        (("fit", "evaluate"), "sample_weight", np.ones(4), "must hold a finite number for each of the 5 events"),
+        (("fit", "evaluate"), "sample_weight", [1, 1, 1, 1, np.nan], "must hold a finite number for each of the 5"),
+    ],
+)
+def test_trainers_are_given_numbers_that_mean_something(methods, argument, value, expected):
+    for method in methods:
+        with pytest.raises(ValueError, match=rf"`{argument}` {expected}.* Received: {argument}"):
+            getattr(REAL, method)(np.ones((5, 3)), **{argument: value})
+
+
+@pytest.mark.one_backend
+@pytest.mark.parametrize("method", ["fit", "evaluate", "predict"])
+@pytest.mark.parametrize("x", [None, "abc", {"x": EVENTS}], ids=["nothing", "text", "dictionary"])
+def test_what_is_neither_array_nor_dataset_is_refused(method, x):
+    with pytest.raises(ValueError, match="`x` must hold numbers"):
+        getattr(REAL, method)(x)
+
+
+@pytest.mark.one_backend
+@pytest.mark.parametrize("argument", ["y", "sample_weight"])
+@pytest.mark.parametrize("method", ["fit", "evaluate"])
+def test_a_dataset_holds_all_there_is(method, argument):
+    with pytest.raises(ValueError, match=rf"`{argument}` must be None beside a dataset.*Received: x of type generator"):
+        getattr(REAL, method)((batch for batch in [EVENTS]), **{argument: np.ones(5)})
+
+
 def test_class_weights_are_refused():
     with pytest.raises(ValueError, match=r"`class_weight` must be None.*Give `sample_weight=`.*Received: class_weight"):
         REAL.fit(np.zeros((5, 3)), class_weight={0: 1.0})
@@ -226,6 +283,61 @@ def test_a_model_is_neither_quantized_nor_exported_with_conditions():
 def test_events_are_an_array_of_numbers(take, x, message):
     with pytest.raises(ValueError, match=message):
         take(REAL, x)
+
+
+@pytest.mark.parametrize(
+    ("x", "message"),
+    [
+        (np.array([["a", "b", "c"]]), r"`x` must hold numbers. Received: x.dtype=<U1"),
+        (np.ones((2, 3), complex), r"`x` must hold numbers. Received: x.dtype=complex128"),
+        (np.ma.masked_equal([[0.0, 1.0, 2.0]], 1.0), "`x` must have no masked entries"),
+        (np.ones((0, 3)), r"`x` must hold at least one event. Received: x.shape=\(0, 3\)"),
+        ([1.0, 2.0, 3.0], r"`x` must be events, or the pair .*Received 3 arrays"),
+    ],
+    ids=["strings", "complex", "masked", "empty", "list"],
+)
+@pytest.mark.parametrize("take", [REAL.log_prob, REAL.conditional_log_prob])
+def test_in_a_graph_events_are_numbers_too(take, x, message):
+    with pytest.raises(ValueError, match=message):
+        take(x)
+
+
+@pytest.mark.parametrize("take", [CONDITIONAL.log_prob, CONDITIONAL.conditional_log_prob])
+@pytest.mark.parametrize(
+    ("condition", "message"),
+    [
+        (CONDITION[:4], r"`condition` must have an entry for each of the 5 events. Received: condition.shape=\(4, 2\)"),
+        (CONDITION.astype(str), "`condition` must hold numbers"),
+        ([[0.0, 1.0], [0.0]], "`condition` must be an array: lists of one length"),
+    ],
+    ids=["one-too-few", "strings", "ragged"],
+)
+def test_in_a_graph_conditions_fit_their_events(take, condition, message):
+    with pytest.raises(ValueError, match=message):
+        take(EVENTS, condition)
+
+
+def test_a_condition_is_finite_in_float32():
+    with pytest.raises(
+        ValueError, match=r"`condition` must be finite, in float32. Received condition\[0, 0\] = 1e\+300"
+    ):
+        CONDITIONAL.score_samples(EVENTS, np.full((5, 2), 1e300))
+
+
+@pytest.mark.one_backend
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"function": None}, "`function` must be a function of tensors. Received: function=None"),
+        ({"extra": 0}, "`extra` must be a list of arrays. Received: extra of type int"),
+        ({"extra": [np.ones(4)]}, r"`extra` must hold arrays with an entry for each of the 5 .*\[\(4,\)\]"),
+        ({"noise_shape": 0.5}, "`noise_shape` must be an integer.*Received: noise_shape=0.5"),
+        ({"verbose": [1, 2]}, r"`verbose` must be an integer.*Received: verbose=\[1, 2\]"),
+    ],
+)
+def test_what_is_mapped_over_events_fits_them(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        REAL.map_events(**{"function": REAL.log_prob, "x": EVENTS, **arguments})
 
 
 # Models.
@@ -259,6 +371,11 @@ class Triple(Head):
         (
             lambda: models.FVSBN(0),
             r"`event_shape` must be an integer of at least 1, or a tuple.*Received: event_shape=0",
+        ),
+        (lambda: models.MADE(3, dropout=1), r"`dropout` must be at least 0 and below 1. Received: dropout=1"),
+        (
+            lambda: models.CausalSequential(3, layers=layers),
+            r"`layers` must be a list of layers. Received: layers=<module",
         ),
         (lambda: models.FVSBN(()), r"`event_shape` must hold .*Received: event_shape=\(\)"),
         (lambda: models.FVSBN((2, -1)), r"`event_shape` must be .*Received: event_shape=\(2, -1\)"),
@@ -394,7 +511,7 @@ def test_a_condition_is_a_class_or_an_array():
         (lambda: layers.MaskedConv2D(4, (3, 4)), r"`kernel_size` must be odd.*Received: kernel_size=\(3, 4\)"),
         (lambda: layers.MaskedConv2D(4, (3, 3, 3)), r"`kernel_size` must be an integer, or a pair.*\(3, 3, 3\)"),
         (lambda: layers.MaskedConv2D(4, 3, "C"), r"`mask_type` must be 'A' or 'B'. Received: mask_type='C'"),
-        (lambda: layers.MaskedConv2D(4, 1, "A"), r"`kernel_size` must be more than 1 with mask type 'A'"),
+        (lambda: layers.MaskedConv2D(4, 1, "A"), r"`kernel_size` must be more than 1 .*Received: kernel_size=1"),
         (
             lambda: layers.MaskedConv2D(4, 3, num_colors=3),
             r"`filters` must be a multiple of `num_colors` = 3, such as 3 or 6",

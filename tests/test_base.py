@@ -58,6 +58,37 @@ def test_every_kind_trains_scores_and_samples(model):
     np.testing.assert_allclose(twin.score_samples(samples, *(c[:8] for c in condition)), log_prob, atol=1e-4)
 
 
+def test_sizes_may_be_integers_of_numpy():
+    model = models.FVSBN(3)
+    sizes = {"num_samples": 20, "batch_size": 4, "first_event": 250}
+    of_numpy = {name: np.uint8(size) for name, size in sizes.items()}
+    assert (model.sample(**of_numpy, seed=0) == model.sample(**sizes, seed=0)).all()
+    model.compile("sgd")
+    assert model.predict(np.ones((3, 3)), batch_size=np.uint8(2), verbose=0).shape == (3, 3, 1)
+
+
+FORMS = {
+    "uint64": lambda x: x.astype("uint64"),
+    "big-endian": lambda x: x.astype(">i8"),
+    "list": lambda x: x.tolist(),
+}
+
+
+@pytest.mark.parametrize("form", FORMS.values(), ids=FORMS.keys())
+@pytest.mark.parametrize("method", ["score_samples", "log_prob", "conditional_log_prob", "predict", "evaluate"])
+def test_the_same_numbers_give_the_same_in_any_form(method, form):
+    model = models.FVSBN(3, num_classes=2)
+    noise.randomize(model)
+    model.compile("sgd")
+    x, classes = np.array([[0, 1, 1], [1, 0, 1]]), np.array([0, 1])
+    as_pair = method in ("predict", "evaluate")
+    found = [
+        getattr(model, method)((events, condition), verbose=0) if as_pair else getattr(model, method)(events, condition)
+        for events, condition in ((x, classes), (form(x), form(classes)))
+    ]
+    np.testing.assert_allclose(*map(ops.convert_to_numpy, found), rtol=1e-6)
+
+
 @pytest.mark.parametrize("model", [KINDS[0], KINDS[3]], ids=lambda model: model.name)
 def test_what_is_off_the_support_is_refused_without_a_head(model):
     events = model.random_batch(3)[0].astype("float32")

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 pytest.importorskip("typer")
 pytest.importorskip("sklearn")
 
-from keras_ar import registry  # noqa: E402
-from keras_ar_cli import recipe as recipes  # noqa: E402
-from keras_ar_cli import run  # noqa: E402
+from keras_ar import registry
+from keras_ar_cli import recipe as recipes
+from keras_ar_cli import run
 
 pytestmark = pytest.mark.one_backend
 

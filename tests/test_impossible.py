@@ -1,7 +1,9 @@
 """Values off the support, classes that do not exist and losses that are not finite: never scored, never trained on."""
 
+import contextlib
 import math
 import signal
+import warnings
 
 import keras
 import numpy as np
@@ -123,6 +125,8 @@ def test_in_a_graph_impossible_values_score_minus_infinity(model, of_classes):
     assert np.argwhere(~np.isfinite(each)).tolist() == [[1, 2]]
     given_no_class = ops.convert_to_numpy(backend.once(of_classes.log_prob, EVENTS[:3], np.array([0, 3, 2])))
     assert np.isnan(given_no_class).tolist() == [False, True, False]
+    each = ops.convert_to_numpy(backend.once(of_classes.conditional_log_prob, EVENTS[:3], np.array([0, 3, 2])))
+    assert np.isnan(each).all(axis=1).tolist() == [False, True, False]
 
 
 def test_training_that_diverges_says_so():
@@ -151,6 +155,16 @@ def test_data_of_another_shape_leave_the_weights():
     assert have_survived(model)
 
 
+@pytest.mark.parametrize("method", ["fit", "evaluate", "predict"])
+def test_a_dataset_that_holds_nothing_leaves_the_weights(method):
+    model = models.FVSBN(4)
+    model.compile("adam")
+    with contextlib.suppress(ValueError, UnboundLocalError), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Keras says that the data ran out
+        getattr(model, method)(in_data_loader(EVENTS[:0]), verbose=0)
+    assert all(np.isfinite(w).all() for w in model.get_weights())
+
+
 def test_an_interrupted_step_leaves_the_weights(model):
     class Interrupt(keras.callbacks.Callback):
         """Presses Ctrl-C in the middle of a step."""
@@ -175,3 +189,10 @@ def test_an_interrupted_step_leaves_the_weights(model):
         model.fit(EVENTS, callbacks=[Interrupt()], verbose=0)
     assert have_survived(model)
     assert any((a != b).any() for a, b in zip(before, model.get_weights(), strict=True))  # what the step has learned
+
+
+def test_a_score_that_is_no_number_is_an_error():
+    model = models.FVSBN(4, head="normal")
+    model.set_weights([np.full_like(w, math.nan) for w in model.get_weights()])
+    with pytest.raises(ValueError, match=r"Received an event that scores NaN, x\[0\]: a weight of .* is NaN"):
+        model.score_samples(np.zeros((2, 4)))

@@ -371,7 +371,7 @@ def test_a_config_of_a_keras_layer_is_left_to_keras():
     "identifier", [3, None, object, keras.losses.MeanSquaredError, {"units": 3}, {"class_name": 3}]
 )
 def test_what_describes_no_component_is_named(identifier):
-    with pytest.raises(ValueError, match="`identifier` must be a name, a config, a class or an instance of a head"):
+    with pytest.raises(ValueError, match="`head` must be a name, a config, a class or an instance of a head"):
         registry.get("heads", identifier)
 
 

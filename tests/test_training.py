@@ -82,7 +82,7 @@ def test_a_dataset_of_pairs_holds_events_and_conditions(held, model, conditional
     history = conditional.fit(held(EVENTS, CONDITION), validation_data=held(EVENTS, CONDITION), verbose=0).history
     assert history["val_loss"] == [expected]
     before = model.get_weights()
-    with pytest.raises(ValueError, match=r"A dataset must give batches of events, or pairs \(events, conditions\)"):
+    with pytest.raises(ValueError, match=r"A dataset `x` must give batches of events, or pairs \(events, conditions\)"):
         model.fit(held(EVENTS, CONDITION), verbose=0)
     for old, new in zip(before, model.get_weights(), strict=True):
         np.testing.assert_array_equal(old, new)

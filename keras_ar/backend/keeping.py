@@ -37,9 +37,7 @@ class Keeping:
             batch = next(iterator)  # may take long, so that it may be interrupted at once
             with self._held_back():
                 return self.function(state, map(_check_integers, itertools.chain([batch], iterator)))
-        except StopIteration:  # the end of the data
-            raise
-        except BaseException:
+        except BaseException:  # the end of the data, too: there may have been none
             self._put_back(state)
             raise
 

@@ -63,7 +63,7 @@ class GatedBlock(KernelLayer):
         self.kernel_size = arguments.integer(kernel_size, "kernel_size")
         self.mask_type = arguments.one_of(mask_type, "mask_type", ("A", "B"))
         self.num_colors = arguments.integer(num_colors, "num_colors")
-        self.dropout = arguments.number(dropout, "dropout")
+        self.dropout = arguments.rate(dropout, "dropout")
 
         dtype, masked = {"dtype": self.dtype_policy}, {"dtype": self.dtype_policy, "num_colors": num_colors}
         self.horizontal = MaskedConv2D(

@@ -48,7 +48,7 @@ class GatedResnet(KernelLayer):
         self.filters = arguments.integer(filters, "filters")
         self.kernel_size = arguments.pair(kernel_size, "kernel_size")
         self.direction = direction
-        self.dropout = arguments.number(dropout, "dropout")
+        self.dropout = arguments.rate(dropout, "dropout")
 
         dtype = {"dtype": self.dtype_policy}
         shape = {"kernel_size": kernel_size, "direction": direction}

@@ -38,7 +38,7 @@ class ImageLSTM(KernelLayer):
         self.num_colors = arguments.integer(num_colors, "num_colors")
         arguments.multiple(self.units, "units", self.num_colors, "num_colors")
         self.residual = arguments.boolean(residual, "residual")
-        self.dropout = arguments.number(dropout, "dropout")
+        self.dropout = arguments.rate(dropout, "dropout")
         self.num_gates = 4 * directions * units
 
         dtype, masked = {"dtype": self.dtype_policy}, {"dtype": self.dtype_policy, "num_colors": num_colors}

@@ -72,7 +72,10 @@ class MaskedConv2D(KernelLayer):
         self.num_colors = arguments.integer(num_colors, "num_colors")
         arguments.multiple(self.filters, "filters", self.num_colors, "num_colors")
         if self.strict and num_colors == 1 and self.kernel_size == (1, 1):
-            raise ValueError("`kernel_size` must be more than 1 with mask type 'A': such a kernel sees nothing at all.")
+            raise ValueError(
+                f"`kernel_size` must be more than 1 with mask type 'A': such a kernel sees nothing at all. "
+                f"Received: kernel_size={kernel_size!r}."
+            )
         self.activation = keras.activations.get(activation)
         self.use_bias = arguments.boolean(use_bias, "use_bias")
 

@@ -45,7 +45,7 @@ class MaskedResidualBlock(KernelLayer):
         self.filters = arguments.integer(filters, "filters")
         self.kernel_size = arguments.pair(kernel_size, "kernel_size")
         self.num_colors = arguments.integer(num_colors, "num_colors")
-        self.dropout = arguments.number(dropout, "dropout")
+        self.dropout = arguments.rate(dropout, "dropout")
         arguments.multiple(self.filters, "filters", 2 * self.num_colors, "2 * num_colors")
 
         half, options = filters // 2, {"num_colors": num_colors, "dtype": self.dtype_policy, **self.weight_options}

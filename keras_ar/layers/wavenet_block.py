@@ -51,7 +51,7 @@ class WaveNetBlock(KernelLayer):
         self.kernel_size = arguments.integer(kernel_size, "kernel_size")
         self.dilation_rate = arguments.integer(dilation_rate, "dilation_rate")
         self.skip_filters = arguments.integer(filters if skip_filters is None else skip_filters, "skip_filters")
-        self.dropout = arguments.number(dropout, "dropout")
+        self.dropout = arguments.rate(dropout, "dropout")
 
         dtype = {"dtype": self.dtype_policy}
         self.convolution = CausalConv1D(

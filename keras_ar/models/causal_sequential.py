@@ -45,6 +45,8 @@ class CausalSequential(AutoregressiveModel):
 
     def __init__(self, event_shape, *, layers, head="bernoulli", condition_shape=None, num_classes=None, **kwargs):
         super().__init__(event_shape, head=head, condition_shape=condition_shape, num_classes=num_classes, **kwargs)
+        if not isinstance(layers, list | tuple):
+            raise ValueError(f"`layers` must be a list of layers. Received: layers={layers!r}.")
         self.chain = [_causal(layer) for layer in layers]
         self._strict_index = self._find_strict()
 

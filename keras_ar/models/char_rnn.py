@@ -67,14 +67,14 @@ class CharRNN(SequenceModel):
         self.num_layers = arguments.integer(num_layers, "num_layers")
         self.embedding_dim = arguments.integer(embedding_dim, "embedding_dim")
         self.cell = arguments.one_of(cell, "cell", tuple(_CELLS))
-        self.dropout = arguments.number(dropout, "dropout")
+        self.dropout = arguments.rate(dropout, "dropout")
 
         # Layers. The last entry of the embedding comes before the first character. Keras' default size of an
         # embedding (±0.05) is too small for recurrent layers: the first epoch would only scale it up.
         dtype = {"dtype": self.dtype_policy}
         unit_normal = keras.initializers.RandomNormal(stddev=1.0)
         self.embedding = keras.layers.Embedding(
-            len(vocabulary) + 1, embedding_dim, unit_normal, name="embedding", **dtype
+            len(vocabulary) + 1, self.embedding_dim, unit_normal, name="embedding", **dtype
         )
         self.recurrent = [_CELLS[cell](units, name=f"{cell}_{i}", **dtype) for i in range(num_layers)]
         self.dropout_layer = keras.layers.Dropout(dropout, **dtype)

@@ -60,7 +60,7 @@ class GatedPixelCNN(ImageModel):
         self.filters = arguments.integer(filters, "filters")
         self.num_blocks = arguments.integer(num_blocks, "num_blocks", least=0)
         self.kernel_size = kernel_size
-        self.dropout = arguments.number(dropout, "dropout")
+        self.dropout = arguments.rate(dropout, "dropout")
         arguments.multiple(filters, "filters", self.num_colors, "num_colors")
 
         # Layers.

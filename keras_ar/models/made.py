@@ -75,7 +75,7 @@ class MADE(AutoregressiveModel):
         self.activation = keras.activations.get(activation)
         self.degrees = arguments.one_of(degrees, "degrees", ("even", "random"))
         self.direct = arguments.boolean(direct, "direct")
-        self.dropout = arguments.number(dropout, "dropout")
+        self.dropout = arguments.rate(dropout, "dropout")
         self.seed = noise.check_seed(seed)
 
         # Degrees, from which the masks follow.

@@ -61,7 +61,7 @@ class PixelCNN(ImageModel):
         self.filters = arguments.integer(filters, "filters")
         self.num_blocks = arguments.integer(num_blocks, "num_blocks", least=0)
         self.kernel_size = kernel_size
-        self.dropout = arguments.number(dropout, "dropout")
+        self.dropout = arguments.rate(dropout, "dropout")
         arguments.multiple(filters, "filters", 2 * self.num_colors, "2 * num_colors")
 
         # Layers.

@@ -74,7 +74,7 @@ class PixelCNNPlusPlus(ImageModel):
         self.filters = arguments.integer(filters, "filters")
         self.num_resnets = arguments.integer(num_resnets, "num_resnets")
         self.num_levels = arguments.integer(num_levels, "num_levels")
-        self.dropout = arguments.number(dropout, "dropout")
+        self.dropout = arguments.rate(dropout, "dropout")
 
         # Layers.
         dtype = {"dtype": self.dtype_policy}

@@ -67,7 +67,7 @@ class PixelRNN(ImageModel):
         self.units = arguments.integer(units, "units")
         self.num_layers = arguments.integer(num_layers, "num_layers")
         self.kernel_size = kernel_size
-        self.dropout = arguments.number(dropout, "dropout")
+        self.dropout = arguments.rate(dropout, "dropout")
         arguments.multiple(units, "units", self.num_colors, "num_colors")
 
         # Layers.

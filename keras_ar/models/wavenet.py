@@ -74,7 +74,7 @@ class WaveNet(SequenceModel):
         self.kernel_size = arguments.integer(kernel_size, "kernel_size", least=2)
         self.dilations = arguments.integers(dilations, "dilations")
         self.upsampling = arguments.integers(upsampling, "upsampling", least=2) if upsampling else ()
-        self.dropout = arguments.number(dropout, "dropout")
+        self.dropout = arguments.rate(dropout, "dropout")
         if self.upsampling and math.prod(self.upsampling) != (self.steps_per_row or 0):
             raise ValueError(
                 f"`upsampling` must have the product {self.steps_per_row or 1}, the steps for each row of the "
