@@ -10,8 +10,11 @@ BIN := .venv/bin
 BACKENDS := jax torch tensorflow
 # One thread for each test process: more threads than cores slow torch down twentyfold.
 QUIET := TF_CPP_MIN_LOG_LEVEL=3 OMP_NUM_THREADS=1
-# Three test processes on two cores: while one waits, the others compute.
-AT_ONCE := --jobs=3 --keep-going $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
+# Three test processes on two cores: while one waits, the others compute. Each line that they print names the one.
+SHELL := /bin/bash
+.SHELLFLAGS := -o pipefail -c
+AT_ONCE := --no-print-directory --jobs=3 --keep-going
+NAMED = 2>&1 | awk '{ print "$@: " $$0; fflush() }'
 
 export KERAS_BACKEND ?= jax
 
@@ -24,11 +27,11 @@ guides: .venv/ready
 	TF_CPP_MIN_LOG_LEVEL=3 $(BIN)/python guides/render.py
 
 test: lint
-	$(MAKE) --no-print-directory $(AT_ONCE) $(BACKENDS:%=test-%) floor
+	$(MAKE) $(AT_ONCE) $(BACKENDS:%=test-%) floor
 
 $(BACKENDS:%=test-%): test-%: .venv/ready
-	$(QUIET) KERAS_BACKEND=$* $(BIN)/python -m pytest $(OPTIONS) tests
-	$(QUIET) KERAS_BACKEND=$* $(BIN)/python -m pytest plugins/template
+	$(QUIET) KERAS_BACKEND=$* $(BIN)/python -m pytest $(OPTIONS) tests $(NAMED)
+	$(QUIET) KERAS_BACKEND=$* $(BIN)/python -m pytest plugins/template $(NAMED)
 
 everything:
 	$(MAKE) test OPTIONS=--everything
@@ -38,7 +41,7 @@ floor: .venv/ready
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --upgrade --target build/floor \
 	    $$(sed -n 's/.*"keras>=\([0-9.]*\)".*/keras==\1/p' pyproject.toml)
 	$(QUIET) PYTHONPATH=build/floor KERAS_BACKEND=torch $(BIN)/python -m pytest \
-	    tests/test_impossible.py tests/test_saving.py tests/test_training.py -k "not elsewhere"
+	    tests/test_impossible.py tests/test_saving.py tests/test_training.py -k "not elsewhere" $(NAMED)
 
 # torch compiles nothing, and so is the fastest in tests.
 quick: .venv/ready
@@ -50,7 +53,7 @@ SEED := $(shell date +%s)
 fuzz: $(BACKENDS:%=fuzz-%)
 
 $(BACKENDS:%=fuzz-%): fuzz-%: .venv/ready
-	$(QUIET) KERAS_AR_FUZZ=2000 KERAS_BACKEND=$* $(BIN)/python -m pytest --hypothesis-seed=$(SEED) \
+	$(QUIET) KERAS_AR_FUZZ=2000 KERAS_BACKEND=$* $(BIN)/python -m pytest --everything --hypothesis-seed=$(SEED) \
 	    --hypothesis-show-statistics tests/test_fuzz.py tests/test_fuzz_recipes.py tests/test_cli.py -k "fuzz or killed"
 
 lint: .venv/ready

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import pathlib
+import sys
 
 import pytest
 
@@ -51,6 +52,14 @@ def files_from_here_to_torch(pytestconfig):
             found = [name for name in elsewhere.other_backends() if name == "torch"]
             patch.setattr(elsewhere, "other_backends", lambda: found)
         yield
+
+
+@pytest.fixture(autouse=True)
+def no_figure_stays_open():
+    """Once a test has loaded pyplot, it knows all new figures, and warns of more than twenty."""
+    yield
+    if "matplotlib.pyplot" in sys.modules:
+        sys.modules["matplotlib.pyplot"].close("all")
 
 
 def pytest_ignore_collect(collection_path, config):

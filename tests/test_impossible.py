@@ -165,6 +165,15 @@ def test_a_dataset_that_holds_nothing_leaves_the_weights(method):
     assert all(np.isfinite(w).all() for w in model.get_weights())
 
 
+@pytest.fixture
+def ctrl_c():
+    """Python's own answer to Ctrl-C, which a process in the background may be without."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("ctrl_c")
 def test_an_interrupted_step_leaves_the_weights(model):
     class Interrupt(keras.callbacks.Callback):
         """Presses Ctrl-C in the middle of a step."""

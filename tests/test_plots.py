@@ -21,13 +21,6 @@ from keras_ar import AutoregressiveModel, layers, models, orderings, plots
 from keras_ar.heads import Categorical, DiscretizedLogisticMixture, Normal
 from keras_ar.noise import randomize
 
-
-@pytest.fixture(autouse=True)
-def no_figure_stays_open():
-    yield
-    pyplot.close("all")
-
-
 pytestmark = pytest.mark.one_backend  # what it draws are NumPy arrays, computed by what has tests of its own
 
 
