@@ -14,6 +14,8 @@ SLOW = {
     "test_conformance",
     "test_cost",
     "test_docs",
+    "test_fuzz",
+    "test_fuzz_recipes",
     "test_guides",
     "test_image_models",
     "test_image_oracles",
