@@ -2,7 +2,6 @@
 
 import math
 import numbers
-import reprlib
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
@@ -894,11 +893,12 @@ def _checked_callbacks(callbacks):
 
 def _checked_weights(sample_weight, num_events):
     weights = arguments.array(sample_weight, "sample_weight")
-    if weights.shape not in ((num_events,), (num_events, 1)) or not np.isfinite(weights.astype("float32")).all():
+    if weights.shape not in ((num_events,), (num_events, 1)):
         raise ValueError(
-            f"`sample_weight` must hold a finite number for each of the {num_events} events. "
-            f"Received: sample_weight.shape={weights.shape}, sample_weight={reprlib.repr(weights.tolist())}."
+            f"`sample_weight` must hold a number for each of the {num_events} events. "
+            f"Received: sample_weight.shape={weights.shape}."
         )
+    Support.reals().check(weights, "sample_weight")
     return weights
 
 

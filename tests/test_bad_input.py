@@ -229,8 +229,9 @@ def test_training_is_configured_in_terms_that_mean_something(argument, value, ex
         (("fit",), "epochs", None, "must be an integer of at least 1"),
         (("fit",), "validation_steps", "2", "must be an integer of at least 1"),
         (("fit",), "validation_split", 1, "must be at least 0 and below 1"),
-        (("fit", "evaluate"), "sample_weight", np.ones(4), "must hold a finite number for each of the 5 events"),
-        (("fit", "evaluate"), "sample_weight", [1, 1, 1, 1, np.nan], "must hold a finite number for each of the 5"),
+        (("fit", "evaluate"), "sample_weight", np.ones(4), "must hold a number for each of the 5 events"),
+        (("fit", "evaluate"), "sample_weight", [1, 1, 1, 1, np.nan], "must be finite. Received sample_weight"),
+        (("fit", "evaluate"), "sample_weight", np.full(5, 1e300), "must be finite, in float32. Received sample_weight"),
     ],
 )
 def test_trainers_are_given_numbers_that_mean_something(methods, argument, value, expected):
