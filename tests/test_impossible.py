@@ -205,3 +205,10 @@ def test_a_score_that_is_no_number_is_an_error():
     model.set_weights([np.full_like(w, math.nan) for w in model.get_weights()])
     with pytest.raises(ValueError, match=r"Received an event that scores NaN, x\[0\]: a weight of .* is NaN"):
         model.score_samples(np.zeros((2, 4)))
+
+
+@pytest.mark.parametrize("held", [Batches, as_generator])
+def test_a_dataset_of_words_is_refused_and_the_weights_survive(held, model):
+    with pytest.raises(ValueError, match="`x` must hold numbers|could not convert string|dtype"):
+        model.fit(held(np.full(EVENTS.shape, "a")), verbose=0)
+    assert have_survived(model)

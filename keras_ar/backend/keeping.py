@@ -36,7 +36,7 @@ class Keeping:
             self.deliver()
             batch = next(iterator)  # may take long, so that it may be interrupted at once
             with self._held_back():
-                return self.function(state, map(_check_integers, itertools.chain([batch], iterator)))
+                return self.function(state, map(_check_numbers, itertools.chain([batch], iterator)))
         except BaseException:  # the end of the data, too: there may have been none
             self._put_back(state)
             raise
@@ -76,12 +76,16 @@ class Keeping:
                     variable.assign(value)
 
 
-def _check_integers(batch):
-    """JAX makes 32 bits of 64, without a word where these do not suffice."""
+def _check_numbers(batch):
+    """JAX takes numbers alone, and makes 32 bits of 64, without a word where these do not suffice."""
     import jax
 
     for array in jax.tree_util.tree_leaves(batch):
-        if isinstance(array, np.ndarray) and array.dtype.kind in "iu" and array.dtype.itemsize > 4 and array.size:
+        if not isinstance(array, np.ndarray):
+            continue
+        if array.dtype.kind in "OSUMm":
+            raise ValueError(f"`x` must hold numbers in each batch. Received an array of dtype {array.dtype}.")
+        if array.dtype.kind in "iu" and array.dtype.itemsize > 4 and array.size:
             for value in (array.min(), array.max()):
                 if not -(2**31) <= value < 2**31:
                     raise ValueError(
