@@ -209,6 +209,6 @@ def test_a_score_that_is_no_number_is_an_error():
 
 @pytest.mark.parametrize("held", [Batches, as_generator])
 def test_a_dataset_of_words_is_refused_and_the_weights_survive(held, model):
-    with pytest.raises(ValueError, match="`x` must hold numbers|could not convert string|dtype"):
+    with pytest.raises(ValueError, match=r"`x` must hold numbers|could not convert string|dtype"):
         model.fit(held(np.full(EVENTS.shape, "a")), verbose=0)
     assert have_survived(model)
