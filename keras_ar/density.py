@@ -426,6 +426,7 @@ class DensityModel(keras.Model, metaclass=_BuiltAtOnce):
                 f"Received: class_weight={class_weight!r}."
             )
         batch_size, epochs = _count(batch_size, "batch_size"), arguments.integer(epochs, "epochs")
+        _check_verbose(verbose)
         for name in {"steps_per_epoch", "validation_steps", "validation_batch_size"} & kwargs.keys():
             kwargs[name] = _count(kwargs[name], name)
         arguments.rate(kwargs.get("validation_split", 0.0), "validation_split")
@@ -468,6 +469,7 @@ class DensityModel(keras.Model, metaclass=_BuiltAtOnce):
             **kwargs: As in `keras.Model.evaluate`.
         """
         batch_size, steps = _count(batch_size, "batch_size"), _count(steps, "steps")
+        _check_verbose(verbose)
         x, y, sample_weight = self._prepare_data(x, y, sample_weight)
         callbacks = self._with_check_of_loss(callbacks)
         return super().evaluate(x, y, batch_size, verbose, sample_weight, steps, callbacks, return_dict, **kwargs)
@@ -486,6 +488,7 @@ class DensityModel(keras.Model, metaclass=_BuiltAtOnce):
             The nest of outputs, of NumPy arrays.
         """
         batch_size, steps = _count(batch_size, "batch_size"), _count(steps, "steps")
+        _check_verbose(verbose)
         x, *_ = self._prepare_data(x, None, None)
         return super().predict(x, batch_size, verbose, steps, _checked_callbacks(callbacks))
 
@@ -879,6 +882,11 @@ def _optimizer(identifier):
 def _count(value, name):
     """An argument of Keras' trainers that is an integer, or `None`."""
     return None if value is None else arguments.integer(value, name)
+
+
+def _check_verbose(verbose):
+    if not (verbose == "auto" if isinstance(verbose, str) else isinstance(verbose, numbers.Integral)):
+        raise ValueError(f"`verbose` must be 'auto', 0, 1 or 2. Received: verbose={verbose!r}.")
 
 
 def _checked_callbacks(callbacks):
