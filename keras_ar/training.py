@@ -50,31 +50,33 @@ def replace_impossible(model, x, condition=None):
     x = ops.convert_to_tensor(x)
     x = ops.cast(x, "int32") if "bool" in str(x.dtype) else x
     is_possible = model.is_possible(x)
-    log_prob = ops.where(_all_of_event(is_possible), 0.0, -math.inf)
-    index, value = _first(is_possible, x)
+    of_event, index, value = _first(is_possible, x)
+    log_prob = ops.where(of_event, 0.0, -math.inf)
     in_condition = ops.zeros((), "int32")
     x = model.support.replace_impossible(x, is_possible)
     if condition is not None:
         condition = ops.convert_to_tensor(condition)
         is_possible = model.is_possible_condition(condition)
-        log_prob = ops.where(_all_of_event(is_possible), log_prob, math.nan)
-        of_condition = _first(is_possible, condition)
+        of_event, *of_condition = _first(is_possible, condition)
+        log_prob = ops.where(of_event, log_prob, math.nan)
         in_condition = ops.cast(ops.logical_and(index < 0, of_condition[0] >= 0), "int32")
         index, value = (ops.where(index < 0, b, a) for a, b in zip((index, value), of_condition, strict=True))
         condition = ops.where(is_possible, condition, ops.cast(0, condition.dtype))
     return x, condition, Impossible(log_prob, in_condition, index, value)
 
 
-def _all_of_event(is_possible):
-    return ops.all(ops.reshape(is_possible, (ops.shape(is_possible)[0], -1)), axis=1)
-
-
 def _first(is_possible, x):
-    """The index, in the flattened `x`, of what is first not possible, or -1; and its value, or that of entry 0."""
-    wrong = ops.cast(ops.reshape(ops.logical_not(is_possible), (-1,)), "int32")
-    index = ops.cast(ops.argmax(wrong), "int32")
+    """Which events are possible; the index, in the flattened `x`, of what is first not, or -1, and its value.
+
+    Only the first event that is impossible is looked at entry by entry: this is done in each step of training.
+    """
+    rows = ops.reshape(is_possible, (ops.shape(is_possible)[0], -1))
+    of_event = ops.all(rows, axis=1)
+    event = ops.cast(ops.argmin(ops.cast(of_event, "int32")), "int32")
+    entry = ops.cast(ops.argmin(ops.cast(ops.take(rows, event, axis=0), "int32")), "int32")
+    index = event * ops.shape(rows)[1] + entry
     value = ops.cast(ops.take(ops.reshape(x, (-1,)), index), "float32")
-    return ops.where(ops.take(wrong, index) > 0, index, -1), value
+    return of_event, ops.where(ops.take(of_event, event), -1, index), value
 
 
 class FirstImpossible(keras.metrics.Metric):
