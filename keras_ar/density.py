@@ -275,8 +275,8 @@ class DensityModel(keras.Model, metaclass=_BuiltAtOnce):
                 f"`loss` must be None in `compile`: the loss of {self.name} is its negative log-likelihood. "
                 f"Received: loss={loss!r}."
             )
-        if not isinstance(jit_compile, str) or jit_compile != "auto":
-            arguments.boolean(jit_compile, "jit_compile")
+        if not (jit_compile == "auto" if isinstance(jit_compile, str) else isinstance(jit_compile, bool)):
+            raise ValueError(f"`jit_compile` must be 'auto', True or False. Received: jit_compile={jit_compile!r}.")
         arguments.boolean(kwargs.get("run_eagerly", False), "run_eagerly")
         arguments.integer(kwargs.get("steps_per_execution", 1), "steps_per_execution")
         self._requested_jit_compile = jit_compile
@@ -294,24 +294,23 @@ class DensityModel(keras.Model, metaclass=_BuiltAtOnce):
         self.optimizer.build(self.trainable_variables)
 
     def make_train_function(self, force=False):
-        made = self.train_function
-        super().make_train_function(force)
-        if self.train_function is not made:
-            kinds = ("trainable", "non_trainable", "optimizer", "metrics")
-            self.train_function = backend.keep_weights(self, self.train_function, kinds)
+        kinds = ("trainable", "non_trainable", "optimizer", "metrics")
+        self._make_and_keep("train_function", super().make_train_function, force, kinds)
 
     def make_test_function(self, force=False):
-        made = self.test_function
-        super().make_test_function(force)
-        if self.test_function is not made:
-            kinds = ("trainable", "non_trainable", "metrics")
-            self.test_function = backend.keep_weights(self, self.test_function, kinds)
+        self._make_and_keep(
+            "test_function", super().make_test_function, force, ("trainable", "non_trainable", "metrics")
+        )
 
     def make_predict_function(self, force=False):
-        made = self.predict_function
-        super().make_predict_function(force)
-        if self.predict_function is not made:
-            self.predict_function = backend.keep_weights(self, self.predict_function, ("trainable", "non_trainable"))
+        self._make_and_keep("predict_function", super().make_predict_function, force, ("trainable", "non_trainable"))
+
+    def _make_and_keep(self, name, make, force, kinds):
+        """Lets Keras make a function of its trainer, and has it keep the weights if it is a new one."""
+        before = getattr(self, name)
+        make(force)
+        if getattr(self, name) is not before:
+            setattr(self, name, backend.keep_weights(self, getattr(self, name), kinds))
 
     def train_step(self, *args):  # of the data; on JAX of the variables and the data
         *variables, data = args
@@ -335,11 +334,12 @@ class DensityModel(keras.Model, metaclass=_BuiltAtOnce):
 
     def _batch(self, x, y, is_weighted=False):
         """Events, or the pair of events and conditions, from what Keras calls inputs and targets."""
+        batch = tuple(_pair(x)) if isinstance(x, tuple | list) else x
         if y is None:
-            return tuple(_pair(x)) if isinstance(x, tuple | list) else x
-        if self.condition_shape is not None and not isinstance(x, tuple | list):
-            return x, y
-        events = x[0] if isinstance(x, tuple | list) else x
+            return batch
+        events = batch[0] if isinstance(batch, tuple) else batch
+        if self.condition_shape is not None and events is batch:
+            return events, y
         if not is_weighted or tuple(y.shape) != tuple(events.shape):
             raise ValueError(
                 f"A dataset `x` must give batches of events, or pairs (events, conditions) to a model with a "
@@ -347,7 +347,7 @@ class DensityModel(keras.Model, metaclass=_BuiltAtOnce):
                 f"conditions), events, weights). Received a second part of shape {tuple(y.shape)}, and "
                 f"condition_shape={self.condition_shape}, num_classes={self.num_classes}."
             )
-        return tuple(_pair(x)) if isinstance(x, tuple | list) else x
+        return batch
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         """Nats per event, and whatever regularizers add."""
@@ -490,7 +490,9 @@ class DensityModel(keras.Model, metaclass=_BuiltAtOnce):
         batch_size, steps = _count(batch_size, "batch_size"), _count(steps, "steps")
         _check_verbose(verbose)
         x, *_ = self._prepare_data(x, None, None)
-        return super().predict(x, batch_size, verbose, steps, _checked_callbacks(callbacks))
+        found = super().predict(x, batch_size, verbose, steps, _checked_callbacks(callbacks))
+        backend.deliver_interrupts(self)
+        return found
 
     def _with_check_of_loss(self, callbacks):
         """The callbacks, after one that ends in an error if the loss is not finite."""

@@ -209,7 +209,7 @@ def test_targets_are_refused(take, y):
         ("optimizer", None, "the name, the config or an instance of a Keras optimizer"),
         ("optimizer", [1], "the name, the config or an instance of a Keras optimizer"),
         ("optimizer", {}, "the name, the config or an instance of a Keras optimizer"),
-        ("jit_compile", "yes", "True or False"),
+        ("jit_compile", "yes", "'auto', True or False"),
         ("run_eagerly", np.ones(2), "True or False"),
         ("steps_per_execution", 1.5, "an integer of at least 1"),
     ],

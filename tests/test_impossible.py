@@ -174,15 +174,16 @@ def ctrl_c():
 
 
 @pytest.mark.usefixtures("ctrl_c")
-def test_an_interrupted_step_leaves_the_weights(model):
+@pytest.mark.parametrize("method", ["fit", "evaluate", "predict"])
+def test_an_interrupted_step_leaves_the_weights(method, model):
     class Interrupt(keras.callbacks.Callback):
         """Presses Ctrl-C in the middle of a step."""
 
         def on_train_begin(self, logs=None):
             # On JAX the step of Keras is in one of ours, which holds the interruption back.
-            owner, name = model, "train_function"
+            owner, name = model, {"fit": "train", "evaluate": "test"}.get(method, method) + "_function"
             if keras.backend.backend() == "jax":
-                owner, name = model.train_function, "function"
+                owner, name = getattr(model, name), "function"
             step = getattr(owner, name)
 
             def interrupted(*args):
@@ -193,11 +194,14 @@ def test_an_interrupted_step_leaves_the_weights(model):
 
             setattr(owner, name, interrupted)
 
+        on_test_begin = on_predict_begin = on_train_begin
+
     before = model.get_weights()
     with pytest.raises(KeyboardInterrupt):
-        model.fit(EVENTS, callbacks=[Interrupt()], verbose=0)
+        getattr(model, method)(EVENTS, callbacks=[Interrupt()], verbose=0)
     assert have_survived(model)
-    assert any((a != b).any() for a, b in zip(before, model.get_weights(), strict=True))  # what the step has learned
+    has_learned = any((a != b).any() for a, b in zip(before, model.get_weights(), strict=True))
+    assert has_learned == (method == "fit")
 
 
 def test_a_score_that_is_no_number_is_an_error():

@@ -261,3 +261,7 @@ def test_a_head_may_have_units_of_its_own_for_each_column():
     np.testing.assert_allclose(apart.score_samples(loc + scale * z), expected, atol=1e-4)
     with pytest.raises(ValueError, match=r"`head` must be made for the positions of an event, of shape \(4,\)"):
         models.NADE(4, units=4, head=heads.Normal(loc=loc))
+    with pytest.raises(ValueError, match=r"`loc` and `scale` must have one shape.*\(3,\), scale.shape=\(2,\)"):
+        heads.Normal(loc=loc, scale=[1.0, 2.0])
+    with pytest.raises(ValueError, match="`head` must be the same for all values, or be made for 2 of them"):
+        heads.Independent(heads.Normal(loc=loc), 2)

@@ -142,7 +142,7 @@ def deliver_interrupts(model):
     >>> keras_ar.backend.deliver_interrupts(keras_ar.models.FVSBN(3))
     """
     if _NAME == "jax":
-        for function in (model.train_function, model.test_function):
+        for function in (model.train_function, model.test_function, model.predict_function):
             if isinstance(function, Keeping):
                 function.deliver()
 

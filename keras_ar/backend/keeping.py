@@ -15,11 +15,12 @@ __all__ = ["Keeping"]
 
 
 class Keeping:
-    """A step of Keras' trainer on JAX, from which the model comes out with its weights whatever happens.
+    """A step of Keras' trainer on JAX that does not cost the model its weights.
 
     A step that fails before it computes, as one does on data of a wrong shape, leaves the model as it was. An
     interruption from the keyboard waits until the step's results are stored, and is delivered by `deliver`; the second
-    one is not held back.
+    one is not held back. A device that fails in the middle of a step, as one does that runs out of memory, takes the
+    weights with it.
 
     Args:
         model: A Keras model.

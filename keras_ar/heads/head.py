@@ -184,7 +184,10 @@ class Head:
         >>> bool(keras_ar.heads.Bernoulli().is_possible(np.array(2)))
         False
         """
-        is_possible = self.support.contains(x)
+        return self._of_draws(self.support.contains(x))
+
+    def _of_draws(self, is_possible):
+        """Whether draws are possible, from whether each of their values is."""
         return ops.all(is_possible, axis=tuple(range(-len(self.event_shape), 0))) if self.event_shape else is_possible
 
     def check(self, x: Any, name: str = "x") -> None:
@@ -215,6 +218,6 @@ def _for_any_value(log_prob):
     def log_prob_of_any(self, params, x):
         is_possible = self.support.contains(x)
         found = log_prob(self, params, self.support.replace_impossible(x, is_possible))
-        return ops.where(self.is_possible(x), found, -math.inf)
+        return ops.where(self._of_draws(is_possible), found, -math.inf)
 
     return log_prob_of_any

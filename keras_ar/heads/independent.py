@@ -34,6 +34,11 @@ class Independent(Head):
         self.num_values = arguments.integer(num_values, "num_values")
         if self.head.event_shape:
             raise ValueError(f"`head` must be that of one value. Received: {self.head}.")
+        if self.head.position_shape not in (None, (self.num_values,)):
+            raise ValueError(
+                f"`head` must be the same for all values, or be made for {self.num_values} of them. "
+                f"Received: {self.head}, made for positions of shape {self.head.position_shape}."
+            )
         self.support = self.head.support
         self.event_shape = (self.num_values,)
         self.num_params = self.num_values * self.head.num_params

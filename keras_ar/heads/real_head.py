@@ -27,6 +27,11 @@ class RealHead(Head):
     def __init__(self, loc=0.0, scale=1.0, resolution=1.0):
         self.loc = _number_or_array(loc, "loc")
         self.scale = _number_or_array(scale, "scale", above=0)
+        if np.ndim(self.loc) and np.ndim(self.scale) and self.loc.shape != self.scale.shape:
+            raise ValueError(
+                f"`loc` and `scale` must have one shape, or be numbers. "
+                f"Received: loc.shape={self.loc.shape}, scale.shape={self.scale.shape}."
+            )
         self.log_scale = np.log(self.scale) if isinstance(self.scale, np.ndarray) else math.log(self.scale)
         self.support = Support.reals(resolution=resolution)
 

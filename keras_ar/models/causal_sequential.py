@@ -116,7 +116,7 @@ class CausalSequential(AutoregressiveModel):
         if position is not None:
             raise ValueError(
                 f"`PositionWise` must hold a layer that treats each position alone. Received: {layer.name}, whose "
-                f"output at position {position} changes with inputs at earlier positions. Leave `PositionWise` away."
+                f"output at position {position} changes with inputs at earlier positions. Remove `PositionWise`."
             )
 
     def _make_to_params(self):
