@@ -216,3 +216,15 @@ def test_a_dataset_of_words_is_refused_and_the_weights_survive(held, model):
     with pytest.raises(ValueError, match=r"`x` must hold numbers|could not convert string|dtype"):
         model.fit(held(np.full(EVENTS.shape, "a")), verbose=0)
     assert have_survived(model)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+@EVERY_KIND_OF_DATASET
+def test_a_value_that_is_no_number_does_not_reach_the_weights(held, value):
+    model = models.FVSBN(4, head="normal")
+    model.compile("adam")
+    events = EVENTS.astype("float32")
+    events[2, 1] = value
+    with pytest.raises(ValueError, match=rf"`x` must hold real numbers. Received x\[\d, 1\] = {value} in batch"):
+        model.fit(held(events), verbose=0)
+    assert all(np.isfinite(w).all() for w in model.get_weights())
