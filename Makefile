@@ -14,7 +14,7 @@ QUIET := TF_CPP_MIN_LOG_LEVEL=3 OMP_NUM_THREADS=1
 SHELL := /bin/bash
 .SHELLFLAGS := -o pipefail -c
 AT_ONCE := --no-print-directory --jobs=3 --keep-going
-NAMED = 2>&1 | awk '{ print "$@: " $$0; fflush() }'
+NAMED = 2>&1 | while IFS= read -r line; do echo "$@: $$line"; done
 
 export KERAS_BACKEND ?= jax
 
