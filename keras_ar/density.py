@@ -321,9 +321,14 @@ class DensityModel(keras.Model, metaclass=_BuiltAtOnce):
         return super().test_step(*variables, self._possible_batch(data))
 
     def predict_step(self, *args):
+        """Returns the outputs, and 0 for each event that is possible."""
         *variables, data = args
-        x, y, _ = keras.utils.unpack_x_y_sample_weight(data)
-        return super().predict_step(*variables, (self._batch(x, y),))
+        x, impossible, _ = self._possible_batch(data)
+        found = super().predict_step(*variables, (x,))
+        if variables:  # on JAX
+            outputs, *variables = found
+            return (outputs, impossible.log_prob), *variables
+        return found, impossible.log_prob
 
     def _possible_batch(self, data):
         """A batch of any form as `(x, impossible, sample_weight)`, where `x` is events or the pair with conditions."""
@@ -374,9 +379,7 @@ class DensityModel(keras.Model, metaclass=_BuiltAtOnce):
         batch, in_condition, index, value = found
         name, shape, expected = "x", self.data_shape, str(self.support)
         if in_condition:
-            name, shape, expected = "condition", self.condition_data_shape or (), "finite numbers"
-            if self.num_classes is not None:
-                expected = f"classes, integers from 0 to {self.num_classes - 1}"
+            name, shape, expected = "condition", self.condition_data_shape or (), self._condition_text()
         sizes = [size for size in shape if size is not None]
         place = [index]  # in the flattened batch, if the length of an event is open
         if len(sizes) == len(shape):
@@ -478,7 +481,7 @@ class DensityModel(keras.Model, metaclass=_BuiltAtOnce):
         """What `call` returns for events, as in every Keras model.
 
         Args:
-            x: As in `fit`. In a dataset, impossible values are not noticed.
+            x: As in `fit`.
             batch_size: Integer. Defaults to `None`: 32 for arrays.
             verbose: As in `keras.Model.predict`. Defaults to `"auto"`.
             steps: Integer, how many batches to take; `None` for all. Defaults to `None`.
@@ -486,13 +489,42 @@ class DensityModel(keras.Model, metaclass=_BuiltAtOnce):
 
         Returns:
             The nest of outputs, of NumPy arrays.
+
+        Example:
+
+        >>> model = keras_ar.models.FVSBN(3)
+        >>> logits = model.predict(np.zeros((5, 3)), verbose=0)
+        >>> logits.shape
+        (5, 3, 1)
         """
         batch_size, steps = _count(batch_size, "batch_size"), _count(steps, "steps")
         _check_verbose(verbose)
         x, *_ = self._prepare_data(x, None, None)
         found = super().predict(x, batch_size, verbose, steps, _checked_callbacks(callbacks))
         backend.deliver_interrupts(self)
-        return found
+        return self._checked_outputs(found)
+
+    def predict_on_batch(self, x: Any) -> Any:
+        """What `call` returns for one batch of events, as in every Keras model.
+
+        Args:
+            x: Array of events, or the pair `(events, conditions)`.
+        """
+        return self._checked_outputs(super().predict_on_batch(self._prepare_data(x, None, None)[0]))
+
+    def _checked_outputs(self, found):
+        """What `call` returned, from what `predict_step` did; an error if an event was impossible."""
+        outputs, log_prob = found
+        log_prob = ops.convert_to_numpy(log_prob)
+        if log_prob.any():
+            event = int(log_prob.astype(bool).argmax())
+            name, expected = ("condition", self._condition_text()) if np.isnan(log_prob[event]) else ("x", self.support)
+            raise ValueError(f"`{name}` must hold {expected}. Received another value in event {event}, counted from 0.")
+        return outputs
+
+    def _condition_text(self):
+        """What conditions are, in words."""
+        return "finite numbers" if self.num_classes is None else f"classes, integers from 0 to {self.num_classes - 1}"
 
     def _with_check_of_loss(self, callbacks):
         """The callbacks, after one that ends in an error if the loss is not finite."""

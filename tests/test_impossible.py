@@ -155,6 +155,33 @@ def test_data_of_another_shape_leave_the_weights():
     assert have_survived(model)
 
 
+@EVERY_KIND_OF_DATASET
+@pytest.mark.filterwarnings("ignore:Your input ran out of data")
+def test_predict_refuses_impossible_values_in_a_dataset(held, model):
+    with pytest.raises(ValueError, match=r"`x` must hold integers from 0 to 1.* event 1, counted from 0"):
+        model.predict(held(OFF_SUPPORT), verbose=0)
+    assert model.predict(held(EVENTS), verbose=0).shape == (10, 4, 1)
+    assert have_survived(model)
+
+
+def test_predict_refuses_impossible_classes_in_a_dataset(of_classes):
+    with pytest.raises(ValueError, match=r"`condition` must hold classes, integers from 0 to 2.* event 7, counted"):
+        of_classes.predict(Batches(EVENTS, np.where(np.arange(10) == 7, 3, CLASSES)), verbose=0)
+
+
+def test_predict_refuses_what_an_embedding_cannot_look_up():
+    model = models.MADE(4, hidden_units=4, head=heads.Categorical(3))
+    model.compile("adam")
+    with pytest.raises(ValueError, match=r"`x` must hold integers from 0 to 2.* event 6, counted from 0"):
+        model.predict(Batches(np.where(np.arange(10)[:, None] == 6, 99, EVENTS)), verbose=0)
+
+
+def test_a_batch_alone_is_predicted_as_it_is_among_others(model):
+    np.testing.assert_allclose(model.predict_on_batch(EVENTS), model.predict(EVENTS, verbose=0), rtol=1e-6)
+    with pytest.raises(ValueError, match=r"`x` must hold integers from 0 to 1.* x\[\d, \d\] = -1"):
+        model.predict_on_batch(OFF_SUPPORT)
+
+
 @pytest.mark.parametrize("method", ["fit", "evaluate", "predict"])
 def test_a_dataset_that_holds_nothing_leaves_the_weights(method):
     model = models.FVSBN(4)
