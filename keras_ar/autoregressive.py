@@ -478,7 +478,9 @@ class AutoregressiveModel(DensityModel):
         piece = self.piece_length(num_steps, progress)
         for first in range(begin, num_steps, piece):
             last = min(first + piece, num_steps)
-            cut = [np.resize(array[first:last], (piece, *array.shape[1:])) for array in rows]
+            # Where a compiled loop need not know its length, the last one is padded: it is compiled already.
+            length = last - first if backend.wants_known_lengths() else piece
+            cut = [np.resize(array[first:last], (length, *array.shape[1:])) for array in rows]
             drawn, carry = drawing.advance(constants, carry, first, last, cut, sampling, num_known)
             values.append(drawn[: last - first])
             progress.add(batch_size * (last - first) / num_steps)

@@ -5,7 +5,7 @@ import math
 import numpy as np
 from keras import ops, tree
 
-from keras_ar import arguments, decoding, heads, noise
+from keras_ar import arguments, backend, decoding, heads, noise
 from keras_ar.autoregressive import AutoregressiveModel
 
 __all__ = ["SequenceModel", "Stream"]
@@ -323,7 +323,7 @@ class Stream:
         if count <= 0:
             raise StopIteration
         num_uniforms = self._model.head.num_uniforms
-        shape = (self._chunk, num_uniforms)
+        shape = (count if backend.wants_known_lengths() else self._chunk, num_uniforms)
         uniforms = noise.uniforms(self._seed, 0, self._num_samples, shape, skip=first * num_uniforms).swapaxes(0, 1)
         values, self._carry = self._drawing.advance(
             self._constants, self._carry, first, first + count, [uniforms], self._sampling, 0

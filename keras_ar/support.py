@@ -11,6 +11,8 @@ from keras_ar import arguments
 
 __all__ = ["Support"]
 
+_LAST_COUNT = 2**31 - 128  # the last integer of 32 bits that is also a float32
+
 
 @dataclasses.dataclass(frozen=True)
 class Support:
@@ -55,12 +57,12 @@ class Support:
 
     @classmethod
     def counts(cls) -> "Support":
-        """The integers `0, 1, ...`, without an upper end.
+        """The integers `0, 1, ...`, without an upper end but that of 32 bits.
 
-        >>> keras_ar.Support.counts().num_levels is None
-        True
+        >>> print(keras_ar.Support.counts())
+        integers from 0 to 2147483520
         """
-        return cls("int32", None, 0)
+        return cls("int32", None, 0, _LAST_COUNT)
 
     @classmethod
     def reals(cls, low: float = -math.inf, high: float = math.inf, *, resolution: float = 1.0) -> "Support":
@@ -155,7 +157,8 @@ class Support:
     def __str__(self) -> str:
         kind = "integers" if self.is_discrete else "real numbers"
         if math.isfinite(self.low) and math.isfinite(self.high):
-            return f"{kind} from {self.low:g} to {self.high:g}"
+            low, high = (self.low, self.high) if self.is_discrete else (f"{self.low:g}", f"{self.high:g}")
+            return f"{kind} from {low} to {high}"
         if math.isfinite(self.low):
             return f"{kind} of at least {self.low:g}"
         return f"{kind} up to {self.high:g}" if math.isfinite(self.high) else kind

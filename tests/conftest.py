@@ -32,6 +32,11 @@ def pytest_configure(config):
         # of what XLA compiles say so.
         tf.config.experimental.enable_op_determinism()
         tf.random.set_seed(0)
+    # On a GPU what tests compare is float32, also outside of the drivers, which see to it themselves.
+    os.environ.setdefault("JAX_DEFAULT_MATMUL_PRECISION", "highest")
+    if "torch" in sys.modules:
+        sys.modules["torch"].backends.cudnn.conv.fp32_precision = "ieee"
+        sys.modules["torch"].backends.cudnn.rnn.fp32_precision = "ieee"
 
 
 def pytest_addoption(parser):

@@ -357,12 +357,18 @@ def near(found, expected, message, tolerance=1e-3):
 
 
 def check_scores(model, values, found):
-    near(found, model.score_samples(*batch_of(model, values)), "scores")
+    batch, found = batch_of(model, values), ops.convert_to_numpy(found)
+    expected = model.score_samples(*batch)
+    # Of a real value that is far from all others, the density is too small for float32.
+    far = np.abs(batch[0].reshape(len(expected), -1).astype("float64")).max(axis=1) > 1e15
+    assert found.shape == expected.shape, f"scores of shape {found.shape}"
+    assert np.array_equal(found[far], expected[far]), "scores of huge values"
+    near(found[~far], expected[~far], "scores")
 
 
 def check_conditionals(model, values, found):
     found = ops.convert_to_numpy(found)
-    near(found.reshape(len(found), -1).sum(axis=1), model.score_samples(*batch_of(model, values)), "sums of scores")
+    check_scores(model, values, found.reshape(len(found), -1).sum(axis=1))
 
 
 def check_possible_scores(check):

@@ -1,12 +1,13 @@
 """On torch a loop of many steps is traced: it draws the same values, by the weights of the moment."""
 
 import logging
+import time
 
 import keras
 import numpy as np
 import pytest
 
-from keras_ar import backend, heads, models, noise
+from keras_ar import backend, heads, layers, models, noise
 
 if keras.backend.backend() != "torch":
     pytest.skip("only torch traces", allow_module_level=True)
@@ -26,17 +27,41 @@ MODELS = {
     "lstm": lambda: models.CharRNN(12, vocabulary="abcde", units=4, embedding_dim=3, condition_shape=2),
     "gru": lambda: models.CharRNN(12, vocabulary="abcde", units=4, embedding_dim=3, cell="gru"),
     "window_mlp": lambda: models.WindowMLP(12, window=5, hidden_units=(6, 4), head=LEVELS, condition_shape=2),
-}
-# Where a step's course depends on its number.
-UNTRACED = {
-    "made": lambda: models.MADE(12, hidden_units=(20,), head=LEVELS),
+    "fvsbn": lambda: models.FVSBN(12, condition_shape=2),
+    "nade": lambda: models.NADE(12, units=5, head=LEVELS, num_classes=3),
+    "made": lambda: models.MADE(12, hidden_units=(20, 7), head=LEVELS, direct=True, condition_shape=2),
     "pixel_cnn": lambda: models.PixelCNN((3, 4), filters=4, num_blocks=1, head=LEVELS),
+    "pixel_cnn-colors": lambda: models.PixelCNN((2, 2, 3), filters=6, num_blocks=1, head=LEVELS, num_classes=2),
     "gated_pixel_cnn": lambda: models.GatedPixelCNN((3, 4), filters=4, num_blocks=1, head=LEVELS),
+    "plus_plus": lambda: models.PixelCNNPlusPlus((3, 4), filters=4, num_resnets=1, num_levels=2, head=LEVELS),
+    "row": lambda: models.PixelRNN((3, 4), variant="row", units=4, head=LEVELS),
+    "diagonal": lambda: models.PixelRNN((3, 4), variant="diagonal", units=4, head=LEVELS, num_classes=2),
+    "multi_scale": lambda: models.MultiScalePixelRNN((4, 4), units=4, head=LEVELS),
 }
+
+
+@keras.saving.register_keras_serializable(package="tests")
+class Moody(layers.CausalLayer):
+    """A layer whose step does one thing or another, as its inputs are."""
+
+    strict = True
+
+    def call(self, inputs):
+        return self._act(keras.ops.pad(inputs[:, :-1], [[0, 0], [1, 0], [0, 0]]))
+
+    def step(self, constants, state, t, x):
+        x = x * keras.ops.cast(t > 0, x.dtype)
+        return self._act(x) if bool(keras.ops.all(x < 10)) else x, state
+
+    def _act(self, x):
+        return keras.ops.tanh(x)
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
 
 
 def build(name):
-    model = {**MODELS, **UNTRACED}[name]()
+    model = MODELS[name]()
     noise.randomize(model)
     _, *condition = model.random_batch(3)
     return model, {"condition": condition[0]} if condition else {}
@@ -83,7 +108,7 @@ def same(one, other):
         np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("name", [*MODELS, *UNTRACED])
+@pytest.mark.parametrize("name", [*MODELS])
 @pytest.mark.parametrize("shaping", [{}, {"temperature": 0.7, "top_k": 3, "top_p": 0.9}], ids=["plain", "shaped"])
 def test_a_traced_draw_is_the_same(name, shaping, loops):
     model, given = build(name)
@@ -93,24 +118,50 @@ def test_a_traced_draw_is_the_same(name, shaping, loops):
     same(*both_ways(loops, lambda: model.sample(3, **options), model))
 
 
-@pytest.mark.parametrize("name", [*MODELS, *UNTRACED])
-def test_what_can_be_traced_is(name):
+@pytest.mark.parametrize("name", [*MODELS])
+def test_every_step_of_our_models_is_traced(name, loops, caplog):
+    loops.setattr(time, "perf_counter", lambda: 0.0)  # no trace costs more than steps that run as they are
     model, given = build(name)
     model.sample(3, seed=0, batch_size=3, **given)
     (kind,) = kinds_of(model)
-    assert (kind.trace is not None) == (name in MODELS)
+    for model_type in type(model).__mro__:
+        if "step" in vars(model_type):
+            loops.setattr(model_type, "step", None)  # runs no more
+    model.sample(3, seed=1, batch_size=3, **given)
+    assert kind.trace.num_courses >= 1
+    assert not kind.trace.has_failed
 
 
-def test_a_step_that_cannot_be_traced_is_logged_once(caplog):
-    model, _ = build("made")
-    with caplog.at_level(logging.INFO, logger="keras_ar"):
-        for _ in range(2):
-            model.sample(3, seed=0)
+def test_steps_that_do_the_same_share_a_trace(loops):
+    loops.setattr(time, "perf_counter", lambda: 0.0)
+    for name, count in (("fvsbn", 1), ("gated_pixel_cnn", 3), ("row", 3)):  # the first step, new rows, other pixels
+        model, given = build(name)
+        model.sample(3, seed=0, batch_size=3, **given)
+        (kind,) = kinds_of(model)
+        assert kind.trace.num_courses == count, name
+
+
+def test_a_trace_is_made_once_its_price_is_paid(loops):
+    model, _ = build("gated_pixel_cnn")
+    loops.setattr(time, "perf_counter", iter(range(10**6)).__next__)  # a second passes at each look
+    model.sample(3, seed=0, batch_size=3)
+    (kind,) = kinds_of(model)
+    assert kind.trace.num_courses == 2  # new rows after the first of them; the first step of all comes once
+
+
+def test_a_step_that_cannot_be_traced_is_told_of_once(caplog):
+    model = models.CausalSequential(12, layers=[Moody(), keras.layers.Dense(3)], head=LEVELS)
+    noise.randomize(model)
+    with caplog.at_level(logging.WARNING, logger="keras_ar"):
+        drawn = [model.sample(3, seed=0) for _ in range(2)]
     (message,) = caplog.messages
     assert f"{model.name} is not traced" in message
+    assert "depends on the value of a tensor" in message
+    assert (drawn[0] == drawn[1]).all()
+    assert (drawn[0] == model.sample(3, seed=0, method="full")).all()
 
 
-@pytest.mark.parametrize("name", ["wavenet-class", "lstm", "made", "pixel_cnn"])
+@pytest.mark.parametrize("name", ["wavenet-class", "lstm", "made", "pixel_cnn", "plus_plus", "diagonal"])
 def test_what_is_known_is_kept(name, loops):
     model, given = build(name)
     x = model.sample(3, seed=0, **given)

@@ -8,6 +8,8 @@ import keras
 import numpy as np
 from keras import tree
 
+from keras_ar.backend.precision import true_float32
+
 __all__ = [
     "Loop",
     "allows_xla",
@@ -24,6 +26,8 @@ __all__ = [
     "prefers_eager",
     "return_weights",
     "scan",
+    "true_float32",
+    "wants_known_lengths",
     "when",
 ]
 
@@ -47,7 +51,7 @@ def compiled(owner, function, mode="xla"):
 
     Compiled once per set of argument shapes. The weights of `owner` are read at each
     call; nothing may be assigned to. On torch the function runs as it is, without
-    recording gradients.
+    recording gradients. On GPUs float32 means float32 in it, see `true_float32`.
 
     Args:
         owner: The layer or model whose weights `function` reads, or `None`.
@@ -65,6 +69,16 @@ def compiled(owner, function, mode="xla"):
     >>> keras.ops.convert_to_numpy(keras_ar.backend.compiled(dense, dense)(np.ones((1, 3), "float32"))).tolist()
     [[3.0, 3.0]]
     """
+    run = _compiled(owner, function, mode)
+
+    def in_true_float32(*args):
+        with true_float32():
+            return run(*args)
+
+    return in_true_float32
+
+
+def _compiled(owner, function, mode):
     if _NAME == "tensorflow":
         if mode != "eager":
             function = tf.function(function, jit_compile=mode == "xla", autograph=False)
@@ -132,6 +146,19 @@ def prefers_eager():
     True
     """
     return _NAME == "tensorflow"
+
+
+def wants_known_lengths():
+    """Whether loops of a length known to the compiler are faster: on GPUs, which otherwise ask the host at each turn.
+
+    Example:
+
+    >>> type(keras_ar.backend.wants_known_lengths()).__name__
+    'bool'
+    """
+    if _NAME == "jax":
+        return jax.default_backend() == "gpu"
+    return _NAME == "tensorflow" and bool(tf.config.list_physical_devices("GPU"))
 
 
 def deliver_interrupts(model):
@@ -229,7 +256,8 @@ class Loop:
         first: The first step.
         last: One more than the last step.
         carry: What the first step is given, a nest of tensors.
-        rows: A nest of tensors; step `t` is given their entry `t - first`.
+        rows: A nest of tensors; step `t` is given their entry `t - first`. They may hold more than are needed,
+            unless `wants_known_lengths()`.
         values: Tensor of the length of `rows`, whose entry `t - first` the `y` of step `t` replaces.
         constants: What all steps are given: a sequence of nests of tensors and integers.
 
@@ -254,14 +282,15 @@ class Loop:
             carry, ys = self._on_torch(body, first, last, carry, rows, constants)
             return torch.cat([torch.stack(ys), values[len(ys) :]]), carry
 
-        def turn(t, loop):
+        def turn(i, loop):
             values, carry = loop
-            row = tree.map_structure(lambda x: x[t - first], rows)
-            carry, y = body(t, carry, row, *constants)
-            start = (t - first, *(0 for _ in y.shape))
+            row = tree.map_structure(lambda x: x[i], rows)
+            carry, y = body(first + i, carry, row, *constants)
+            start = (i, *(0 for _ in y.shape))
             return keras.ops.slice_update(values, start, keras.ops.expand_dims(y, 0)), carry
 
-        return keras.ops.fori_loop(first, last, turn, (values, carry))
+        num_steps = values.shape[0] if wants_known_lengths() else last - first
+        return keras.ops.fori_loop(0, num_steps, turn, (values, carry))
 
 
 def scan(body, carry, xs, recompute=False):

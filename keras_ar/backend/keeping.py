@@ -90,7 +90,7 @@ def _check_numbers(batch):
             for value in (array.min(), array.max()):
                 if not -(2**31) <= value < 2**31:
                     raise ValueError(
-                        f"A batch must hold integers of 32 bits on JAX. Received {value} in an array of dtype "
-                        f"{array.dtype} and shape {array.shape}."
+                        f"The batches of `x` must hold integers of 32 bits on JAX. Received {value} in an array of "
+                        f"dtype {array.dtype} and shape {array.shape}."
                     )
     return batch

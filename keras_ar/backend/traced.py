@@ -1,37 +1,50 @@
 """Loops on torch: a step that runs often is traced, and then runs without the overhead of Python and Keras.
 
 What is traced is a step as a graph of torch's own operations, with everything that it reads as inputs: its number,
-its row, what the loop carries, the constants and the weights. From the graph we remove what changes nothing. A
-product and a sum become one operation. What is the same in all steps is computed once, before the loop. What the loop
-carries is written to in place. A step whose course depends on the value of a tensor cannot be traced: it runs as it is.
+its row, what the loop carries, the constants and the weights. From the graph we remove what changes nothing and what
+is there twice. A product and a sum become one operation. What is the same in all steps is computed once, before the
+loop; what follows from the number of a step, once for all loops. What the loop carries is written to in place.
 
-Why not `torch.compile` or CUDA graphs? A step is some hundred operations on a few numbers each: it costs what it takes
-to launch them, not what they compute. `torch.compile` removes that cost, but needs a C++ compiler on the user's
-machine, and time for each new batch size: for a WaveNet of 12 blocks a hundred times as long as a trace, which itself
-takes as long as a few hundred steps. CUDA graphs exist on some devices only, and want all tensors at fixed addresses. A
-traced step is a Python function that calls torch's operations one by one, on any device.
+A step may ask for the value of a number, where a row begins, or where a block of units is due. Such a number follows
+from that of the step, and from the constants of the loop: what it follows from is a small graph, too. Steps that get
+the same answers take the same *course*, and share a trace.
 
-What to do when torch moves: what torch does not promise is `make_fx`, the names of operations in `torch.ops.aten`, and
-their `_schema`. A name that is gone is an `AttributeError` on import. An operation that is decomposed into others than
-those that we look for only costs speed, which `benchmarks/speed.py` shows. Each pass (`_drop_idle`,
-`_fuse_products_and_sums`, `_write_in_place`, `_called_directly`) can be left out by itself, and the others still give
-the same values. If tracing fails as a whole, steps run as they are, and the log says why
-(`logging.getLogger("keras_ar")`, level `INFO`); `tests/test_traced.py` knows which models must be traced.
+On a GPU each course is recorded as a CUDA graph, which costs one launch a step in place of a hundred.
+
+Why not `torch.compile`? A step is some hundred operations on a few numbers each: it costs what it takes to launch
+them, not what they compute. `torch.compile` removes that cost, but needs a C++ compiler on the user's machine, and time
+for each new batch size: for a WaveNet of 12 blocks a hundred times as long as a trace, which itself takes as long as a
+few hundred steps.
+
+What to do when torch moves: what torch does not promise is `make_fx` and its proxies, the names of operations in
+`torch.ops.aten`, and their `_schema`. A name that is gone is an `AttributeError` on import. An operation that is
+decomposed into others than those that we look for only costs speed, which `benchmarks/speed.py` shows. Each pass
+(`_drop_idle`, `_merge_equal`, `_fuse_products_and_sums`, `_write_in_place`, `_called_directly`) can be left out by
+itself, and the others still give the same values. If a step cannot be traced, it runs as it is, and the log says why
+(`logging.getLogger("keras_ar")`, level `WARNING`); `tests/test_traced.py` knows that all models are traced.
 """
 
+import collections
+import concurrent.futures
 import logging
+import operator
+import time
 import types
 
 import keras
 import torch
 from keras import tree
 from torch import fx
-from torch.fx.experimental.proxy_tensor import make_fx
+from torch.fx.experimental.proxy_tensor import get_proxy_mode, get_proxy_slot, make_fx
+from torch.overrides import TorchFunctionMode
+
+from keras_ar.backend import replayed
 
 __all__ = ["FROM_STEPS", "Loop"]
 
 FROM_STEPS = 300  # of one kind, counting earlier runs: from then on, tracing takes less time than it saves
 _MAX_KINDS = 8  # whose traces are kept
+_MAX_COURSES = 100  # of a kind
 
 _log = logging.getLogger("keras_ar")
 _aten = torch.ops.aten
@@ -44,8 +57,7 @@ class _Kind:
 
     def __init__(self):
         self.num_steps = 0
-        self.is_tried = False  # whether tracing has been
-        self.trace = None  # `None` before that, and where it failed
+        self.trace = None  # a `_TracedLoop`, once there are enough
 
 
 class Loop:
@@ -89,84 +101,283 @@ class Loop:
         return carry, ys
 
     def _trace_for(self, body, num_steps, carry, rows, constants):
-        example = (carry, tree.map_structure(lambda x: x[0], rows), tree.map_structure(torch.as_tensor, constants))
+        example = (tree.map_structure(lambda x: x[0], rows), carry, tree.map_structure(torch.as_tensor, constants))
         shapes = str(tree.map_structure(lambda x: (*x.shape, x.dtype, x.device), example))
         kind = self.kinds[shapes] = self.kinds.pop(shapes, None) or _Kind()
         if len(self.kinds) > _MAX_KINDS:
             del self.kinds[next(iter(self.kinds))]  # the one that has not run for longest
         kind.num_steps += num_steps
-        if kind.num_steps >= FROM_STEPS and not kind.is_tried:
-            kind.is_tried = True
-            kind.trace = _trace(self.owner, body, *example)
+        if kind.num_steps >= FROM_STEPS and not kind.trace:
+            kind.trace = _TracedLoop(self.owner, body, example)
         return kind.trace
 
 
-def _trace(owner, body, carry, row, constants):
-    """A function of `(first, last, carry, rows, constants)`; `None` where a step cannot be traced."""
-    variables = [] if owner is None else owner.variables
-    t = torch.zeros((), dtype=torch.int32, device=tree.flatten(carry)[0].device)
-    example = (t, row, carry, constants, [variable.value.detach() for variable in variables])
-
-    def step(*flat):
-        t, row, carry, constants, values = tree.pack_sequence_as(example, flat)
-        with keras.StatelessScope(state_mapping=list(zip(variables, values, strict=True))):
-            carry, y = body(t, carry, row, *constants)
-        return [y, *(x.contiguous() for x in tree.flatten(carry))]  # which the next step's operations rely on
-
-    # In a graph without mutations it is safe to move and to drop operations.
-    pure = torch.func.functionalize(step)
-    try:
-        # All different tensors, because `make_fx` knows them by identity.
-        flat = [torch.empty(x.shape, dtype=x.dtype, device=x.device) for x in tree.flatten(example)]
-        module = make_fx(pure, tracing_mode="fake", decomposition_table=_SIMPLER)(*flat)
-        loop = _TracedLoop(variables, module, example)
-        loop(0, 1, carry, tree.map_structure(lambda x: x[None], row), constants)
-    except Exception as error:  # such as for the value of a tensor; what is wrong in the step itself shows when it runs
-        _log.info("A step of %s is not traced, and runs as it is: %s", getattr(owner, "name", owner), error)
-        return None
-    return loop
-
-
 class _TracedLoop:
-    """A loop over a traced step, in two functions: what all steps share, and the step."""
+    """A loop over traced steps, one for each course that a step takes."""
 
-    def __init__(self, variables, module, example):
-        self._variables = variables
-        _drop_idle(module.graph)
-        _fuse_products_and_sums(module.graph)
-        inputs = iter([node for node in module.graph.nodes if node.op == "placeholder"])
-        t, row, carry, constants, weights = ([next(inputs) for _ in tree.flatten(part)] for part in example)
-        y, *following = module.graph.output_node().args[0]
-        _write_in_place(carry, following)
-
-        inputs = [*constants, *weights]
-        known, same, others = set(inputs), [], []
-        for node in module.graph.nodes:
-            if node.op in ("placeholder", "output"):
-                continue
-            if known.issuperset(node.all_input_nodes):
-                known.add(node)
-                same.append(node)
-            else:
-                others.append(node)
-        needed = [node for node in [*inputs, *same] if not known.issuperset(node.users)]
-        self._before = _part(module, inputs, same, needed)
-        self._step = _part(module, [*t, *row, *carry, *needed], others, [y, *following])
+    def __init__(self, owner, body, example):
+        self._owner, self._body, self._example = owner, body, example
+        self._variables = [] if owner is None else owner.variables
+        self._courses = _Fork(None)
+        self._replay = replayed.Replay() if replayed.is_possible(tree.flatten(example)[0].device) else None
+        self._seconds = 0.0  # that the last trace took
+        self.num_courses = 0
+        self.has_failed = False
 
     def __call__(self, first, last, carry, rows, constants):
-        changing, ys = tree.flatten(carry), []
         with torch.inference_mode():
             constants = [torch.as_tensor(constant) for constant in tree.flatten(constants)]
-            same = [*constants, *(variable.value for variable in self._variables)]
-            needed = self._before(*(x.contiguous() for x in same))
-            changing = [x.clone(memory_format=torch.contiguous_format) for x in changing]  # the caller's own stay
-            steps = torch.arange(first, last, dtype=torch.int32, device=changing[0].device)
-            rows = [x[: last - first].contiguous().unbind() for x in (steps, *tree.flatten(rows))]
-            for given in zip(*rows, strict=True):
-                y, *changing = self._step(*given, *changing, *needed)
-                ys.append(y)
+            shared = [x.contiguous() for x in (*constants, *(variable.value for variable in self._variables))]
+            given = [x.clone(memory_format=torch.contiguous_format) for x in tree.flatten(carry)]  # the caller's stay
+            rows = [x[: last - first].contiguous() for x in tree.flatten(rows)]
+            if not self.num_courses:
+                self._step(min(last - 1, (first + last) // 2 | 1), constants)  # the usual course, we hope
+            run = self._run if self._replay is None else self._replay.run
+            ys, given = run(
+                range(first, last),
+                lambda t: self._step(t, constants),
+                lambda *args: self._as_it_is(constants, *args),
+                given,
+                rows,
+                shared,
+            )
         # Clones, because tensors that were made in inference mode are of no use outside of it.
-        return tree.pack_sequence_as(carry, [x.clone() for x in changing]), ys
+        return tree.pack_sequence_as(carry, [x.clone() for x in given]), [y.clone() for y in ys]
+
+    def _run(self, steps, traced_step, as_it_is, carry, rows, shared):
+        ys, needed = [], {}
+        for t, *row in zip(steps, *(x.unbind() for x in rows), strict=True):
+            step = traced_step(t)
+            if step is None:
+                y, *carry = as_it_is(t, row, carry)
+            else:
+                if step not in needed:
+                    needed[step] = step.before(*shared)
+                y, *carry = step.run(*step.numbers(t), *row, *carry, *needed[step])
+            ys.append(y)
+        return ys, carry
+
+    def _as_it_is(self, constants, t, row, carry):
+        begin = time.perf_counter()
+        nests = zip(self._example, (row, carry, constants), strict=True)
+        row, carry, args = (tree.pack_sequence_as(nest, [*flat]) for nest, flat in nests)
+        carry, y = self._body(t, carry, row, *args)
+        self._courses.find(t, constants).seconds += time.perf_counter() - begin
+        return y, *(x.clone(memory_format=torch.contiguous_format) for x in tree.flatten(carry))
+
+    def _step(self, t, constants):
+        """The traced step for the course of step `t`; `None` where it is to run as it is."""
+        found = self._courses.find(t, constants)
+        if isinstance(found, _TracedStep):
+            return found
+        # A trace is bought once its price has been paid in steps that ran as they are.
+        if self.has_failed or self.num_courses == _MAX_COURSES or found.seconds < self._seconds:
+            return None
+        begin, asking = time.perf_counter(), _Asking(t, constants)
+        try:
+            step = _TracedStep(*self._graph(asking))
+        except Exception as error:  # what is wrong in the step itself shows when it runs as it is
+            name = getattr(self._owner, "name", self._owner)
+            _log.warning("A step of %s is not traced, and runs as it is: %s", name, error)
+            self.has_failed = True
+            return None
+        self._seconds = time.perf_counter() - begin
+        self.num_courses += 1
+        self._courses.add(asking.questions, step)
+        return step
+
+    def _graph(self, asking):
+        """A step as a graph, and how many of its inputs are the step's number, row, carry, constants and weights."""
+        row, carry, constants = self._example
+        t = torch.zeros((), dtype=torch.int32, device=tree.flatten(carry)[0].device)
+        example = (t, row, carry, constants, [variable.value.detach() for variable in self._variables])
+        sizes = [len(tree.flatten(part)) for part in example]
+        asking.first_constant, asking.num_constants = sum(sizes[:3]), sizes[3]
+
+        def step(*flat):
+            t, row, carry, constants, values = tree.pack_sequence_as(example, flat)
+            with asking, keras.StatelessScope(state_mapping=list(zip(self._variables, values, strict=True))):
+                carry, y = self._body(t, carry, row, *constants)
+            return [y, *(x.contiguous() for x in tree.flatten(carry))]  # which the next step's operations rely on
+
+        # In a graph without mutations it is safe to move and to drop operations.
+        pure = torch.func.functionalize(step)
+        # All different tensors, because `make_fx` knows them by identity.
+        flat = [torch.empty(x.shape, dtype=x.dtype, device=x.device) for x in tree.flatten(example)]
+        return make_fx(pure, tracing_mode="fake", decomposition_table=_SIMPLER)(*flat), sizes
+
+
+# Questions that a step asks.
+
+
+class _Untraced:
+    """A course that is not traced yet, and the seconds that its steps have taken so far."""
+
+    def __init__(self):
+        self.seconds = 0.0
+
+
+class _Fork:
+    """Where courses part: a question, and for each answer the traced step or the next fork."""
+
+    def __init__(self, question):
+        self._question, self._ways = question, collections.defaultdict(_Untraced)
+
+    def find(self, t, constants):
+        """The `_TracedStep`, or `_Untraced`, of the course of step `t`."""
+        way = self._ways[self._question and self._question.answer(t, constants)]
+        return way.find(t, constants) if isinstance(way, _Fork) else way
+
+    def add(self, questions, step):
+        """Adds a step, whose course is given by questions and their answers."""
+        fork, answer = self, None
+        for question, following in questions:
+            if not isinstance(fork._ways[answer], _Fork):
+                fork._ways[answer] = _Fork(question)
+            fork, answer = fork._ways[answer], following
+        fork._ways[answer] = step
+
+
+class _Question:
+    """A number that follows from that of a step, and from constants: a small graph, computed on the CPU."""
+
+    def __init__(self, node, asking):
+        ancestors, new = {node}, [node]
+        while new:
+            new = [before for found in new for before in found.all_input_nodes if before not in ancestors]
+            ancestors.update(new)
+        number, *others = (n for n in node.graph.nodes if n.op == "placeholder")
+        self._has_number = number in ancestors
+        places = [i + 1 - asking.first_constant for i, n in enumerate(others) if n in ancestors]
+        if not all(0 <= place < asking.num_constants for place in places):
+            raise ValueError("what it computes depends on the value of a tensor")
+        self._constants = places
+
+        graph, copies, root = fx.Graph(), {}, torch.nn.Module()
+        for n in node.graph.nodes:
+            if n in ancestors:
+                copies[n] = graph.node_copy(n, copies.__getitem__)
+                if "device" in n.kwargs:
+                    copies[n].kwargs = {**n.kwargs, "device": torch.device("cpu")}
+                if n.op == "get_attr":
+                    root.register_buffer(n.target, getattr(get_proxy_mode().tracer.root, n.target).cpu())
+        graph.output(copies[node])
+        self._compute = fx.GraphModule(root, graph).forward
+        self._answers = {}
+
+    def answer(self, t, constants):
+        """The number, for step `t`."""
+        if self._constants:
+            return self._answer(t, [constants[place].cpu() for place in self._constants])
+        if t not in self._answers:
+            self._answers[t] = self._answer(t, [])
+        return self._answers[t]
+
+    def _answer(self, t, constants):
+        number = [torch.tensor(t, dtype=torch.int32)] if self._has_number else []
+        return self._compute(*number, *constants).item()
+
+
+class _Asking(TorchFunctionMode):
+    """Answers what a step asks while it is traced, and notes the questions."""
+
+    def __init__(self, t, constants):
+        super().__init__()
+        self._t, self._constants_of_loop = t, constants
+        self.first_constant = self.num_constants = 0  # among the inputs of the graph
+        self.questions = []  # with their answers
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        if func in _VALUES:
+            return _VALUES[func](self._ask(args[0]))
+        if func is torch.Tensor.__getitem__:
+            args = _take_entries(*args)
+        return func(*args, **(kwargs or {}))
+
+    def _ask(self, x):
+        inner = torch._from_functional_tensor(x) if torch._is_functional_tensor(x) else x
+        question = _Question(get_proxy_slot(inner, get_proxy_mode().tracer).proxy.node, self)
+        # In a thread of its own, because here all that runs is traced.
+        with concurrent.futures.ThreadPoolExecutor(1) as pool:
+            answer = pool.submit(question.answer, self._t, self._constants_of_loop).result()
+        self.questions.append((question, answer))
+        return answer
+
+
+# What needs the value of a tensor, and what it makes of it.
+_VALUES = {
+    torch.Tensor.__bool__: bool,
+    torch.Tensor.__index__: int,
+    torch.Tensor.__int__: int,
+    torch.Tensor.item: lambda value: value,
+}
+
+
+def _take_entries(x, index):
+    """`(x, index)` without numbers that are tensors, whose values `x[index]` would need: their entries are taken."""
+    items = list(index) if isinstance(index, tuple) else [index]
+    axis = 0
+    for place, item in enumerate(items):
+        if isinstance(item, torch.Tensor) and item.ndim == 0 and item.dtype in (torch.int32, torch.int64):
+            item = torch.where(item < 0, item + x.shape[axis], item)
+            x = torch.index_select(x, axis, torch.reshape(item, (1,)))
+            items[place] = 0
+        axis += item is not None
+    return x, tuple(items) if isinstance(index, tuple) else items[0]
+
+
+# What a graph becomes.
+
+
+class _TracedStep:
+    """A step of one course, in parts: what all steps share, what follows from its number alone, and the rest.
+
+    Attributes:
+        before: A function from constants and weights to what of them, and what that follows from them, `run` needs.
+        run: A function of numbers, row, carry and what is needed; returns `y` and the next carry.
+    """
+
+    def __init__(self, module, sizes):
+        graph = module.graph
+        inputs = iter([node for node in graph.nodes if node.op == "placeholder"])
+        t, row, carry, constants, weights = ([next(inputs) for _ in range(size)] for size in sizes)
+        _drop_idle(graph)
+        _merge_equal(graph)
+        _fuse_products_and_sums(graph)
+        fixed = _following(graph, [])
+        counted = _following(graph, t) - fixed
+        if carry[0].meta["val"].device.type == "cpu":
+            counted |= _take_by_integers(graph, counted) | _put_by_integers(graph, counted)
+        y, *following = graph.output_node().args[0]
+        _write_in_place(carry, following)
+        shared = _following(graph, [*constants, *weights]) - fixed
+        body = [node for node in graph.nodes if node.op not in ("placeholder", "output")]
+        parts = {"fixed": [node for node in body if node in fixed], "shared": [node for node in body if node in shared]}
+        parts["counted"] = [node for node in body if node in counted]
+        rest = [node for node in body if node not in fixed | shared | counted]
+
+        def used(nodes, by):
+            return [node for node in nodes if not {*node.users}.isdisjoint(by)]
+
+        outside = {*rest, graph.output_node()}
+        of_fixed = used(parts["fixed"], {*parts["shared"], *parts["counted"], *outside})
+        with torch.inference_mode():
+            values = dict(zip(of_fixed, _part(module, [], parts["fixed"], of_fixed)(), strict=True))
+        needed = used([*constants, *weights, *of_fixed, *parts["shared"]], outside)
+        numbers = used([*t, *parts["counted"]], outside)
+        before = _part(module, [*constants, *weights, *of_fixed], parts["shared"], needed)
+        count = _part(module, [*t, *of_fixed], parts["counted"], numbers)
+        fixed_values = [values[node] for node in of_fixed]
+        self.before = lambda *shared: before(*shared, *fixed_values)
+        self.numbers_of = lambda t: count(t, *fixed_values)
+        self.run = _part(module, [*numbers, *row, *carry, *needed], rest, [y, *following])
+        self._numbers = {}  # by step: loops go through the same steps again and again
+
+    def numbers(self, t):
+        """What follows from the number of a step, kept."""
+        if t not in self._numbers:
+            self._numbers[t] = self.numbers_of(torch.tensor(t, dtype=torch.int32))
+        return self._numbers[t]
 
 
 def _part(module, inputs, nodes, outputs):
@@ -191,6 +402,15 @@ def _called_directly(operation):
     return operation
 
 
+def _following(graph, sources):
+    """The nodes that follow from sources alone, and from constants of the graph."""
+    found = {*sources}
+    for node in graph.nodes:
+        if node.op not in ("placeholder", "output") and found.issuperset(node.all_input_nodes):
+            found.add(node)
+    return found.difference(sources)
+
+
 def _drop_idle(graph):
     """Drops copies, which no graph without mutations needs, and views of the same shape."""
     for node in graph.nodes:
@@ -198,6 +418,16 @@ def _drop_idle(graph):
             before, after = node.args[0].meta["val"], node.meta["val"]
             if before.shape == after.shape and before.stride() == after.stride():
                 node.replace_all_uses_with(node.args[0])
+    graph.eliminate_dead_code()
+
+
+def _merge_equal(graph):
+    """Computes once what several layers compute, such as the column of a pixel."""
+    seen = {}
+    for node in graph.nodes:
+        if node.op == "call_function":
+            key = (node.target, repr(node.args), repr(node.kwargs))
+            node.replace_all_uses_with(seen.setdefault(key, node)) if key in seen else seen.setdefault(key, node)
     graph.eliminate_dead_code()
 
 
@@ -223,17 +453,101 @@ def _is_fusible(product, other, total):
     )
 
 
+# On a CPU it is faster to take and to put entries by integers than by tensors of one number.
+
+
+def _take_by_integers(graph, counted):
+    """Replaces operations that take an entry whose place is counted. Returns the new nodes that are counted."""
+    new = set()
+    for node in graph.nodes:
+        if node.target is _aten.index_select.default and node.args[2] in counted:
+            x, axis, places = node.args
+            with graph.inserting_before(node):
+                place = graph.call_function(_place, (places,))
+            node.target, node.args = _take, (x, axis, place)
+            new.add(place)
+    return new
+
+
+def _put_by_integers(graph, counted):
+    """Replaces operations that put entries whose places are counted. Returns the new nodes that are counted."""
+    new = set()
+    for node in graph.nodes:
+        if node.target is not _aten.index_put.default:
+            continue
+        x, places, values = node.args[:3]
+        is_whole = len(places) == x.meta["val"].ndim and counted.issuperset(places)
+        if is_whole and len(node.args) == 3 and x.meta["val"].is_contiguous():
+            while values.target in (_aten.view.default, _aten._unsafe_view.default, _aten.clone.default):
+                values = values.args[0]  # of the same numbers in the same order
+            with graph.inserting_before(node):
+                place = graph.call_function(_flat_place, (list(places), x.meta["val"].stride()))
+            node.target, node.args = _put, (x, place, values)
+            new.add(place)
+    graph.eliminate_dead_code()
+    return new
+
+
 def _write_in_place(carry, following):
     """Updates a carried tensor in place, if the step only writes some of its entries, after its last read."""
     for before, after in zip(carry, following, strict=True):
-        if after.target is _aten.index_put.default and after.args[0] is before and len(after.users) == 1:
-            readers = [user for user in before.users if user is not after]
-            if following.count(after) == 1 and all(user < after and not _is_view(user) for user in readers):
-                after.target = _aten.index_put_.default
+        if after.target in _IN_PLACE and after.args[0] is before:
+            reads = [user for user in _readers(before) if user is not after]
+            is_read_first = all(user < after for user in reads)
+            is_kept = any(node in _views(after) for node in following if node is not after)
+            if following.count(after) == 1 and is_read_first and not is_kept:
+                after.target = _IN_PLACE[after.target]
+
+
+def _views(node):
+    """A node, and all that share its memory."""
+    found = [node]
+    for view in found:
+        found += [user for user in view.users if _is_view(user)]
+    return found
+
+
+def _readers(node):
+    """What reads a node's memory."""
+    return [user for view in _views(node) for user in view.users]
 
 
 def _is_view(node):
-    return any(result.alias_info is not None for result in node.target._schema.returns)
+    if node.op == "call_function" and isinstance(node.target, torch._ops.OpOverload):
+        return any(result.alias_info is not None for result in node.target._schema.returns)
+    # An entry, or an entry of a list of views.
+    return node.target is _take or (node.target is operator.getitem and _is_view(node.args[0]))
+
+
+def _place(places):
+    """An integer where there is one place, else a tensor."""
+    return places.item() if places.numel() == 1 else places.long()
+
+
+def _flat_place(places, strides):
+    """Places in a flattened tensor: the first, an integer, if the others follow without a gap; else a tensor."""
+    flat = sum(place.long() * stride for place, stride in zip(places, strides, strict=True)).ravel()
+    first = flat[0].item()
+    return first if torch.equal(flat, torch.arange(first, first + len(flat))) else flat
+
+
+def _take(x, axis, place):
+    return x.narrow(axis, place, 1) if isinstance(place, int) else x.index_select(axis, place)
+
+
+def _put(x, place, values):
+    return _put_in_place(x.clone(), place, values)
+
+
+def _put_in_place(x, place, values):
+    if isinstance(place, int):
+        x.view(-1).narrow(0, place, values.numel()).view(values.shape).copy_(values)
+    else:
+        x.view(-1).index_copy_(0, place, values.reshape(-1))
+    return x
+
+
+_IN_PLACE = {_aten.index_put.default: _aten.index_put_.default, _put: _put_in_place}
 
 
 def _split(x, size, dim=0):

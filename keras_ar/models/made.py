@@ -184,7 +184,9 @@ class MADE(AutoregressiveModel):
             h = self.activation(ops.matmul(constants["kernel"][block], below) + constants["bias"][block])
             return ops.slice_update(known, (block * units.shape[1], 0), h)  # (width, batch) into its slots
 
-        return ops.fori_loop(backend.lookup(first, t), backend.lookup(first, t + 1), finish, known)
+        begin = backend.lookup(first, t)
+        count = backend.lookup(first, t + 1) - begin
+        return ops.fori_loop(0, count, lambda i, known: finish(begin + i, known), known)
 
     def _row(self, bias):
         return ops.cast(ops.expand_dims(ops.convert_to_tensor(bias), 0), self.compute_dtype)
