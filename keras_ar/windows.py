@@ -3,8 +3,6 @@
 import numpy as np
 from keras import ops
 
-from keras_ar import backend
-
 __all__ = ["PixelWindow", "TimeWindow", "Window"]
 
 
@@ -129,8 +127,8 @@ class PixelWindow:
         return ops.slice_update(ring, (slot, color, 0, 0), x)
 
     def write_late(self, ring, x, t):
-        """At step `t`, puts the features of step `t - 1` into the ring; at the first there are none."""
-        return backend.when(t > 0, lambda ring: self.write(ring, x, t - 1), ring)
+        """At step `t`, puts the features of step `t - 1` into the ring; at the first zeros, where zeros are."""
+        return self.write(ring, ops.where(t > 0, x, ops.zeros_like(x)), t - 1)
 
     def read(self, ring, t):
         """What the window sees at step `t`, tap by tap: `(taps * num_colors * features, batch)`."""

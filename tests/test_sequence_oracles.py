@@ -105,4 +105,4 @@ def assert_params(model, params_of, encoded=True):
         condition = [np.eye(model.num_classes)[condition[0]]]
     expected = [params_of(*one) for one in zip(inputs, *(c.astype("float64") for c in condition), strict=True)]
     assert np.std(expected, axis=(0, 1)).min() > 1e-2, "parameters that hardly vary would hide what is wrong"
-    np.testing.assert_allclose(found, expected, atol=2e-5)
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=2e-5)

@@ -132,7 +132,7 @@ def test_prefill_computes_in_one_pass_what_the_steps_do(model):
         np.testing.assert_allclose(found, whole[:, :length], atol=1e-5)
         tree.assert_same_structure(state, states)
         for one, each in zip(tree.flatten(state), tree.flatten(states), strict=True):
-            np.testing.assert_allclose(one, each[length - 1], atol=1e-5)
+            np.testing.assert_allclose(one, each[length - 1], rtol=1e-5, atol=1e-5)
 
 
 def test_what_follows_a_prompt_is_what_follows_it_in_a_draw(model):

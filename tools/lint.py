@@ -55,7 +55,10 @@ FOLDERS = ("keras_ar", "keras_ar_cli", "plugins", "tools", "tests", "guides", "b
 # Private names of others that may be used. The names of torch's operators may begin with an underscore, and torch tells
 # in no other way what an operator writes to. Notebooks ask for `_repr_png_`.
 ALLOWED = {
-    *(("keras_ar/backend/traced.py", name) for name in ("_ops", "_schema", "_unsafe_view")),
+    *(
+        ("keras_ar/backend/traced.py", name)
+        for name in ("_ops", "_schema", "_unsafe_view", "_is_functional_tensor", "_from_functional_tensor")
+    ),
     ("tests/test_plots.py", "_repr_png_"),
 }
 

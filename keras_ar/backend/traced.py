@@ -26,6 +26,7 @@ itself, and the others still give the same values. If a step cannot be traced, i
 
 import collections
 import concurrent.futures
+import functools
 import logging
 import operator
 import time
@@ -119,7 +120,7 @@ class _TracedLoop:
         self._owner, self._body, self._example = owner, body, example
         self._variables = [] if owner is None else owner.variables
         self._courses = _Fork(None)
-        self._replay = replayed.Replay() if replayed.is_possible(tree.flatten(example)[0].device) else None
+        self.replay = replayed.Replay() if replayed.is_possible(tree.flatten(example)[0].device) else None
         self._seconds = 0.0  # that the last trace took
         self.num_courses = 0
         self.has_failed = False
@@ -131,25 +132,18 @@ class _TracedLoop:
             given = [x.clone(memory_format=torch.contiguous_format) for x in tree.flatten(carry)]  # the caller's stay
             rows = [x[: last - first].contiguous() for x in tree.flatten(rows)]
             if not self.num_courses:
-                self._step(min(last - 1, (first + last) // 2 | 1), constants)  # the usual course, we hope
-            run = self._run if self._replay is None else self._replay.run
-            ys, given = run(
-                range(first, last),
-                lambda t: self._step(t, constants),
-                lambda *args: self._as_it_is(constants, *args),
-                given,
-                rows,
-                shared,
-            )
+                self.step(min(last - 1, (first + last) // 2 | 1), constants)  # the usual course, we hope
+            run = self._run if self.replay is None else functools.partial(self.replay.run, self)
+            ys, given = run(range(first, last), given, rows, constants, shared)
         # Clones, because tensors that were made in inference mode are of no use outside of it.
         return tree.pack_sequence_as(carry, [x.clone() for x in given]), [y.clone() for y in ys]
 
-    def _run(self, steps, traced_step, as_it_is, carry, rows, shared):
+    def _run(self, steps, carry, rows, constants, shared):
         ys, needed = [], {}
         for t, *row in zip(steps, *(x.unbind() for x in rows), strict=True):
-            step = traced_step(t)
+            step = self.step(t, constants)
             if step is None:
-                y, *carry = as_it_is(t, row, carry)
+                y, *carry = self.as_it_is(t, row, carry, constants)
             else:
                 if step not in needed:
                     needed[step] = step.before(*shared)
@@ -157,17 +151,22 @@ class _TracedLoop:
             ys.append(y)
         return ys, carry
 
-    def _as_it_is(self, constants, t, row, carry):
+    def as_it_is(self, t, row, carry, constants):
+        """The result of a step that is not traced, and the next carry."""
         begin = time.perf_counter()
         nests = zip(self._example, (row, carry, constants), strict=True)
         row, carry, args = (tree.pack_sequence_as(nest, [*flat]) for nest, flat in nests)
         carry, y = self._body(t, carry, row, *args)
-        self._courses.find(t, constants).seconds += time.perf_counter() - begin
+        self.course(t, constants).seconds += time.perf_counter() - begin
         return y, *(x.clone(memory_format=torch.contiguous_format) for x in tree.flatten(carry))
 
-    def _step(self, t, constants):
+    def course(self, t, constants):
+        """The `_TracedStep` for the course of step `t`, or an `_Untraced`."""
+        return self._courses.find(t, constants)
+
+    def step(self, t, constants):
         """The traced step for the course of step `t`; `None` where it is to run as it is."""
-        found = self._courses.find(t, constants)
+        found = self.course(t, constants)
         if isinstance(found, _TracedStep):
             return found
         # A trace is bought once its price has been paid in steps that ran as they are.
@@ -335,6 +334,9 @@ class _TracedStep:
     Attributes:
         before: A function from constants and weights to what of them, and what that follows from them, `run` needs.
         run: A function of numbers, row, carry and what is needed; returns `y` and the next carry.
+        places: Which of the numbers say where something is put: a place for each entry of a flattened tensor. On a
+            CPU, where the places follow one another, the first alone; on a GPU the number of the block, where they
+            are a block of a flattened tensor, will do.
     """
 
     def __init__(self, module, sizes):
@@ -346,8 +348,9 @@ class _TracedStep:
         _fuse_products_and_sums(graph)
         fixed = _following(graph, [])
         counted = _following(graph, t) - fixed
-        if carry[0].meta["val"].device.type == "cpu":
-            counted |= _take_by_integers(graph, counted) | _put_by_integers(graph, counted)
+        counted |= _take_by_place(graph, counted)
+        places = _put_by_place(graph, counted)
+        counted |= places
         y, *following = graph.output_node().args[0]
         _write_in_place(carry, following)
         shared = _following(graph, [*constants, *weights]) - fixed
@@ -369,14 +372,16 @@ class _TracedStep:
         count = _part(module, [*t, *of_fixed], parts["counted"], numbers)
         fixed_values = [values[node] for node in of_fixed]
         self.before = lambda *shared: before(*shared, *fixed_values)
-        self.numbers_of = lambda t: count(t, *fixed_values)
+        self._count = lambda t: count(t, *fixed_values)
         self.run = _part(module, [*numbers, *row, *carry, *needed], rest, [y, *following])
+        self._device = carry[0].meta["val"].device
         self._numbers = {}  # by step: loops go through the same steps again and again
+        self.places = [i for i, node in enumerate(numbers) if node in places]
 
     def numbers(self, t):
         """What follows from the number of a step, kept."""
         if t not in self._numbers:
-            self._numbers[t] = self.numbers_of(torch.tensor(t, dtype=torch.int32))
+            self._numbers[t] = self._count(torch.tensor(t, dtype=torch.int32, device=self._device))
         return self._numbers[t]
 
 
@@ -453,11 +458,8 @@ def _is_fusible(product, other, total):
     )
 
 
-# On a CPU it is faster to take and to put entries by integers than by tensors of one number.
-
-
-def _take_by_integers(graph, counted):
-    """Replaces operations that take an entry whose place is counted. Returns the new nodes that are counted."""
+def _take_by_place(graph, counted):
+    """Replaces operations that take entries whose places are counted. Returns the new nodes that are counted."""
     new = set()
     for node in graph.nodes:
         if node.target is _aten.index_select.default and node.args[2] in counted:
@@ -469,19 +471,19 @@ def _take_by_integers(graph, counted):
     return new
 
 
-def _put_by_integers(graph, counted):
+def _put_by_place(graph, counted):
     """Replaces operations that put entries whose places are counted. Returns the new nodes that are counted."""
     new = set()
     for node in graph.nodes:
-        if node.target is not _aten.index_put.default:
+        if node.target is not _aten.index_put.default or len(node.args) > 3:
             continue
-        x, places, values = node.args[:3]
-        is_whole = len(places) == x.meta["val"].ndim and counted.issuperset(places)
-        if is_whole and len(node.args) == 3 and x.meta["val"].is_contiguous():
+        x, places, values = node.args
+        value = x.meta["val"]
+        if len(places) == value.ndim and counted.issuperset(places) and value.is_contiguous():
             while values.target in (_aten.view.default, _aten._unsafe_view.default, _aten.clone.default):
                 values = values.args[0]  # of the same numbers in the same order
             with graph.inserting_before(node):
-                place = graph.call_function(_flat_place, (list(places), x.meta["val"].stride()))
+                place = graph.call_function(_flat_place, (list(places), value.stride()))
             node.target, node.args = _put, (x, place, values)
             new.add(place)
     graph.eliminate_dead_code()
@@ -519,14 +521,17 @@ def _is_view(node):
     return node.target is _take or (node.target is operator.getitem and _is_view(node.args[0]))
 
 
+# On a CPU it is faster to take and to put entries by integers than by tensors; on a GPU integers could not change.
+
+
 def _place(places):
-    """An integer where there is one place, else a tensor."""
-    return places.item() if places.numel() == 1 else places.long()
+    return places.item() if places.numel() == 1 and not replayed.is_possible(places.device) else places.long()
 
 
 def _flat_place(places, strides):
-    """Places in a flattened tensor: the first, an integer, if the others follow without a gap; else a tensor."""
     flat = sum(place.long() * stride for place, stride in zip(places, strides, strict=True)).ravel()
+    if replayed.is_possible(flat.device):
+        return flat
     first = flat[0].item()
     return first if torch.equal(flat, torch.arange(first, first + len(flat))) else flat
 
@@ -540,10 +545,13 @@ def _put(x, place, values):
 
 
 def _put_in_place(x, place, values):
+    count = values.numel()
     if isinstance(place, int):
-        x.view(-1).narrow(0, place, values.numel()).view(values.shape).copy_(values)
-    else:
+        x.view(-1).narrow(0, place, count).view(values.shape).copy_(values)
+    elif len(place) == count:
         x.view(-1).index_copy_(0, place, values.reshape(-1))
+    else:
+        x.view(-1, count).index_copy_(0, place, values.reshape(1, -1))
     return x
 
 

@@ -33,4 +33,6 @@ class CausalLSTM(CausalRNN):
     """
 
     def make(self, units, **kwargs):
-        return keras.layers.LSTM(units, **kwargs)
+        # On JAX the LSTM of cuDNN knows no bfloat16.
+        use_cudnn = False if self.compute_dtype == "bfloat16" else "auto"
+        return keras.layers.LSTM(units, use_cudnn=use_cudnn, **kwargs)

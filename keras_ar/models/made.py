@@ -186,7 +186,11 @@ class MADE(AutoregressiveModel):
 
         begin = backend.lookup(first, t)
         count = backend.lookup(first, t + 1) - begin
-        return ops.fori_loop(0, count, lambda i, known: finish(begin + i, known), known)
+        if not backend.wants_known_lengths():
+            return ops.fori_loop(0, count, lambda i, known: finish(begin + i, known), known)
+        for i in range(int(np.diff(first).max())):
+            known = ops.where(i < count, finish(ops.minimum(begin + i, len(units) - 1), known), known)
+        return known
 
     def _row(self, bias):
         return ops.cast(ops.expand_dims(ops.convert_to_tensor(bias), 0), self.compute_dtype)

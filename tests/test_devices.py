@@ -1,0 +1,87 @@
+"""What is done for GPUs, as far as it shows without one: `make gpu` runs all tests on a machine that has one."""
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+from keras_ar import backend, heads, models, noise
+
+MODELS = {
+    "made": lambda: models.MADE(6, hidden_units=(20, 7), head=heads.Categorical(3)),
+    "made-narrow": lambda: models.MADE(6, hidden_units=3),
+    "pixel_cnn": lambda: models.PixelCNN((2, 3), filters=4, num_blocks=1),
+    "wavenet": lambda: models.WaveNet(6, filters=4, dilations=(1, 2), head=heads.Categorical(3)),
+}
+
+
+@pytest.mark.parametrize("name", [*MODELS])
+def test_loops_of_known_length_draw_the_same(name, monkeypatch):
+    model = MODELS[name]()
+    noise.randomize(model)
+    known = np.arange(6).reshape(model.event_shape) < 2
+
+    def draw():
+        model.compile()  # forgets what has been compiled
+        events, log_prob = model.sample(5, seed=0, batch_size=3, return_log_prob=True, verbose=1)  # in pieces
+        return events, log_prob, model.complete(events, known, seed=1)
+
+    expected = draw()
+    monkeypatch.setattr(backend, "wants_known_lengths", lambda: True)
+    found = draw()
+    assert (found[0] == expected[0]).all()
+    assert (found[2] == expected[2]).all()
+    np.testing.assert_allclose(found[1], expected[1], atol=1e-5)
+
+
+def test_a_stream_of_known_length_ends_where_it_ends(monkeypatch):
+    monkeypatch.setattr(backend, "wants_known_lengths", lambda: True)
+    model = MODELS["wavenet"]()
+    chunks = [next(stream) for stream in [model.stream(2, chunk=4, seed=0)] for _ in range(3)]
+    assert (np.concatenate(chunks, axis=1) == model.sample(2, seed=0, length=12)).all()
+
+
+def precisions():
+    """What the backend does to float32 at this moment."""
+    if keras.backend.backend() == "jax":
+        import jax
+
+        return [jax.config.jax_default_matmul_precision]
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        return [tf.config.experimental.tensor_float_32_execution_enabled()]
+    import torch
+
+    places = (torch.backends.cuda.matmul, torch.backends.cudnn.conv, torch.backends.cudnn.rnn)
+    return [place.fp32_precision for place in places]
+
+
+def test_drivers_compute_in_true_float32_and_leave_the_setting(monkeypatch):
+    if keras.backend.backend() == "torch":
+        import torch
+
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    seen = []
+
+    def look(x):
+        seen.append(precisions())
+        return x
+
+    before = precisions()
+    backend.compiled(None, look)(np.ones(3, "float32"))
+    with pytest.raises(ValueError, match="stop"):
+        backend.compiled(None, fail)(np.ones(3, "float32"))
+    expected = {"jax": ["highest"], "tensorflow": [False], "torch": ["ieee"] * 3}
+    assert seen[0] == expected[keras.backend.backend()]
+    assert precisions() == before
+
+
+def fail(x):
+    raise ValueError("stop")
+
+
+def test_a_product_in_a_driver_has_all_digits():
+    x = np.random.default_rng(0).normal(size=(2, 64, 64)).astype("float32")
+    found = ops.convert_to_numpy(backend.compiled(None, ops.matmul)(*x))
+    assert np.abs(found - x[0].astype("float64") @ x[1]).max() < 1e-4  # 1e-2 with factors of ten bits
