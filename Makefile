@@ -3,6 +3,7 @@
 # make everything: every test on every backend, in half an hour. make quick: what a change touches, on one backend.
 # make floor: some of the tests with the oldest Keras that is supported.
 # make fuzz: thousands of calls and recipes that no test has seen; SEED=... makes the same ones again.
+# make gpu: the tests that concern a GPU, then the benchmarks, on JAX and torch; appends a table to benchmarks/RESULTS.md.
 # make lint: style, rooms, docstrings and types.
 # make guides: the guides as pages, with their pictures, in build/guides.
 PYTHON ?= python3
@@ -18,7 +19,7 @@ NAMED = 2>&1 | while IFS= read -r line; do echo "$@: $$line"; done
 
 export KERAS_BACKEND ?= jax
 
-.PHONY: demo floor guides test $(BACKENDS:%=test-%) everything quick fuzz $(BACKENDS:%=fuzz-%) lint clean
+.PHONY: demo floor gpu guides test $(BACKENDS:%=test-%) everything quick fuzz $(BACKENDS:%=fuzz-%) lint clean
 
 demo: .venv/ready
 	TF_CPP_MIN_LOG_LEVEL=3 $(BIN)/python guides/first_model.py
@@ -55,6 +56,17 @@ fuzz: $(BACKENDS:%=fuzz-%)
 $(BACKENDS:%=fuzz-%): fuzz-%: .venv/ready
 	$(QUIET) KERAS_AR_FUZZ=2000 KERAS_BACKEND=$* $(BIN)/python -m pytest --everything --hypothesis-seed=$(SEED) \
 	    --hypothesis-show-statistics tests/test_fuzz.py tests/test_fuzz_recipes.py tests/test_cli.py -k "fuzz or killed"
+
+# An environment with the GPU builds of JAX and torch: make gpu BIN=/path/to/its/bin
+ON_GPU := devices base conformance variants image_models oracles image_oracles sequences sequence_oracles complete \
+    shaping training impossible traced
+
+gpu:
+	for backend in jax torch; do \
+	    XLA_FLAGS= XLA_PYTHON_CLIENT_PREALLOCATE=false OMP_NUM_THREADS=1 KERAS_BACKEND=$$backend \
+	        $(BIN)/python -m pytest -n 4 $(ON_GPU:%=tests/test_%.py) || exit; \
+	done
+	$(BIN)/python benchmarks/on_device.py
 
 lint: .venv/ready
 	$(BIN)/ruff check .

@@ -1,5 +1,6 @@
 """What speed.py compares with: training steps written by hand for each backend, and full kernels with masks."""
 
+import functools
 import importlib
 import itertools
 
@@ -169,10 +170,14 @@ def _tensorflow(weights, nats):
 def _torch(weights, nats):
     torch = importlib.import_module("torch")
     functional = torch.nn.functional
+    device = "cuda" if torch.cuda.is_available() else "cpu"
 
     class Library:
-        matmul, relu, tanh, sigmoid, constant = torch.matmul, torch.relu, torch.tanh, torch.sigmoid, torch.tensor
-        real, integer = (staticmethod(lambda x, t=t: torch.as_tensor(x).to(t)) for t in (torch.float32, torch.int64))
+        matmul, relu, tanh, sigmoid = torch.matmul, torch.relu, torch.tanh, torch.sigmoid
+        constant = functools.partial(torch.tensor, device=device)
+        real, integer = (
+            staticmethod(lambda x, t=t: torch.as_tensor(x, device=device).to(t)) for t in (torch.float32, torch.int64)
+        )
 
         def nats_of_bits(h, x):
             return functional.binary_cross_entropy_with_logits(h, x, reduction="none").sum(dim=1).mean()
@@ -190,7 +195,7 @@ def _torch(weights, nats):
             padded = functional.pad(h.transpose(1, 2), (dilation, 0))
             return functional.conv1d(padded, kernel.permute(2, 1, 0), dilation=dilation).transpose(1, 2)
 
-    weights = [torch.tensor(w, requires_grad=True) for w in weights]
+    weights = [torch.tensor(w, requires_grad=True, device=device) for w in weights]
     optimizer = torch.optim.Adam(weights, LEARNING_RATE, (BETA_1, BETA_2), EPSILON)
 
     def step(x):

@@ -21,6 +21,12 @@ def as_generator(*arrays):
     yield from (Batches(*arrays)[i] for i in range(2))
 
 
+def skip_where_batches_are_moved_first():
+    """Skips a test of what batches hold on JAX with a GPU: there Keras moves them before anybody else sees them."""
+    if keras.backend.backend() == "jax" and backend.wants_known_lengths():
+        pytest.skip("Keras moves batches to the GPU first")
+
+
 EVERY_KIND_OF_DATASET = pytest.mark.parametrize("held", [Batches, in_data_loader, in_tf_data, as_generator])
 
 
@@ -78,6 +84,8 @@ def test_validation_on_impossible_values_is_an_error(held, model):
 @pytest.mark.parametrize("value", [3, 99, -1, 2**32])
 @EVERY_KIND_OF_DATASET
 def test_classes_that_do_not_exist_are_an_error(held, value, of_classes):
+    if value == 2**32:
+        skip_where_batches_are_moved_first()
     classes = CLASSES.copy()
     classes[1] = value
     with pytest.raises(ValueError, match=rf"classes, integers from 0 to 2.* {value}|32 bits on JAX. Received {value}"):
@@ -240,6 +248,7 @@ def test_a_score_that_is_no_number_is_an_error():
 
 @pytest.mark.parametrize("held", [Batches, as_generator])
 def test_a_dataset_of_words_is_refused_and_the_weights_survive(held, model):
+    skip_where_batches_are_moved_first()
     with pytest.raises(ValueError, match=r"`x` must hold numbers|could not convert string|dtype"):
         model.fit(held(np.full(EVENTS.shape, "a")), verbose=0)
     assert have_survived(model)
