@@ -808,6 +808,8 @@ class DensityModel(keras.Model, metaclass=_BuiltAtOnce):
         Batches of a dataset are checked as they come.
         """
         if not _holds_arrays(x):
+            if _length(x) == 0:
+                raise ValueError(f"`{name}` must hold at least one batch. Received: {type(x).__name__} of length 0.")
             for part, value in (("y", y), ("sample_weight", sample_weight)):
                 if value is not None:
                     raise ValueError(
@@ -844,9 +846,9 @@ class DensityModel(keras.Model, metaclass=_BuiltAtOnce):
         Keras takes a pair for inputs and targets. Here events are their own targets, so of a model with
         conditions the pair is events and conditions.
         """
-        if data is None or not _holds_arrays(data):
-            return data
         name = "validation_data"
+        if data is None or not _holds_arrays(data):
+            return data if data is None else self._prepare_data(data, None, None, name)[0]
         if not isinstance(data, tuple | list) or (isinstance(data, list) and not hasattr(data[0], "shape")):
             data = (data,)  # events alone
         events, y, weights = keras.utils.unpack_x_y_sample_weight(tuple(data))
@@ -901,6 +903,14 @@ class DensityModel(keras.Model, metaclass=_BuiltAtOnce):
 def _holds_arrays(x):
     """Whether data are arrays, or what may be meant for such, and not a dataset."""
     return x is None or hasattr(x, "__array__") or isinstance(x, Collection | numbers.Number)
+
+
+def _length(dataset):
+    """How many batches a dataset has; `None` if it does not say."""
+    try:
+        return len(dataset)
+    except (TypeError, NotImplementedError):
+        return None
 
 
 def _optimizer(identifier):

@@ -626,3 +626,18 @@ def test_flat_layers_want_positions_and_features(layer):
         ValueError, match=r"`inputs` must have shape \(batch, positions, features\)\. Received: .*8, 8, 1"
     ):
         layer.build((None, 8, 8, 1))
+
+
+@pytest.mark.parametrize(
+    ("chain", "shape", "other"),
+    [
+        ([layers.TriangularDense(4), keras.layers.ReLU()], 3, 5),
+        ([layers.NADEDense(4, 2)], 3, 5),
+        ([layers.MaskedConv2D(4, 3, "A")], (2, 3, 1), (2, 4, 1)),
+        ([layers.ShiftedConv2D(4, (2, 3), "down_right", strict=True)], (2, 3, 1), (2, 4, 1)),
+    ],
+)
+def test_layers_that_are_built_for_other_events_are_refused(chain, shape, other):
+    models.CausalSequential(shape, layers=chain)
+    with pytest.raises(ValueError, match=r"incompatible with the layer: expected "):
+        models.CausalSequential(other, layers=chain)

@@ -277,9 +277,7 @@ def arguments_of(model, method):
     """The names of the arguments that a call must have, and of those that it may have."""
     required, optional = (names.split() for names in METHODS[method])
     if method == "__init__":
-        config = {*model.get_config()}
-        made_for = {"event_shape"} if "layers" in config else set()  # the layers are built
-        return [], sorted(config - {"name", "dtype"} - made_for)
+        return [], sorted({*model.get_config()} - {"name", "dtype"})
     if "condition" in required and model.condition_shape is None:
         required.remove("condition")
         optional.append("condition")
@@ -504,10 +502,10 @@ CHECKS = {
 }
 
 
-# What Keras says of names, and of batches that it cannot make tensors of.
+# What Keras says of names, of batches that it cannot make tensors of, and of layers that are built for other inputs.
 WORDS_OF_KERAS = (
     *("Could not interpret", "Invalid dtype", "Unsupported dtype", "given numpy array has byte order"),
-    *("When passing a dataset to a Keras model",),
+    *("When passing a dataset to a Keras model", "is incompatible with the layer: expected"),
 )
 
 
@@ -516,7 +514,7 @@ def is_clear(call, error):
     text = str(error)
     if "temprature" in dict(call.arguments) and "temprature" in text:
         return True
-    if isinstance(error, registry.UnknownNameError) or text.startswith(WORDS_OF_KERAS):
+    if isinstance(error, registry.UnknownNameError) or any(words in text for words in WORDS_OF_KERAS):
         return True
     names_it = any(re.search(rf"`{name}[`\[]|\b{name}=", text) for name in call.parameters())
     says_what_came = re.search(r"Received|Found|\(of type", text)  # the latter two are words of Keras

@@ -264,3 +264,15 @@ def test_a_value_that_is_no_number_does_not_reach_the_weights(held, value):
     with pytest.raises(ValueError, match=rf"`x` must hold real numbers. Received x\[\d, 1\] = {value} in batch"):
         model.fit(held(events), verbose=0)
     assert all(np.isfinite(w).all() for w in model.get_weights())
+
+
+@pytest.mark.parametrize("method", ["fit", "evaluate", "predict"])
+def test_a_dataset_without_batches_is_refused(method):
+    class Empty(keras.utils.PyDataset):
+        def __len__(self):
+            return 0
+
+    model = models.FVSBN(4)
+    model.compile("sgd")
+    with pytest.raises(ValueError, match=r"`x` must hold at least one batch. Received: Empty of length 0"):
+        getattr(model, method)(Empty())

@@ -68,6 +68,7 @@ class NADEDense(KernelLayer):
             )
         _, n, f = inputs_shape
         self.positions, self.features = n, f
+        self.input_spec = keras.layers.InputSpec(shape=(None, n, f))
         # Drawn as matrices, so that an initializer counts the right fans.
         self.kernel = self.add_kernel((n * f, self.units))  # W
         self.bias = self.add_bias((self.units,))  # c

@@ -86,6 +86,7 @@ class ShiftedConv2D(WeightNorm):
 
     def build(self, input_shape):
         _, _, self._columns, self._channels = input_shape
+        self.input_spec = keras.layers.InputSpec(ndim=4, axes={2: self._columns, 3: self._channels})
         shape = (*self.window.shape, self._channels, self.filters)
         if self.weight_norm:
             self.add_normalized_kernel(shape)

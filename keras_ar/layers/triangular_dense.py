@@ -54,6 +54,7 @@ class TriangularDense(KernelLayer):
                 f"`inputs` must have shape (batch, positions, features). Received: inputs.shape={tuple(input_shape)}."
             )
         _, self.positions, self.features = input_shape
+        self.input_spec = keras.layers.InputSpec(shape=(None, self.positions, self.features))
         n = self.positions
         # With an even number of positions the empty row 0 is folded along with the last; else it is left out.
         self._long = n - 1 if n % 2 == 0 else n
