@@ -334,7 +334,8 @@ class DensityModel(keras.Model, metaclass=_BuiltAtOnce):
         """A batch of any form as `(x, impossible, sample_weight)`, where `x` is events or the pair with conditions."""
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         batch = self._batch(x, y, is_weighted=sample_weight is not None)
-        events, condition, impossible = training.replace_impossible(self, *self.checked_pair(batch, None))
+        pair = self.checked_pair(batch, None)
+        events, condition, impossible = training.replace_impossible(self, *pair, may_look=True)
         return (events if condition is None else (events, condition)), impossible, sample_weight
 
     def _batch(self, x, y, is_weighted=False):

@@ -86,7 +86,9 @@ class Support:
         [True, False, False]
         """
         x = ops.convert_to_tensor(x)
-        inside = ops.logical_and(ops.greater_equal(x, self.low), ops.less_equal(x, self.high))
+        inside = ops.less_equal(x, self.high)
+        if self.low > 0 or "uint" not in str(x.dtype):
+            inside = ops.logical_and(ops.greater_equal(x, self.low), inside)
         if "int" in str(x.dtype) or "bool" in str(x.dtype):
             return inside
         known = ops.equal(x, ops.floor(x)) if self.is_discrete else ops.isfinite(x)

@@ -18,7 +18,7 @@ class Impossible(NamedTuple):
         log_prob: float32 tensor of shape `(batch,)`, to be added to the log-probabilities of what is possible: 0,
             `-inf` for an event that is impossible, NaN for an event given a condition that is.
         in_condition: Whether the first impossible value is one of the conditions, an integer tensor.
-        index: Its index in the flattened batch; -1 if there is none.
+        index: Its index in the flattened batch; -1 if there is none, an integer if that is seen already.
         value: The value.
     """
 
@@ -28,7 +28,7 @@ class Impossible(NamedTuple):
     value: Any
 
 
-def replace_impossible(model, x, condition=None):
+def replace_impossible(model, x, condition=None, may_look=False):
     """A batch with possible values in place of impossible ones, and what these were.
 
     So an impossible value makes the loss infinite, and leaves all gradients finite: the weights survive it.
@@ -37,6 +37,8 @@ def replace_impossible(model, x, condition=None):
         model: A `DensityModel`.
         x: Tensor of shape `(batch, *event_shape)`.
         condition: Tensor of conditions, or `None`. Defaults to `None`.
+        may_look: Boolean, whether to look whether there is anything to do, where that costs nothing. Defaults
+            to `False`.
 
     Returns:
         The events, the condition and an `Impossible`.
@@ -50,6 +52,8 @@ def replace_impossible(model, x, condition=None):
     x = ops.convert_to_tensor(x)
     x = ops.cast(x, "int32") if "bool" in str(x.dtype) else x
     is_possible = model.is_possible(x)
+    if may_look and condition is None and backend.is_seen_true(ops.all(is_possible)):
+        return x, None, Impossible(ops.zeros(x.shape[:1], "float32"), 0, -1, 0.0)
     of_event, index, value = _first(is_possible, x)
     log_prob = ops.where(of_event, 0.0, -math.inf)
     in_condition = ops.zeros((), "int32")
@@ -94,17 +98,21 @@ class FirstImpossible(keras.metrics.Metric):
     def __init__(self, name="first_impossible"):
         super().__init__(name=name)
         options = {"initializer": "zeros", "aggregation": "only_first_replica"}
+        self._num_batches = self.add_variable((), dtype="int32", name="num_batches", **options)
         self._place = self.add_variable((3,), dtype="int32", name="place", **options)
         self._value = self.add_variable((), dtype="float32", name="value", **options)
 
     def update_state(self, impossible):
         """Takes the `Impossible` of one more batch."""
+        num_batches = ops.add(self._num_batches, 1)
+        self._num_batches.assign(num_batches)
+        if isinstance(impossible.index, int):  # it is seen that there is none
+            return
         place, value = (ops.convert_to_tensor(variable) for variable in (self._place, self._value))
-        batch, is_known = place[0], place[2] > 0  # an index that counts from 1
-        here = ops.stack([batch, impossible.in_condition, impossible.index + 1])
-        here = ops.where(impossible.index >= 0, here, ops.stack([batch + 1, 0, 0]))
-        self._place.assign(ops.where(is_known, place, here))
-        self._value.assign(ops.where(is_known, value, impossible.value))
+        is_first = ops.logical_and(impossible.index >= 0, place[2] == 0)  # an index that counts from 1
+        here = ops.stack([num_batches - 1, impossible.in_condition, impossible.index + 1])
+        self._place.assign(ops.where(is_first, here, place))
+        self._value.assign(ops.where(is_first, impossible.value, value))
 
     def result(self):
         return {}

@@ -18,6 +18,7 @@ __all__ = [
     "deliver_interrupts",
     "gradient_function",
     "gradients",
+    "is_seen_true",
     "jacobian",
     "keep_weights",
     "lookup",
@@ -146,6 +147,21 @@ def prefers_eager():
     True
     """
     return _NAME == "tensorflow"
+
+
+def is_seen_true(condition):
+    """Whether a boolean tensor is true, if to look costs nothing, as on torch's CPU; `False` where it would cost a wait.
+
+    For shortcuts that leave the result as it is.
+
+    Example:
+
+    >>> keras_ar.backend.is_seen_true(keras.ops.convert_to_tensor(False))
+    False
+    """
+    if _NAME != "torch" or condition.device.type != "cpu" or torch.compiler.is_compiling():
+        return False
+    return bool(condition)
 
 
 def wants_known_lengths():
