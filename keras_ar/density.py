@@ -131,7 +131,7 @@ class DensityModel(keras.Model, metaclass=_BuiltAtOnce):
         )
         self._reduce_nats = NegativeLogLikelihood()
         self._bits_per_dim = keras.metrics.Mean(name="bits_per_dim" if self.exact else "bits_per_dim_at_most")
-        self._first_impossible = training.FirstImpossible()
+        self._first_impossible, self._watch = training.FirstImpossible(), training.LossWatch()
         self._compiled_functions, self._compiled_for = {}, None
         self._requested_jit_compile = "auto"
 
@@ -306,11 +306,12 @@ class DensityModel(keras.Model, metaclass=_BuiltAtOnce):
         self._make_and_keep("predict_function", super().make_predict_function, force, ("trainable", "non_trainable"))
 
     def _make_and_keep(self, name, make, force, kinds):
-        """Lets Keras make a function of its trainer, and has it keep the weights if it is a new one."""
+        """Lets Keras make a function of its trainer, and has it keep the weights and watch the loss if it is new."""
         before = getattr(self, name)
         make(force)
         if getattr(self, name) is not before:
-            setattr(self, name, backend.keep_weights(self, getattr(self, name), kinds))
+            watch = None if name == "predict_function" else self._watch
+            setattr(self, name, backend.watched_step(self, getattr(self, name), kinds, watch))
 
     def train_step(self, *args):  # of the data; on JAX of the variables and the data
         *variables, data = args
@@ -530,9 +531,9 @@ class DensityModel(keras.Model, metaclass=_BuiltAtOnce):
     def _with_check_of_loss(self, callbacks):
         """The callbacks, after one that ends in an error if the loss is not finite."""
         if not isinstance(callbacks, keras.callbacks.CallbackList):
-            return [training.StopAtBadLoss(), *_checked_callbacks(callbacks)]
+            return [training.StopAtBadLoss(self._watch), *_checked_callbacks(callbacks)]
         if not any(isinstance(callback, training.StopAtBadLoss) for callback in callbacks.callbacks):
-            callbacks.append(training.StopAtBadLoss())
+            callbacks.append(training.StopAtBadLoss(self._watch))
             callbacks.callbacks[-1].set_model(self)
         return callbacks
 

@@ -8,7 +8,7 @@ from keras import ops
 
 from keras_ar import backend
 
-__all__ = ["FirstImpossible", "Impossible", "StopAtBadLoss", "replace_impossible"]
+__all__ = ["FirstImpossible", "Impossible", "LossWatch", "StopAtBadLoss", "replace_impossible"]
 
 
 class Impossible(NamedTuple):
@@ -123,17 +123,65 @@ class FirstImpossible(keras.metrics.Metric):
         return (batch, bool(in_condition), index - 1, float(self._value)) if index else None
 
 
-class StopAtBadLoss(keras.callbacks.Callback):
-    """Ends training or evaluation with an error as soon as the loss is seen not to be finite.
+class LossWatch:
+    """Looks at the loss of batches 1, 2, 4, 8, …: so a device need not be waited for at each.
 
-    It looks at batches 1, 2, 4, 8, …, so that a device need not be waited for at each, and at the end of an epoch.
+    Example:
+
+    >>> watch = keras_ar.training.LossWatch()
+    >>> watch.note({"loss": 1.0})
+    >>> watch.is_due
+    True
     """
 
-    def on_train_batch_end(self, batch, logs=None):
-        self._on_batch_end(batch, logs)
+    def __init__(self):
+        self.reset()
 
-    def on_test_batch_end(self, batch, logs=None):
-        self._on_batch_end(batch, logs)
+    def reset(self):
+        """Begins to count anew."""
+        self._num_batches, self._logs = 0, None
+
+    def note(self, logs):
+        """Takes Keras' logs of one more batch."""
+        self._num_batches += 1
+        self._logs = logs if self._num_batches & (self._num_batches - 1) == 0 else None
+
+    @property
+    def is_due(self):
+        """Whether to look at the last batch."""
+        return self._logs is not None
+
+    def check(self, model, logs=None):
+        """Raises a `ValueError` unless the loss is finite, in the logs given or in those of the last batch.
+
+        Args:
+            model: The `DensityModel`, which explains the loss.
+            logs: Keras' logs, or `None`. Defaults to `None`.
+        """
+        logs, self._logs = logs or self._logs or {}, None
+        loss = float(ops.convert_to_numpy(logs.get("loss", 0.0)))
+        if not math.isfinite(loss):
+            raise ValueError(model.explain_loss(loss))
+
+
+class StopAtBadLoss(keras.callbacks.Callback):
+    """Ends training or evaluation with an error where the loss is not finite at the end of an epoch.
+
+    Within an epoch the model looks itself. A callback that is told of each batch would have Keras wait for the device.
+
+    Args:
+        watch: The `LossWatch` of the model.
+    """
+
+    def __init__(self, watch):
+        super().__init__()
+        self._watch = watch
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self._watch.reset()
+
+    def on_test_begin(self, logs=None):
+        self._watch.reset()
 
     def on_epoch_end(self, epoch, logs=None):
         self._check(logs)
@@ -141,13 +189,7 @@ class StopAtBadLoss(keras.callbacks.Callback):
     def on_test_end(self, logs=None):
         self._check(logs)
 
-    def _on_batch_end(self, batch, logs):
-        backend.deliver_interrupts(self.model)
-        if batch & (batch + 1) == 0:
-            self._check(logs)
-
     def _check(self, logs):
-        loss = float(ops.convert_to_numpy((logs or {}).get("loss", 0.0)))
-        if not math.isfinite(loss):
-            backend.return_weights(self.model)
-            raise ValueError(self.model.explain_loss(loss))
+        backend.return_weights(self.model)
+        backend.deliver_interrupts(self.model)
+        self._watch.check(self.model, logs)

@@ -20,7 +20,6 @@ __all__ = [
     "gradients",
     "is_seen_true",
     "jacobian",
-    "keep_weights",
     "lookup",
     "make_weights",
     "once",
@@ -29,6 +28,7 @@ __all__ = [
     "scan",
     "true_float32",
     "wants_known_lengths",
+    "watched_step",
     "when",
 ]
 
@@ -178,7 +178,7 @@ def wants_known_lengths():
 
 
 def deliver_interrupts(model):
-    """Raises `KeyboardInterrupt` if one came in the middle of a step of training, where `keep_weights` held it back.
+    """Raises `KeyboardInterrupt` if one came in the middle of a step of training, where `watched_step` held it back.
 
     Example:
 
@@ -190,24 +190,38 @@ def deliver_interrupts(model):
                 function.deliver()
 
 
-def keep_weights(model, function, kinds):
-    """A step of Keras' trainer that leaves the model its weights if it fails or is interrupted.
+def watched_step(model, function, kinds, watch=None):
+    """A step of Keras' trainer whose loss is watched, and that leaves the model its weights if it fails.
 
-    On TensorFlow and torch that is the step itself.
+    On TensorFlow and torch the weights stay where they are.
 
     Args:
         model: A Keras model.
         function: What `make_train_function` of Keras, or its like, has made.
         kinds: Kinds of variables, in the order in which the trainer hands on their values on JAX.
+        watch: Has `note(logs)`, `is_due` and `check(model)`, which raises an error for a loss that is
+            not finite; `None` for a step without loss. Defaults to `None`.
 
     Example:
 
     >>> model = keras_ar.models.FVSBN(3)
-    >>> step = keras_ar.backend.keep_weights(model, lambda state, data: (next(data), state), ("trainable",))
-    >>> step([[]], iter("ab"))[0]
-    'a'
+    >>> step = keras_ar.backend.watched_step(model, lambda *args: ({"loss": 1.0}, []), ())
+    >>> step([], iter("a"))[0]
+    {'loss': 1.0}
     """
-    return Keeping(model, function, kinds) if _NAME == "jax" else function
+    if _NAME == "jax":
+        return Keeping(model, function, kinds, watch)
+    if watch is None:
+        return function
+
+    def watched(*args):
+        logs = function(*args)
+        watch.note(logs)
+        if watch.is_due:
+            watch.check(model)
+        return logs
+
+    return watched
 
 
 def return_weights(model):

@@ -26,18 +26,26 @@ class Keeping:
         model: A Keras model.
         function: `logs, state = function(state, iterator)`.
         kinds: What the state holds the values of, in this order: "trainable", "non_trainable", "optimizer", "metrics".
+        watch: As in `watched_step`. Defaults to `None`.
     """
 
-    def __init__(self, model, function, kinds):
-        self.model, self.function, self.kinds = model, function, kinds
+    def __init__(self, model, function, kinds, watch=None):
+        self.model, self.function, self.kinds, self.watch = model, function, kinds, watch
         self._interrupts = []  # that have not been delivered
 
     def __call__(self, state, iterator):
         try:
             self.deliver()
+            # Of the step before, whose state the trainer has by now.
+            if self.watch and self.watch.is_due:
+                self._put_back(state)  # what an error says is read from the model
+                self.watch.check(self.model)
             batch = next(iterator)  # may take long, so that it may be interrupted at once
             with self._held_back():
-                return self.function(state, map(_check_numbers, itertools.chain([batch], iterator)))
+                logs, state = self.function(state, map(_check_numbers, itertools.chain([batch], iterator)))
+            if self.watch:
+                self.watch.note(logs)
+            return logs, state
         except BaseException:  # the end of the data, too: there may have been none
             self._put_back(state)
             raise
