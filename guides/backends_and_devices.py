@@ -43,7 +43,8 @@ print("this runs on", backend)
 #
 # - **JAX** and **TensorFlow** compile the sampling of a batch into one program.
 # - **PyTorch** runs operation by operation: there is no compile time, and a debugger works as usual. Sampling is a
-#   Python loop; long loops are traced. `method="parallel"` may be faster.
+#   Python loop. From a few hundred steps on, a step is traced: it then runs without Keras, three to eight times as
+#   fast; on a GPU it is recorded as a CUDA graph. `method="parallel"` may be faster still.
 #
 # The same everywhere: the events of a seed, masks, orderings, likelihoods (up to the last digits of a float), and
 # files. Not the same: initial weights and dropout use the backend's own random numbers, so training runs differ.
@@ -115,6 +116,13 @@ for count in (1, 16, 256):
     print(f"{count:4} samples at a time: {1e6 * (time.perf_counter() - start) / count:8.0f} microseconds each")
 
 # %% [markdown]
+# Samples and scores are computed in true float32 on every device. Where GPUs may round the factors of a product to ten
+# bits ("TF32", the default of JAX and TensorFlow, and of PyTorch's convolutions), a step and a whole pass differ in the
+# third digit, and a sample is not what its score says. Training rounds as the backend has it.
+#
+# On one H100 (`benchmarks/RESULTS.md`) `method="parallel"` was two to four times as fast as steps on JAX; on PyTorch the
+# steps were faster for image models. Try both on yours.
+#
 # ## Mixed precision
 #
 # With the dtype policy `"mixed_bfloat16"` networks compute in 16 bits, and weights are kept in 32. On GPUs with

@@ -150,7 +150,7 @@ def prefers_eager():
 
 
 def is_seen_true(condition):
-    """Whether a boolean tensor is true, if to look costs nothing, as on torch's CPU; `False` where it would cost a wait.
+    """Whether a boolean tensor is true, if a look costs nothing, as on torch's CPU; `False` where it would cost a wait.
 
     For shortcuts that leave the result as it is.
 
