@@ -120,8 +120,8 @@ for count in (1, 16, 256):
 # bits ("TF32", the default of JAX and TensorFlow, and of PyTorch's convolutions), a step and a whole pass differ in the
 # third digit, and a sample is not what its score says. Training rounds as the backend has it.
 #
-# On one H100 (`benchmarks/RESULTS.md`) `method="parallel"` was two to four times as fast as steps on JAX; on PyTorch the
-# steps were faster for image models. Try both on yours.
+# On one H100 (`benchmarks/RESULTS.md`) `method="parallel"` was two to four times as fast as steps on JAX; on PyTorch
+# the steps were faster for image models. Try both on yours.
 #
 # ## Mixed precision
 #
