@@ -262,3 +262,23 @@ def test_few_traces_are_kept_and_none_is_made_for_few_steps(loops):
     for size in range(2, 20):
         model.sample(size, seed=0, batch_size=size)
     assert len(kinds_of(model)) == 8
+
+
+def test_what_a_step_hands_on_is_its_own():
+    """A step that moves tensors, hands one on twice, or a constant, and then writes to what it was given."""
+
+    def body(t, carry, row, constant):
+        a, b, c, d = carry
+        a = keras.ops.slice_update(a, (t % 3,), row)
+        return (b, a, a, constant if t % 2 else keras.ops.slice_update(d, (t % 3,), row)), b + c + d
+
+    def run(from_steps):
+        traced.FROM_STEPS = from_steps
+        constant = torch.full((3,), 7.0)
+        with torch.no_grad():
+            carry = tuple(torch.arange(3.0) + i for i in range(4))
+            carry, ys = traced.Loop(None)(body, 0, 12, carry, torch.arange(12.0)[:, None], (constant,))
+        assert (constant == 7.0).all()
+        return torch.stack([*ys, *carry])
+
+    assert torch.equal(run(1), run(10**9))

@@ -351,9 +351,10 @@ class _TracedStep:
         counted |= _take_by_place(graph, counted)
         places = _put_by_place(graph, counted)
         counted |= places
-        y, *following = graph.output_node().args[0]
-        _write_in_place(carry, following)
+        _write_in_place(graph, carry)
         shared = _following(graph, [*constants, *weights]) - fixed
+        _carry_copies(graph, carry, {*constants, *weights, *t, *fixed, *shared, *counted})
+        y, *following = graph.output_node().args[0]
         body = [node for node in graph.nodes if node.op not in ("placeholder", "output")]
         parts = {"fixed": [node for node in body if node in fixed], "shared": [node for node in body if node in shared]}
         parts["counted"] = [node for node in body if node in counted]
@@ -490,15 +491,33 @@ def _put_by_place(graph, counted):
     return new
 
 
-def _write_in_place(carry, following):
+def _write_in_place(graph, carry):
     """Updates a carried tensor in place, if the step only writes some of its entries, after its last read."""
-    for before, after in zip(carry, following, strict=True):
+    outputs = graph.output_node().args[0]
+    for before, after in zip(carry, outputs[1:], strict=True):
         if after.target in _IN_PLACE and after.args[0] is before:
             reads = [user for user in _readers(before) if user is not after]
             is_read_first = all(user < after for user in reads)
-            is_kept = any(node in _views(after) for node in following if node is not after)
-            if following.count(after) == 1 and is_read_first and not is_kept:
+            is_alone = outputs.count(after) == 1 and not any(node in _views(after)[1:] for node in outputs)
+            if is_read_first and is_alone:
                 after.target = _IN_PLACE[after.target]
+
+
+def _carry_copies(graph, carry, kept):
+    """Copies what a step hands on where it shares memory with what is kept, or is handed on twice."""
+    output = graph.output_node()
+    y, *following = output.args[0]
+    seen, handed_on = set(), []
+    for before, after in zip(carry, following, strict=True):
+        base = after
+        while _is_view(base):
+            base = base.args[0]
+        if base in kept or base in seen or (base in carry and base is not before):
+            with graph.inserting_before(output):
+                after = graph.call_function(torch.clone, (after,))
+        seen.add(base)
+        handed_on.append(after)
+    output.args = ([y, *handed_on],)
 
 
 def _views(node):
