@@ -264,16 +264,19 @@ def test_few_traces_are_kept_and_none_is_made_for_few_steps(loops):
     assert len(kinds_of(model)) == 8
 
 
-def test_what_a_step_hands_on_is_its_own():
-    """A step that moves tensors, hands one on twice, or a constant, and then writes to what it was given."""
+def test_what_a_step_hands_on_is_its_own(loops):
+    """Steps that swap tensors, hand one on twice, or a constant, and write to what they were given."""
+    loops.setattr(time, "perf_counter", lambda: 0.0)  # all courses are traced
 
     def body(t, carry, row, constant):
         a, b, c, d = carry
-        a = keras.ops.slice_update(a, (t % 3,), row)
-        return (b, a, a, constant if t % 2 else keras.ops.slice_update(d, (t % 3,), row)), b + c + d
+        y = a + b + c + d
+        if t % 2:
+            return (b, a, c, constant), y
+        return (a, a, *(keras.ops.slice_update(x, (t % 3,), row) for x in (c, d))), y
 
     def run(from_steps):
-        traced.FROM_STEPS = from_steps
+        loops.setattr(traced, "FROM_STEPS", from_steps)
         constant = torch.full((3,), 7.0)
         with torch.no_grad():
             carry = tuple(torch.arange(3.0) + i for i in range(4))
