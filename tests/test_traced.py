@@ -285,3 +285,14 @@ def test_what_a_step_hands_on_is_its_own(loops):
         return torch.stack([*ys, *carry])
 
     assert torch.equal(run(1), run(10**9))
+
+
+def test_a_long_stream_keeps_the_numbers_of_few_steps(loops):
+    loops.setattr(time, "perf_counter", lambda: 0.0)
+    loops.setattr(traced, "KEPT_STEPS", 20)
+    model, given = build("wavenet")
+    stream = model.stream(1, chunk=50, seed=0, **given)
+    chunks = [next(stream) for _ in range(2)]
+    kinds = [kind for loop in LOOPS for kind in loop.kinds.values()]
+    assert {kind.trace.course(90, []).numbers.cache_info().currsize for kind in kinds} == {20}
+    assert (np.concatenate(chunks, axis=1) == model.sample(1, seed=0, length=100, batch_size=1, **given)).all()

@@ -41,11 +41,12 @@ from torch.overrides import TorchFunctionMode
 
 from keras_ar.backend import replayed
 
-__all__ = ["FROM_STEPS", "Loop"]
+__all__ = ["FROM_STEPS", "KEPT_STEPS", "Loop"]
 
 FROM_STEPS = 300  # of one kind, counting earlier runs: from then on, tracing takes less time than it saves
 _MAX_KINDS = 8  # whose traces are kept
 _MAX_COURSES = 100  # of a kind
+KEPT_STEPS = 10_000  # whose numbers are kept: a stream has no end
 
 _log = logging.getLogger("keras_ar")
 _aten = torch.ops.aten
@@ -262,17 +263,15 @@ class _Question:
                     root.register_buffer(n.target, getattr(get_proxy_mode().tracer.root, n.target).cpu())
         graph.output(copies[node])
         self._compute = fx.GraphModule(root, graph).forward
-        self._answers = {}
+        self._answer_from_number = functools.lru_cache(KEPT_STEPS)(self._answer)
 
     def answer(self, t, constants):
         """The number, for step `t`."""
         if self._constants:
-            return self._answer(t, [constants[place].cpu() for place in self._constants])
-        if t not in self._answers:
-            self._answers[t] = self._answer(t, [])
-        return self._answers[t]
+            return self._answer(t, *(constants[place].cpu() for place in self._constants))
+        return self._answer_from_number(t)
 
-    def _answer(self, t, constants):
+    def _answer(self, t, *constants):
         number = [torch.tensor(t, dtype=torch.int32)] if self._has_number else []
         return self._compute(*number, *constants).item()
 
@@ -333,6 +332,7 @@ class _TracedStep:
 
     Attributes:
         before: A function from constants and weights to what of them, and what that follows from them, `run` needs.
+        numbers: A function from the number of a step to the numbers that follow from it.
         run: A function of numbers, row, carry and what is needed; returns `y` and the next carry.
         places: Which of the numbers say where something is put: a place for each entry of a flattened tensor. On a
             CPU, where the places follow one another, the first alone; on a GPU the number of the block, where they
@@ -372,18 +372,16 @@ class _TracedStep:
         before = _part(module, [*constants, *weights, *of_fixed], parts["shared"], needed)
         count = _part(module, [*t, *of_fixed], parts["counted"], numbers)
         fixed_values = [values[node] for node in of_fixed]
+        device = carry[0].meta["val"].device
         self.before = lambda *shared: before(*shared, *fixed_values)
-        self._count = lambda t: count(t, *fixed_values)
-        self.run = _part(module, [*numbers, *row, *carry, *needed], rest, [y, *following])
-        self._device = carry[0].meta["val"].device
-        self._numbers = {}  # by step: loops go through the same steps again and again
-        self.places = [i for i, node in enumerate(numbers) if node in places]
 
-    def numbers(self, t):
-        """What follows from the number of a step, kept."""
-        if t not in self._numbers:
-            self._numbers[t] = self._count(torch.tensor(t, dtype=torch.int32, device=self._device))
-        return self._numbers[t]
+        @functools.lru_cache(KEPT_STEPS)  # loops go through the same steps again and again
+        def numbers_of(t):
+            return count(torch.tensor(t, dtype=torch.int32, device=device), *fixed_values)
+
+        self.numbers = numbers_of
+        self.run = _part(module, [*numbers, *row, *carry, *needed], rest, [y, *following])
+        self.places = [i for i, node in enumerate(numbers) if node in places]
 
 
 def _part(module, inputs, nodes, outputs):
