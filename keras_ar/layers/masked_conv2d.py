@@ -92,7 +92,7 @@ class MaskedConv2D(KernelLayer):
 
     def build(self, input_shape):
         channels = self.merged_shape(input_shape)[-1]
-        self.input_spec = keras.layers.InputSpec(axes={2: input_shape[2], -1: input_shape[-1]})
+        self.input_spec = keras.layers.InputSpec(axes={2: input_shape[2]})  # features may have an axis of colors
         arguments.multiple(channels, "inputs.shape[-1]", self.num_colors, "num_colors")
         self.mask = self._make_mask(channels)
         self._pixels = PixelWindow(
