@@ -413,7 +413,8 @@ class DensityModel(keras.Model, metaclass=_BuiltAtOnce):
         A value that is impossible, and a loss that is not finite, end it with an error.
 
         Args:
-            x: Array of events, the pair `(events, conditions)`, or any dataset whose batches are such.
+            x: Array of events, the pair `(events, conditions)`, or any dataset whose batches are such. On JAX with
+                a GPU, Keras makes 32 bits of longer integers in a dataset before anybody else sees them.
             y: Conditions, if `x` is an array of events and the model takes them; else `None`. Defaults to `None`.
             batch_size: Integer. Defaults to `None`: 32 for arrays.
             epochs: Integer. Defaults to `1`.

@@ -18,7 +18,8 @@ class Impossible(NamedTuple):
         log_prob: float32 tensor of shape `(batch,)`, to be added to the log-probabilities of what is possible: 0,
             `-inf` for an event that is impossible, NaN for an event given a condition that is.
         in_condition: Whether the first impossible value is one of the conditions, an integer tensor.
-        index: Its index in the flattened batch; -1 if there is none, an integer if that is seen already.
+        index: Its index in the flattened batch; -1 if there is none. A tensor, or an integer of Python if it is
+            seen already that there is none.
         value: The value.
     """
 

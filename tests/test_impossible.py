@@ -11,7 +11,7 @@ import pytest
 from keras import ops
 from kinds_of_data import CONDITION, EVENTS, Batches, in_data_loader, in_tf_data
 
-from keras_ar import backend, heads, models, registry
+from keras_ar import backend, heads, models, registry, training
 
 OFF_SUPPORT = np.where(EVENTS > 0, EVENTS, -1)  # coins in {-1, +1}
 CLASSES = np.arange(10) % 3
@@ -58,6 +58,32 @@ def test_impossible_values_in_a_dataset_are_an_error_and_the_weights_survive(hel
     with pytest.raises(ValueError, match=r"`x` must hold integers from 0 to 1.* x\[\d, \d\] = -1 in batch 0"):
         getattr(model, method)(held(OFF_SUPPORT), verbose=0)
     assert have_survived(model)
+
+
+class Ended(keras.callbacks.Callback):
+    """Counts the batches that have ended."""
+
+    num_batches = 0
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.num_batches += 1
+
+    on_test_batch_end = on_train_batch_end
+
+
+@pytest.mark.parametrize("method", ["fit", "evaluate"])
+def test_a_bad_batch_ends_an_epoch_long_before_its_end(method, model):
+    ended = Ended()
+    for _ in range(2):  # each epoch is watched from its beginning
+        ended.num_batches = 0
+        with pytest.raises(ValueError, match="in batch 0, counted from 0"):
+            getattr(model, method)(in_data_loader(np.tile(OFF_SUPPORT, (20, 1))), verbose=0, callbacks=[ended])
+        assert ended.num_batches <= 2
+
+
+def test_no_callback_of_ours_has_keras_wait_for_each_batch():
+    ours = {name for name in dir(training.StopAtBadLoss) if name.endswith(("batch_begin", "batch_end"))}
+    assert all(getattr(training.StopAtBadLoss, name) is getattr(keras.callbacks.Callback, name) for name in ours)
 
 
 def test_the_error_names_the_first_bad_batch_and_value(model):
