@@ -210,10 +210,11 @@ class DensityModel(keras.Model, metaclass=_BuiltAtOnce):
         if condition is None and isinstance(x, tuple | list):
             x, condition = _pair(x)
         self._check_condition_is_due(condition)
-        x = arguments.tensor(x, "x")
+        x = backend.ensure_shape(arguments.tensor(x, "x"), (None, *self.data_shape))
         self.check_event_shape(x)
         if condition is not None:
             condition = arguments.tensor(condition, "condition")
+            condition = backend.ensure_shape(condition, (None, *(self.condition_data_shape or ())))
             _check_shape(condition, self.condition_data_shape, "condition")
             if not _fits(condition.shape[:1], x.shape[:1]):
                 raise ValueError(
@@ -413,8 +414,7 @@ class DensityModel(keras.Model, metaclass=_BuiltAtOnce):
         A value that is impossible, and a loss that is not finite, end it with an error.
 
         Args:
-            x: Array of events, the pair `(events, conditions)`, or any dataset whose batches are such. On JAX with
-                a GPU, Keras makes 32 bits of longer integers in a dataset before anybody else sees them.
+            x: Array of events, the pair `(events, conditions)`, or any dataset whose batches are such.
             y: Conditions, if `x` is an array of events and the model takes them; else `None`. Defaults to `None`.
             batch_size: Integer. Defaults to `None`: 32 for arrays.
             epochs: Integer. Defaults to `1`.
@@ -426,17 +426,15 @@ class DensityModel(keras.Model, metaclass=_BuiltAtOnce):
             class_weight: Must be `None`: give `sample_weight`.
             **kwargs: As in `keras.Model.fit`.
         """
-        if class_weight is not None:
-            raise ValueError(
-                f"`class_weight` must be None: events have no targets. Give `sample_weight=` a weight for each event. "
-                f"Received: class_weight={class_weight!r}."
-            )
+        _check_class_weight(class_weight)
         batch_size, epochs = _count(batch_size, "batch_size"), arguments.integer(epochs, "epochs")
         _check_verbose(verbose)
         for name in {"steps_per_epoch", "validation_steps", "validation_batch_size"} & kwargs.keys():
             kwargs[name] = _count(kwargs[name], name)
         arguments.rate(kwargs.get("validation_split", 0.0), "validation_split")
-        x, y, sample_weight = self._prepare_data(x, y, sample_weight)
+        # Keras' default is to shuffle, and to warn that most datasets cannot be: here only if it was asked for.
+        kwargs.setdefault("shuffle", _holds_arrays(x) or isinstance(x, keras.utils.PyDataset))
+        x, y, sample_weight = self._prepare_data(x, y, sample_weight, shuffle=kwargs["shuffle"])
         return super().fit(
             x,
             y,
@@ -513,7 +511,58 @@ class DensityModel(keras.Model, metaclass=_BuiltAtOnce):
         Args:
             x: Array of events, or the pair `(events, conditions)`.
         """
-        return self._checked_outputs(super().predict_on_batch(self._prepare_data(x, None, None)[0]))
+        return self._checked_outputs(super().predict_on_batch(self._prepare_batch(x, None, None)[0]))
+
+    def train_on_batch(
+        self,
+        x: Any,
+        y: Any = None,
+        sample_weight: Any = None,
+        class_weight: None = None,
+        return_dict: bool = False,
+    ) -> Any:
+        """One step of training, as in every Keras model.
+
+        Args:
+            x: Array of events, or the pair `(events, conditions)`.
+            y: Conditions, if `x` is an array of events and the model takes them; else `None`. Defaults to `None`.
+            sample_weight: Array with a weight for each event. Defaults to `None`.
+            class_weight: Must be `None`: give `sample_weight`.
+            return_dict: Boolean, whether to return a dictionary in place of a list. Defaults to `False`.
+
+        Returns:
+            The loss of the batch before the step in nats per event, and its bits per dimension.
+
+        Example:
+
+        >>> model = keras_ar.models.FVSBN(3)
+        >>> model.compile("adam")
+        >>> sorted(model.train_on_batch(np.ones((5, 3)), return_dict=True))
+        ['bits_per_dim', 'loss']
+        """
+        _check_class_weight(class_weight)
+        return self._on_batch(super().train_on_batch, x, y, sample_weight, return_dict)
+
+    def test_on_batch(self, x: Any, y: Any = None, sample_weight: Any = None, return_dict: bool = False) -> Any:
+        """The loss of one batch, as in every Keras model.
+
+        Args:
+            x: Array of events, or the pair `(events, conditions)`.
+            y: As in `train_on_batch`.
+            sample_weight: Array with a weight for each event. Defaults to `None`.
+            return_dict: Boolean, whether to return a dictionary in place of a list. Defaults to `False`.
+        """
+        return self._on_batch(super().test_on_batch, x, y, sample_weight, return_dict)
+
+    def _on_batch(self, step, x, y, sample_weight, return_dict):
+        arguments.boolean(return_dict, "return_dict")
+        x, y, sample_weight = self._prepare_batch(x, y, sample_weight)
+        self._watch.reset()
+        found = step(x, y, sample_weight, return_dict=True)
+        backend.return_weights(self)
+        backend.deliver_interrupts(self)
+        self._watch.check(self, found)
+        return found if return_dict else [found[metric.name] for metric in self.metrics if metric.name in found]
 
     def _checked_outputs(self, found):
         """What `call` returned, from what `predict_step` did; an error if an event was impossible."""
@@ -805,7 +854,16 @@ class DensityModel(keras.Model, metaclass=_BuiltAtOnce):
                 f"Received: condition={'None' if condition is None else 'an array'}, {argument}."
             )
 
-    def _prepare_data(self, x, y, sample_weight, name="x"):
+    def _prepare_batch(self, x, y, sample_weight):
+        """As `_prepare_data` does, of a single batch."""
+        if not _holds_arrays(x):
+            raise ValueError(
+                f"`x` must be one batch: an array of events, or the pair (events, conditions). "
+                f"Received: x of type {type(x).__name__}."
+            )
+        return self._prepare_data(x, y, sample_weight)
+
+    def _prepare_data(self, x, y, sample_weight, name="x", shuffle=False):
         """Checks data given as arrays, and returns what to give to Keras as `x`, `y` and `sample_weight`.
 
         Batches of a dataset are checked as they come.
@@ -819,7 +877,7 @@ class DensityModel(keras.Model, metaclass=_BuiltAtOnce):
                         f"`{part}` must be None beside a dataset: its batches hold all there is. "
                         f"Received: x of type {type(x).__name__}, and {part} of type {type(value).__name__}."
                     )
-            return x, None, None
+            return backend.checked_dataset(x, shuffle), None, None
         if isinstance(x, list) and not (len(x) == 2 and all(hasattr(array, "shape") for array in x)):
             x = arguments.array(x, name)  # a list of numbers, not a pair of arrays
         events, condition = _pair(x) if isinstance(x, tuple | list) else (x, None)
@@ -929,6 +987,14 @@ def _optimizer(identifier):
 def _count(value, name):
     """An argument of Keras' trainers that is an integer, or `None`."""
     return None if value is None else arguments.integer(value, name)
+
+
+def _check_class_weight(class_weight):
+    if class_weight is not None:
+        raise ValueError(
+            f"`class_weight` must be None: events have no targets. Give `sample_weight=` a weight for each event. "
+            f"Received: class_weight={class_weight!r}."
+        )
 
 
 def _check_verbose(verbose):

@@ -198,10 +198,14 @@ METHODS = {
     ),
     "evaluate": ("held x condition", "batch_size verbose sample_weight steps return_dict callbacks y"),
     "predict": ("held x condition", "batch_size verbose steps callbacks"),
+    "train_on_batch": ("held x condition", "y sample_weight class_weight return_dict"),
+    "test_on_batch": ("held x condition", "y sample_weight return_dict"),
+    "predict_on_batch": ("held x condition", ""),
     "compile": ("optimizer", "loss metrics jit_compile run_eagerly steps_per_execution"),
     "__init__": ("", ""),
 }
-TRAINING = ("fit", "evaluate", "predict")
+LEARNING = ("fit", "train_on_batch")
+TRAINING = (*LEARNING, "evaluate", "predict", "test_on_batch", "predict_on_batch")
 
 
 def namespace(model):
@@ -471,6 +475,12 @@ def check_loss(model, values, found):
         near(loss, np.mean(nats * (1.0 if weights is None else plain(weights).ravel())), "loss")
 
 
+def check_loss_before(model, values, found):
+    (name,) = (name for name, other in MODELS.items() if other is model)
+    model.set_weights(WEIGHTS[name])
+    check_loss(model, values, found)
+
+
 def check_outputs(model, values, found):
     assert all(np.isfinite(output).all() for output in keras.tree.flatten(found)), "outputs that are not finite"
 
@@ -499,6 +509,9 @@ CHECKS = {
     "fit": check_history,
     "evaluate": check_loss,
     "predict": check_outputs,
+    "train_on_batch": check_loss_before,
+    "test_on_batch": check_loss,
+    "predict_on_batch": check_outputs,
     "compile": check_compiled,
     "__init__": check_model,
 }
@@ -536,7 +549,7 @@ def judge(call):
         except Exception as error:
             return ("clear" if is_clear(call, error) else "obscure"), f"{type(error).__name__}: {error}"
         changed = [(a != b).any() for a, b in zip(model.get_weights(), WEIGHTS[call.model], strict=True)]
-        assert call.method == "fit" or not any(changed), "the weights have changed"
+        assert call.method in LEARNING or not any(changed), "the weights have changed"
         CHECKS[call.method](model, call.evaluate(), found)
     except UnsatisfiedAssumption:
         raise

@@ -4,6 +4,7 @@ import contextlib
 import math
 import signal
 import warnings
+from typing import ClassVar
 
 import keras
 import numpy as np
@@ -19,12 +20,6 @@ CLASSES = np.arange(10) % 3
 
 def as_generator(*arrays):
     yield from (Batches(*arrays)[i] for i in range(2))
-
-
-def skip_where_batches_are_moved_first():
-    """Skips a test of what batches hold on JAX with a GPU: there Keras moves them before anybody else sees them."""
-    if keras.backend.backend() == "jax" and backend.wants_known_lengths():
-        pytest.skip("Keras moves batches to the GPU first")
 
 
 EVERY_KIND_OF_DATASET = pytest.mark.parametrize("held", [Batches, in_data_loader, in_tf_data, as_generator])
@@ -107,11 +102,96 @@ def test_validation_on_impossible_values_is_an_error(held, model):
     assert have_survived(model)
 
 
+ON_BATCH = pytest.mark.parametrize("method", ["train_on_batch", "test_on_batch", "predict_on_batch"])
+
+
+@ON_BATCH
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [
+        (OFF_SUPPORT, r"`x` must hold integers from 0 to 1.* x\[\d, \d\] = -1"),
+        (np.where(EVENTS > 0, 2**32, 0), r"`x` must hold integers from 0 to 1.* = 4294967296"),
+        (np.full(EVENTS.shape, "a"), "`x` must hold numbers"),
+        (EVENTS[:, :3], "`x` must have shape"),
+        (Batches(EVENTS), "`x` must be one batch: an array of events.* Received: x of type Batches"),
+    ],
+)
+def test_a_single_batch_is_checked(method, bad, message, model):
+    with pytest.raises(ValueError, match=message):
+        getattr(model, method)(bad)
+    assert have_survived(model)
+
+
+@pytest.mark.parametrize("method", ["train_on_batch", "test_on_batch"])
+def test_a_single_batch_whose_loss_is_not_finite_is_an_error(method):
+    model = models.FVSBN(2, head="normal")
+    model.compile("sgd")
+    assert np.isfinite(getattr(model, method)(EVENTS[:, :2])).all()
+    model.set_weights([np.full_like(w, 1e30) for w in model.get_weights()])
+    with pytest.raises(ValueError, match=r"The loss of .* must be finite.* although all values are possible"):
+        getattr(model, method)(EVENTS[:, :2])
+
+
+def test_single_batches_train_and_are_scored_as_elsewhere(of_classes):
+    weights = np.linspace(0, 1, 10)
+    before = of_classes.get_weights()
+    nats = -of_classes.score_samples(EVENTS, CLASSES)
+    loss, bits = of_classes.train_on_batch(EVENTS, CLASSES)
+    np.testing.assert_allclose([loss, bits], [nats.mean(), nats.mean() / 4 / math.log(2)], rtol=1e-5)
+    assert any((a != b).any() for a, b in zip(before, of_classes.get_weights(), strict=True))
+    nats = -of_classes.score_samples(EVENTS, CLASSES)
+    found = of_classes.test_on_batch((EVENTS, CLASSES), sample_weight=weights, return_dict=True)
+    np.testing.assert_allclose(found["loss"], (nats * weights).mean(), rtol=1e-5)
+
+
+@pytest.mark.filterwarnings("error:.shuffle=True. was passed")
+@pytest.mark.parametrize("held", [in_data_loader, in_tf_data, as_generator])
+def test_a_dataset_that_cannot_be_shuffled_warns_only_if_it_was_asked_for(held, model):
+    model.fit(held(EVENTS), verbose=0)
+    with pytest.raises(UserWarning, match="shuffle=True"):
+        model.fit(held(EVENTS), shuffle=True, verbose=0)
+
+
+def test_the_batches_of_a_pydataset_are_shuffled_unless_told_otherwise(model):
+    class Counted(Batches4):
+        order: ClassVar = []
+
+        def __getitem__(self, index):
+            self.order.append(index)
+            return super().__getitem__(index % 2)
+
+    for shuffle, is_shuffled in (({}, True), ({"shuffle": False}, False)):
+        Counted.order.clear()
+        model.fit(Counted(EVENTS), epochs=5, verbose=0, **shuffle)
+        epochs = np.reshape(Counted.order[-30:], (5, 6))  # before it, Keras looks at the first batches
+        assert (np.sort(epochs, axis=1) == np.arange(6)).all()
+        assert (epochs != np.arange(6)).any() == is_shuffled
+
+
+@pytest.mark.skipif(keras.backend.backend() != "jax", reason="Keras moves batches ahead on JAX only")
+@pytest.mark.parametrize("method", ["fit", "evaluate", "predict"])
+@EVERY_KIND_OF_DATASET
+def test_batches_are_checked_before_they_are_moved_to_a_device(held, method, model, monkeypatch):
+    import jax
+
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    with pytest.raises(ValueError, match=r"32 bits on JAX. Received 4294967296"):
+        getattr(model, method)(held(np.where(EVENTS > 0, 2**32, 0)), verbose=0)
+    assert have_survived(model)
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="other backends know the shapes of batches")
+@pytest.mark.filterwarnings("ignore:Your input ran out of data")
+def test_batches_of_unknown_shape_are_checked(model):
+    tf = pytest.importorskip("tensorflow")
+    spec = (tf.TensorSpec(None, "int32"),)
+    with pytest.raises((ValueError, tf.errors.InvalidArgumentError), match=r"not compatible with expected shape"):
+        model.evaluate(tf.data.Dataset.from_generator(lambda: iter([(EVENTS[:, :1],)]), output_signature=spec))
+
+
 @pytest.mark.parametrize("value", [3, 99, -1, 2**32])
 @EVERY_KIND_OF_DATASET
 def test_classes_that_do_not_exist_are_an_error(held, value, of_classes):
-    if value == 2**32:
-        skip_where_batches_are_moved_first()
     classes = CLASSES.copy()
     classes[1] = value
     with pytest.raises(ValueError, match=rf"classes, integers from 0 to 2.* {value}|32 bits on JAX. Received {value}"):
@@ -274,7 +354,6 @@ def test_a_score_that_is_no_number_is_an_error():
 
 @pytest.mark.parametrize("held", [Batches, as_generator])
 def test_a_dataset_of_words_is_refused_and_the_weights_survive(held, model):
-    skip_where_batches_are_moved_first()
     with pytest.raises(ValueError, match=r"`x` must hold numbers|could not convert string|dtype"):
         model.fit(held(np.full(EVENTS.shape, "a")), verbose=0)
     assert have_survived(model)

@@ -14,8 +14,10 @@ __all__ = [
     "Loop",
     "allows_xla",
     "causal_convolution",
+    "checked_dataset",
     "compiled",
     "deliver_interrupts",
+    "ensure_shape",
     "gradient_function",
     "gradients",
     "is_seen_true",
@@ -37,7 +39,7 @@ _NAME = keras.backend.backend()
 if _NAME == "jax":
     import jax
 
-    from keras_ar.backend.keeping import Keeping
+    from keras_ar.backend.keeping import CheckedData, Keeping
 elif _NAME == "tensorflow":
     import tensorflow as tf
     from tensorflow.python.framework.config import is_op_determinism_enabled
@@ -177,6 +179,24 @@ def wants_known_lengths():
     return _NAME == "tensorflow" and bool(tf.config.list_physical_devices("GPU"))
 
 
+def checked_dataset(dataset, shuffle=False):
+    """A dataset for Keras' trainer, whose batches are checked on JAX: numbers only, none that its 32 bits cannot hold.
+
+    Args:
+        dataset: Any dataset that Keras trains on.
+        shuffle: Boolean, as in `keras.Model.fit`: whether to shuffle the batches of a `PyDataset`. Defaults to `False`.
+
+    Example:
+
+    >>> class Batches(keras.utils.PyDataset):
+    ...     def __len__(self):
+    ...         return 3
+    >>> keras_ar.backend.checked_dataset(Batches()) is not None
+    True
+    """
+    return CheckedData(dataset, shuffle) if _NAME == "jax" else dataset
+
+
 def deliver_interrupts(model):
     """Raises `KeyboardInterrupt` if one came in the middle of a step of training, where `watched_step` held it back.
 
@@ -188,6 +208,23 @@ def deliver_interrupts(model):
         for function in (model.train_function, model.test_function, model.predict_function):
             if isinstance(function, Keeping):
                 function.deliver()
+
+
+def ensure_shape(x, shape):
+    """A tensor whose shape is known when it comes, as on TensorFlow: then it is an error if it is another than this.
+
+    Args:
+        x: Tensor. If its shape is known already, it is left to others to check it.
+        shape: Tuple of integers, `None` for any length.
+
+    Example:
+
+    >>> tuple(keras_ar.backend.ensure_shape(keras.ops.ones((5, 3)), (None, 3)).shape)
+    (5, 3)
+    """
+    if _NAME != "tensorflow" or not tf.is_tensor(x) or x.shape.is_fully_defined():
+        return x
+    return tf.ensure_shape(x, shape) if x.shape.is_compatible_with(shape) else x
 
 
 def watched_step(model, function, kinds, watch=None):

@@ -1,7 +1,7 @@
-"""Keeps the weights of a model when a step of Keras' trainer fails or is interrupted; needed on JAX only.
+"""What Keras' trainer needs on JAX only: weights that outlive a step that fails, and batches that are checked in time.
 
-There a step takes the weights out of the model, donates their memory to a compiled function and returns new ones.
-If it fails, the model would be left without any.
+A step takes the weights out of the model there, donates their memory to a compiled function and returns new ones. If it
+fails or is interrupted, the model would be left without any.
 """
 
 import contextlib
@@ -9,9 +9,12 @@ import itertools
 import signal
 import threading
 
+import jax
 import numpy as np
+from keras.src.trainers import data_adapters
+from keras.src.trainers.data_adapters.data_adapter import DataAdapter
 
-__all__ = ["Keeping"]
+__all__ = ["CheckedData", "Keeping"]
 
 
 class Keeping:
@@ -42,7 +45,7 @@ class Keeping:
                 self.watch.check(self.model)
             batch = next(iterator)  # may take long, so that it may be interrupted at once
             with self._held_back():
-                logs, state = self.function(state, map(_check_numbers, itertools.chain([batch], iterator)))
+                logs, state = self.function(state, itertools.chain([batch], iterator))
             if self.watch:
                 self.watch.note(logs)
             return logs, state
@@ -85,10 +88,35 @@ class Keeping:
                     variable.assign(value)
 
 
+class CheckedData(DataAdapter):
+    """A dataset whose batches are checked before Keras moves them to a device.
+
+    Keras takes an adapter of data in place of data, as they are here, but has no public name for its class.
+
+    Args:
+        dataset: Any dataset that Keras trains on.
+        shuffle: Boolean, whether to shuffle the batches of a `PyDataset`.
+    """
+
+    def __init__(self, dataset, shuffle):
+        self._adapter = data_adapters.get_data_adapter(dataset, shuffle=shuffle)
+
+    def get_jax_iterator(self):
+        return map(_check_numbers, self._adapter.get_jax_iterator())
+
+    @property
+    def num_batches(self):
+        return self._adapter.num_batches
+
+    def on_epoch_begin(self):
+        self._adapter.on_epoch_begin()
+
+    def on_epoch_end(self):
+        self._adapter.on_epoch_end()
+
+
 def _check_numbers(batch):
     """JAX takes numbers alone, and makes 32 bits of 64, without a word where these do not suffice."""
-    import jax
-
     for array in jax.tree_util.tree_leaves(batch):
         if not isinstance(array, np.ndarray):
             continue
