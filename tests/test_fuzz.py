@@ -478,7 +478,8 @@ def check_loss(model, values, found):
 def check_loss_before(model, values, found):
     (name,) = (name for name, other in MODELS.items() if other is model)
     model.set_weights(WEIGHTS[name])
-    check_loss(model, values, found)
+    if name != "any_order_mlp":  # it learns something else than it scores
+        check_loss(model, values, found)
 
 
 def check_outputs(model, values, found):
