@@ -210,12 +210,12 @@ class DensityModel(keras.Model, metaclass=_BuiltAtOnce):
         if condition is None and isinstance(x, tuple | list):
             x, condition = _pair(x)
         self._check_condition_is_due(condition)
-        x = backend.ensure_shape(arguments.tensor(x, "x"), (None, *self.data_shape))
+        x = backend.ensure_shape(arguments.tensor(x, "x"), (None, *self.data_shape), "x")
         self.check_event_shape(x)
         if condition is not None:
-            condition = arguments.tensor(condition, "condition")
-            condition = backend.ensure_shape(condition, (None, *(self.condition_data_shape or ())))
-            _check_shape(condition, self.condition_data_shape, "condition")
+            shape = self.condition_data_shape or ()
+            condition = backend.ensure_shape(arguments.tensor(condition, "condition"), (None, *shape), "condition")
+            _check_shape(condition, shape, "condition")
             if not _fits(condition.shape[:1], x.shape[:1]):
                 raise ValueError(
                     f"`condition` must have an entry for each of the {x.shape[0]} events. "
@@ -474,6 +474,7 @@ class DensityModel(keras.Model, metaclass=_BuiltAtOnce):
         """
         batch_size, steps = _count(batch_size, "batch_size"), _count(steps, "steps")
         _check_verbose(verbose)
+        arguments.boolean(return_dict, "return_dict")
         x, y, sample_weight = self._prepare_data(x, y, sample_weight)
         callbacks = self._with_check_of_loss(callbacks)
         return super().evaluate(x, y, batch_size, verbose, sample_weight, steps, callbacks, return_dict, **kwargs)

@@ -230,6 +230,7 @@ def test_training_is_configured_in_terms_that_mean_something(argument, value, ex
         (("fit",), "validation_steps", "2", "must be an integer of at least 1"),
         (("fit",), "validation_split", 1, "must be at least 0 and below 1"),
         (("fit", "evaluate", "predict"), "verbose", [1, 2], "must be 'auto', 0, 1 or 2"),
+        (("evaluate", "train_on_batch", "test_on_batch"), "return_dict", np.ones(2), "must be True or False"),
         (("fit", "evaluate"), "sample_weight", np.ones(4), "must hold a number for each of the 5 events"),
     ],
 )

@@ -181,12 +181,17 @@ def test_batches_are_checked_before_they_are_moved_to_a_device(held, method, mod
 
 
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="other backends know the shapes of batches")
-@pytest.mark.filterwarnings("ignore:Your input ran out of data")
-def test_batches_of_unknown_shape_are_checked(model):
+@pytest.mark.parametrize("method", ["fit", "evaluate", "predict"])
+def test_batches_whose_shape_is_known_when_they_come_are_checked(method, model, of_classes):
     tf = pytest.importorskip("tensorflow")
-    spec = (tf.TensorSpec(None, "int32"),)
-    with pytest.raises((ValueError, tf.errors.InvalidArgumentError), match=r"not compatible with expected shape"):
-        model.evaluate(tf.data.Dataset.from_generator(lambda: iter([(EVENTS[:, :1],)]), output_signature=spec))
+    spec = tf.TensorSpec(None, "int32")
+    short = tf.data.Dataset.from_generator(lambda: iter([(EVENTS[:, :1],)]), output_signature=(spec,))
+    with pytest.raises(ValueError, match=r"`x` must have shape .*4.* Received: x.shape=.10, ?1"):
+        getattr(model, method)(short, verbose=0)
+    batch = (EVENTS, CLASSES[:, None])
+    wrong = tf.data.Dataset.from_generator(lambda: iter([(batch,)]), output_signature=((spec, spec),))
+    with pytest.raises(ValueError, match=r"`condition` must have shape .* Received: condition.shape=.10, ?1"):
+        getattr(of_classes, method)(wrong, verbose=0)
 
 
 @pytest.mark.parametrize("value", [3, 99, -1, 2**32])

@@ -4,6 +4,8 @@ Authors of layers, heads and models find here what a step and a pass are made of
 gradients; `when` and `lookup`, branches and tables inside of a step; `compiled`, for functions outside of training.
 """
 
+import re
+
 import keras
 import numpy as np
 from keras import tree
@@ -210,21 +212,40 @@ def deliver_interrupts(model):
                 function.deliver()
 
 
-def ensure_shape(x, shape):
+def ensure_shape(x, shape, name):
     """A tensor whose shape is known when it comes, as on TensorFlow: then it is an error if it is another than this.
 
     Args:
         x: Tensor. If its shape is known already, it is left to others to check it.
         shape: Tuple of integers, `None` for any length.
+        name: String, what the error of `watched_step` calls the tensor.
 
     Example:
 
-    >>> tuple(keras_ar.backend.ensure_shape(keras.ops.ones((5, 3)), (None, 3)).shape)
+    >>> tuple(keras_ar.backend.ensure_shape(keras.ops.ones((5, 3)), (None, 3), "x").shape)
     (5, 3)
     """
     if _NAME != "tensorflow" or not tf.is_tensor(x) or x.shape.is_fully_defined():
         return x
-    return tf.ensure_shape(x, shape) if x.shape.is_compatible_with(shape) else x
+    return tf.ensure_shape(x, shape, f"shape_of_{name}") if x.shape.is_compatible_with(shape) else x
+
+
+def _with_plain_words(function):
+    """A step of TensorFlow's whose error is a `ValueError` where `ensure_shape` has refused a batch."""
+
+    def run(*args):
+        try:
+            return function(*args)
+        except tf.errors.InvalidArgumentError as error:
+            found = re.search(r" (\[.*\]) is not compatible .* (\[.*\])\.\s.*shape_of_([a-z]+)", error.message)
+            if not found:
+                raise
+            shape, expected, name = found.groups()
+            raise ValueError(
+                f"`{name}` must have shape {expected} in each batch. Received: {name}.shape={shape}."
+            ) from error
+
+    return run
 
 
 def watched_step(model, function, kinds, watch=None):
@@ -248,6 +269,8 @@ def watched_step(model, function, kinds, watch=None):
     """
     if _NAME == "jax":
         return Keeping(model, function, kinds, watch)
+    if _NAME == "tensorflow":
+        function = _with_plain_words(function)
     if watch is None:
         return function
 
