@@ -1,5 +1,9 @@
 """What is done for GPUs, as far as it shows without one: `make gpu` runs all tests on a machine that has one."""
 
+import pathlib
+import subprocess
+import sys
+
 import keras
 import numpy as np
 import pytest
@@ -85,3 +89,11 @@ def test_a_product_in_a_driver_has_all_digits():
     x = np.random.default_rng(0).normal(size=(2, 64, 64)).astype("float32")
     found = ops.convert_to_numpy(backend.compiled(None, ops.matmul)(*x))
     assert np.abs(found - x[0].astype("float64") @ x[1]).max() < 1e-4  # 1e-2 with factors of ten bits
+
+
+def test_models_run_on_a_device_that_is_not_the_first():
+    script = pathlib.Path(__file__).with_name("second_device.py")
+    options = ["--all"] if keras.backend.backend() == "torch" else []
+    found = subprocess.run([sys.executable, script, *options], capture_output=True, text=True)
+    assert found.returncode == 0, found.stderr[-3000:]
+    assert "pixel_cnn" in found.stdout
