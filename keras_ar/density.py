@@ -320,13 +320,15 @@ class DensityModel(keras.Model, metaclass=_BuiltAtOnce):
 
     def test_step(self, *args):
         *variables, data = args
-        return super().test_step(*variables, self._possible_batch(data))
+        with backend.needing_gradients(False):
+            return super().test_step(*variables, self._possible_batch(data))
 
     def predict_step(self, *args):
         """Returns the outputs, and 0 for each event that is possible."""
         *variables, data = args
         x, impossible, _ = self._possible_batch(data)
-        found = super().predict_step(*variables, (x,))
+        with backend.needing_gradients(False):
+            found = super().predict_step(*variables, (x,))
         if variables:  # on JAX
             outputs, *variables = found
             return (outputs, impossible.log_prob), *variables

@@ -4,7 +4,9 @@ Authors of layers, heads and models find here what a step and a pass are made of
 gradients; `when` and `lookup`, branches and tables inside of a step; `compiled`, for functions outside of training.
 """
 
+import contextlib
 import re
+import threading
 
 import keras
 import numpy as np
@@ -26,6 +28,8 @@ __all__ = [
     "jacobian",
     "lookup",
     "make_weights",
+    "needing_gradients",
+    "needs_gradients",
     "once",
     "prefers_eager",
     "return_weights",
@@ -76,11 +80,11 @@ def compiled(owner, function, mode="xla"):
     """
     run = _compiled(owner, function, mode)
 
-    def in_true_float32(*args):
-        with true_float32():
+    def outside_of_training(*args):
+        with true_float32(), needing_gradients(False):
             return run(*args)
 
-    return in_true_float32
+    return outside_of_training
 
 
 def _compiled(owner, function, mode):
@@ -108,6 +112,46 @@ def _compiled(owner, function, mode):
             return function(*args)
 
     return lambda *args: pure([variable.value for variable in variables], args)
+
+
+_of_this_thread = threading.local()
+
+
+def needs_gradients():
+    """Whether what is computed here may be asked for gradients; `False` where it may be computed in a faster way.
+
+    In `compiled`, and under torch's `no_grad`, nobody will ask. It holds for what is traced there, too.
+
+    Example:
+
+    >>> keras_ar.backend.needs_gradients()
+    True
+    """
+    said = getattr(_of_this_thread, "needs_gradients", None)
+    if said is None:
+        return _NAME != "torch" or torch.is_grad_enabled()
+    return said
+
+
+@contextlib.contextmanager
+def needing_gradients(is_needed):
+    """A context in which `needs_gradients` is as it is said.
+
+    Args:
+        is_needed: Boolean.
+
+    Example:
+
+    >>> with keras_ar.backend.needing_gradients(False):
+    ...     keras_ar.backend.needs_gradients()
+    False
+    """
+    before = getattr(_of_this_thread, "needs_gradients", None)
+    _of_this_thread.needs_gradients = is_needed
+    try:
+        yield
+    finally:
+        _of_this_thread.needs_gradients = before
 
 
 def once(function, *args, owner=None):

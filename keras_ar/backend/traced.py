@@ -93,9 +93,10 @@ class Loop:
         self.kinds = {}  # by shapes, the latest last
 
     def __call__(self, body, first, last, carry, rows, constants):
-        trace = None if torch.is_grad_enabled() else self._trace_for(body, last - first, carry, rows, constants)
-        if trace:
-            return trace(first, last, carry, rows, constants)
+        if not torch.is_grad_enabled() and get_proxy_mode() is None:  # within a step that is traced, it is a part of it
+            trace = self._trace_for(body, last - first, carry, rows, constants)
+            if trace:
+                return trace(first, last, carry, rows, constants)
         ys = []
         for t in range(first, last):
             carry, y = body(t, carry, tree.map_structure(lambda x: x[t - first], rows), *constants)  # noqa: B023
@@ -490,15 +491,22 @@ def _put_by_place(graph, counted):
 
 
 def _write_in_place(graph, carry):
-    """Updates a carried tensor in place, if the step only writes some of its entries, after its last read."""
+    """Updates a carried tensor in place, if the step writes some of its entries, or adds to it, after its last read."""
     outputs = graph.output_node().args[0]
     for before, after in zip(carry, outputs[1:], strict=True):
-        if after.target in _IN_PLACE and after.args[0] is before:
+        if after.target in _IN_PLACE and after.args[0] is before and _is_like(before, after):
             reads = [user for user in _readers(before) if user is not after]
-            is_read_first = all(user < after for user in reads)
+            is_read_first = all(read < user for read in reads for user in after.users)
             is_alone = outputs.count(after) == 1 and not any(node in _views(after)[1:] for node in outputs)
             if is_read_first and is_alone:
+                max([after, *reads]).append(after)
                 after.target = _IN_PLACE[after.target]
+
+
+def _is_like(node, other):
+    """Whether two tensors have one shape and one dtype."""
+    a, b = node.meta["val"], other.meta["val"]
+    return a.shape == b.shape and a.dtype == b.dtype
 
 
 def _carry_copies(graph, carry, kept):
@@ -572,7 +580,12 @@ def _put_in_place(x, place, values):
     return x
 
 
-_IN_PLACE = {_aten.index_put.default: _aten.index_put_.default, _put: _put_in_place}
+_IN_PLACE = {
+    _aten.index_put.default: _aten.index_put_.default,
+    _aten.add.Tensor: _aten.add_.Tensor,
+    _aten.addmm.default: _aten.addmm_.default,
+    _put: _put_in_place,
+}
 
 
 def _split(x, size, dim=0):

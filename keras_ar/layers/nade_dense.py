@@ -21,10 +21,9 @@ class NADEDense(KernelLayer):
     a position is that of the one before plus one row: a likelihood costs what a
     single hidden layer costs.
 
-    In `call` the positions are taken in blocks: inside a block the running sums
-    are one product with a strictly triangular matrix, and only the activation at
-    the block's end is carried on. So the hidden units of a block stay in the
-    processor's cache: they are what costs, not the arithmetic of the product.
+    Outside of training the positions are taken one after the other. For gradients they are taken in blocks: inside a
+    block the running sums are one product with a strictly triangular matrix, and only the activation at the block's end
+    is carried on. So there are few activations to keep, and the hidden units of a block stay in the processor's cache.
 
     Args:
         units: Integer, the number of hidden units.
@@ -60,6 +59,7 @@ class NADEDense(KernelLayer):
         self.units = arguments.integer(units, "units")
         self.outputs = arguments.integer(outputs, "outputs")
         self.activation = keras.activations.get(activation)
+        self._loop = backend.Loop(self)
 
     def build(self, inputs_shape, condition_bias_shape=None):
         if len(inputs_shape) != 3:
@@ -76,11 +76,33 @@ class NADEDense(KernelLayer):
         self.output_bias = self.add_bias((n, self.outputs), name="output_bias")  # b
 
     def call(self, inputs, condition_bias=None):
+        activation = ops.zeros((ops.shape(inputs)[0], self.units), self.compute_dtype) + self.bias
+        if condition_bias is not None:
+            activation = activation + condition_bias
+        x = self.cast_weight(ops.swapaxes(inputs, 0, 1))  # (positions, batch, features)
+        rows = ops.reshape(self.cast_weight(self.kernel), (self.positions, self.features, self.units))
+        shape = (self.positions, self.outputs, self.units)
+        output_kernel = ops.reshape(self.cast_weight(self.output_kernel), shape)
+        run = self._in_blocks if backend.needs_gradients() else self._one_by_one
+        return run(activation, x, rows, output_kernel) + self.output_bias
+
+    def _one_by_one(self, activation, x, rows, output_kernel):
+        rows = (x, rows, ops.swapaxes(output_kernel, 1, 2))
+        values = ops.zeros((self.positions, ops.shape(activation)[0], self.outputs), self.compute_dtype)
+        outputs, _ = self._loop(self._position, 0, self.positions, activation, rows, values)
+        return ops.swapaxes(outputs, 0, 1)
+
+    def _position(self, t, activation, xs):
+        x, row, output_kernel = xs  # (batch, features), (features, units), (units, outputs)
+        outputs = ops.matmul(self.activation(activation), output_kernel)
+        return activation + ops.matmul(x, row), outputs
+
+    def _in_blocks(self, activation, x, rows, output_kernel):
         n, f, h, size = self.positions, self.features, self.units, _BLOCK
         num_blocks = -(-n // size)  # rounded up; positions beyond the last are cut off in the end
 
         def in_blocks(x, *shape):
-            x = ops.pad(self.cast_weight(x), [[0, num_blocks * size - n], *([0, 0] for _ in x.shape[1:])])
+            x = ops.pad(x, [[0, num_blocks * size - n], *([0, 0] for _ in x.shape[1:])])
             return ops.reshape(x, (num_blocks, *shape))
 
         earlier = ops.cast(np.tri(size, k=-1)[None, :, :, None], self.compute_dtype)  # (1, to, from, 1)
@@ -94,15 +116,11 @@ class NADEDense(KernelLayer):
             activation = activation + ops.matmul(ops.reshape(x, (-1, size * f)), rows)
             return activation, self._read_out(hidden, output_kernel)
 
-        activation = ops.zeros((ops.shape(inputs)[0], h), self.compute_dtype) + self.bias
-        if condition_bias is not None:
-            activation = activation + condition_bias
-        x = in_blocks(ops.swapaxes(inputs, 0, 1), size, -1, f)
-        rows = in_blocks(ops.reshape(self.kernel, (n, f, h)), size * f, h)
-        output_kernel = in_blocks(ops.reshape(self.output_kernel, (n, self.outputs, h)), size, self.outputs, h)
+        x = in_blocks(x, size, -1, f)
+        rows = in_blocks(rows, size * f, h)
+        output_kernel = in_blocks(output_kernel, size, self.outputs, h)
         _, outputs = backend.scan(block, activation, (x, rows, output_kernel), recompute=True)
-        outputs = ops.reshape(ops.swapaxes(outputs, 0, 1), (-1, num_blocks * size, self.outputs))
-        return outputs[:, :n] + self.output_bias
+        return ops.reshape(ops.swapaxes(outputs, 0, 1), (-1, num_blocks * size, self.outputs))[:, :n]
 
     def _read_out(self, hidden, kernel):
         """`(batch, size, units), (size, outputs, units) -> (batch, size, outputs)`."""

@@ -98,7 +98,7 @@ def check_layer_prefill_equals_call(layer, input_shape=(6, 2)):
 
 
 def check_layer_compiles_and_learns(layer, input_shape=(6, 2)):
-    """Compiled, `call` and a loop of steps compute what they compute uncompiled; every weight has a gradient."""
+    """Compiled, and in training, a layer computes what it computes uncompiled; every weight has a gradient."""
     layer, x = _random_layer(layer, input_shape)
     n = _num_steps(layer, input_shape)
 
@@ -108,7 +108,15 @@ def check_layer_compiles_and_learns(layer, input_shape=(6, 2)):
     def loop(x):
         return CausalLayer.prefill(layer, layer.prepare(), layer.start(3, n), _stack(layer, x, n))[0]
 
-    functions = {"`call`": whole, **({"a loop of steps": loop} if layer.steppable else {})}
+    def for_training(x):
+        with backend.needing_gradients(True):
+            return whole(x)
+
+    functions = {
+        "`call`": whole,
+        "`call` for training": for_training,
+        **({"a loop of steps": loop} if layer.steppable else {}),
+    }
     expected = tree.flatten(tools.computed(whole, x, owner=layer))
     for what, function in functions.items():
         found = tree.flatten(backend.compiled(layer, function)(x))
