@@ -57,7 +57,7 @@ FOLDERS = ("keras_ar", "keras_ar_cli", "plugins", "tools", "tests", "guides", "b
 ALLOWED = {
     *(
         ("keras_ar/backend/traced.py", name)
-        for name in ("_ops", "_schema", "_unsafe_view", "_is_functional_tensor", "_from_functional_tensor")
+        for name in ("_ops", "_schema", "_unsafe_view", "_to_copy", "_is_functional_tensor", "_from_functional_tensor")
     ),
     ("tests/test_plots.py", "_repr_png_"),
 }

@@ -2,8 +2,10 @@
 
 What is traced is a step as a graph of torch's own operations, with everything that it reads as inputs: its number,
 its row, what the loop carries, the constants and the weights. From the graph we remove what changes nothing and what
-is there twice. A product and a sum become one operation. What is the same in all steps is computed once, before the
-loop; what follows from the number of a step, once for all loops. What the loop carries is written to in place.
+is there twice. A product and a sum become one operation, and matrices are transposed as late as may be: mostly never.
+What is the same in all steps is computed once, before the loop, and what follows from the rows for all steps at
+once; what follows from the number of a step, once for all loops. What the loop carries is written to in place, and
+results over operands that nobody reads any more.
 
 A step may ask for the value of a number, where a row begins, or where a block of units is due. Such a number follows
 from that of the step, and from the constants of the loop: what it follows from is a small graph, too. Steps that get
@@ -19,8 +21,8 @@ few hundred steps.
 What to do when torch moves: what torch does not promise is `make_fx` and its proxies, the names of operations in
 `torch.ops.aten`, and their `_schema`. A name that is gone is an `AttributeError` on import. An operation that is
 decomposed into others than those that we look for only costs speed, which `benchmarks/speed.py` shows. Each pass
-(`_drop_idle`, `_merge_equal`, `_fuse_products_and_sums`, `_write_in_place`, `_called_directly`) can be left out by
-itself, and the others still give the same values. If a step cannot be traced, it runs as it is, and the log says why
+(`_drop_idle`, `_transpose_late`, `_merge_equal`, `_fuse_products_and_sums`, `_view_what_is_taken`, `_write_in_place`,
+`_reuse_memory`, `_called_directly`) can be left out by itself, and the others still give the same values. If a step cannot be traced, it runs as it is, and the log says why
 (`logging.getLogger("keras_ar")`, level `WARNING`); `tests/test_traced.py` knows that all models are traced.
 """
 
@@ -141,15 +143,16 @@ class _TracedLoop:
         return tree.pack_sequence_as(carry, [x.clone() for x in given]), [y.clone() for y in ys]
 
     def _run(self, steps, carry, rows, constants, shared):
-        ys, needed = [], {}
-        for t, *row in zip(steps, *(x.unbind() for x in rows), strict=True):
+        ys, needed, rows_of = [], {}, {}
+        for i, t in enumerate(steps):
             step = self.step(t, constants)
             if step is None:
-                y, *carry = self.as_it_is(t, row, carry, constants)
+                y, *carry = self.as_it_is(t, [x[i] for x in rows], carry, constants)
             else:
                 if step not in needed:
                     needed[step] = step.before(*shared)
-                y, *carry = step.run(*step.numbers(t), *row, *carry, *needed[step])
+                    rows_of[step] = [*zip(*(x.unbind() for x in step.rows(rows)), strict=True)] or [()] * len(steps)
+                y, *carry = step.run(*step.numbers(t), *rows_of[step][i], *carry, *needed[step])
             ys.append(y)
         return ys, carry
 
@@ -334,6 +337,8 @@ class _TracedStep:
     Attributes:
         before: A function from constants and weights to what of them, and what that follows from them, `run` needs.
         numbers: A function from the number of a step to the numbers that follow from it.
+        rows: A function from the rows of all steps to what `run` needs of them. On a CPU, what follows from rows alone
+            is computed for all steps at once; on a GPU, where graphs read the rows themselves, in each step.
         run: A function of numbers, row, carry and what is needed; returns `y` and the next carry.
         places: Which of the numbers say where something is put: a place for each entry of a flattened tensor. On a
             CPU, where the places follow one another, the first alone; on a GPU the number of the block, where they
@@ -345,11 +350,13 @@ class _TracedStep:
         inputs = iter([node for node in graph.nodes if node.op == "placeholder"])
         t, row, carry, constants, weights = ([next(inputs) for _ in range(size)] for size in sizes)
         _drop_idle(graph)
+        _transpose_late(graph, {*constants, *weights} | _following(graph, [*constants, *weights]))
         _merge_equal(graph)
         _fuse_products_and_sums(graph)
         fixed = _following(graph, [])
         counted = _following(graph, t) - fixed
         counted |= _take_by_place(graph, counted)
+        _view_what_is_taken(graph)
         places = _put_by_place(graph, counted)
         counted |= places
         _write_in_place(graph, carry)
@@ -359,13 +366,17 @@ class _TracedStep:
         body = [node for node in graph.nodes if node.op not in ("placeholder", "output")]
         parts = {"fixed": [node for node in body if node in fixed], "shared": [node for node in body if node in shared]}
         parts["counted"] = [node for node in body if node in counted]
-        rest = [node for node in body if node not in fixed | shared | counted]
+        device = carry[0].meta["val"].device
+        of_row = set() if replayed.is_possible(device) else _following(graph, row) - fixed
+        parts["of_row"] = [node for node in body if node in of_row]
+        rest = [node for node in body if node not in fixed | shared | counted | of_row]
+        _reuse_memory(rest)
 
         def used(nodes, by):
             return [node for node in nodes if not {*node.users}.isdisjoint(by)]
 
         outside = {*rest, graph.output_node()}
-        of_fixed = used(parts["fixed"], {*parts["shared"], *parts["counted"], *outside})
+        of_fixed = used(parts["fixed"], {*parts["shared"], *parts["counted"], *of_row, *outside})
         with torch.inference_mode():
             values = dict(zip(of_fixed, _part(module, [], parts["fixed"], of_fixed)(), strict=True))
         needed = used([*constants, *weights, *of_fixed, *parts["shared"]], outside)
@@ -373,7 +384,6 @@ class _TracedStep:
         before = _part(module, [*constants, *weights, *of_fixed], parts["shared"], needed)
         count = _part(module, [*t, *of_fixed], parts["counted"], numbers)
         fixed_values = [values[node] for node in of_fixed]
-        device = carry[0].meta["val"].device
         self.before = lambda *shared: before(*shared, *fixed_values)
 
         @functools.lru_cache(KEPT_STEPS)  # loops go through the same steps again and again
@@ -381,7 +391,14 @@ class _TracedStep:
             return count(torch.tensor(t, dtype=torch.int32, device=device), *fixed_values)
 
         self.numbers = numbers_of
-        self.run = _part(module, [*numbers, *row, *carry, *needed], rest, [y, *following])
+        rows = used([*row, *parts["of_row"]], outside)
+        of_rows = _part(module, [*row, *of_fixed], parts["of_row"], rows)
+        in_dims = (*(0 for _ in row), *(None for _ in of_fixed))
+        self.rows = lambda found: torch.vmap(of_rows, in_dims)(*found, *fixed_values) if rows else []
+        if not of_row:
+            self.rows = lambda found: found
+            rows = row
+        self.run = _part(module, [*numbers, *rows, *carry, *needed], rest, [y, *following])
         self.places = [i for i, node in enumerate(numbers) if node in places]
 
 
@@ -392,13 +409,19 @@ def _part(module, inputs, nodes, outputs):
         copies[node] = graph.placeholder(node.name)
     for node in nodes:
         copies[node] = graph.node_copy(node, copies.__getitem__)
-        copies[node].target = _called_directly(node.target)
+        copies[node].target = _called_directly(node)
     graph.output([copies[node] for node in outputs])
     return fx.GraphModule(module, graph).forward
 
 
-def _called_directly(operation):
+def _called_directly(node):
     """The function of torch that does the same as an operation, if there is one: Python calls it in half the time."""
+    operation = node.target
+    if operation is _aten.elu.default and len(node.args) <= 2 and not node.kwargs:
+        return torch.nn.functional.elu
+    if operation is _aten._to_copy.default and [*node.kwargs] == ["dtype"]:
+        is_new = node.args[0].meta["val"].dtype != node.kwargs["dtype"]
+        return torch.Tensor.to if is_new else operation  # which else would be no copy
     if isinstance(operation, torch._ops.OpOverload):
         name = operation._schema.name.removeprefix("aten::")
         for function in (getattr(torch, name, None), getattr(torch.Tensor, name, None)):
@@ -417,8 +440,14 @@ def _following(graph, sources):
 
 
 def _drop_idle(graph):
-    """Drops copies, which no graph without mutations needs, and views of the same shape."""
+    """Drops copies, which no graph without mutations needs, views of the same shape, and results that nobody wants."""
     for node in graph.nodes:
+        if node.target is operator.getitem and node.args[0].target is _aten.log_sigmoid_forward.default:
+            node.target, node.args = torch.nn.functional.logsigmoid, node.args[0].args
+        if node.target in _FILLED:  # with one number, whatever it is shaped like
+            value = node.meta["val"]
+            node.target, node.args = _aten.full.default, ([*value.shape], _FILLED[node.target])
+            node.kwargs = {"dtype": value.dtype, "device": value.device}
         if node.target in _IDLE:
             before, after = node.args[0].meta["val"], node.meta["val"]
             if before.shape == after.shape and before.stride() == after.stride():
@@ -434,6 +463,63 @@ def _merge_equal(graph):
             key = (node.target, repr(node.args), repr(node.kwargs))
             node.replace_all_uses_with(seen.setdefault(key, node)) if key in seen else seen.setdefault(key, node)
     graph.eliminate_dead_code()
+
+
+def _transpose_late(graph, shared):
+    """Computes on matrices before they are transposed, where that is as good.
+
+    The step of an image model keeps what it has seen with the batch last, and most layers take it first: so what one
+    layer transposes, the next one transposes back.
+
+    Args:
+        graph: The graph.
+        shared: Nodes that are computed once for all steps: to transpose these costs nothing.
+    """
+
+    def insert(target, args, kwargs):
+        new = graph.call_function(target, args, kwargs)
+        values, options = fx.node.map_arg((args, kwargs), lambda node: node.meta["val"])
+        new.meta["val"] = target(*values, **options)
+        if shared.issuperset(new.all_input_nodes):
+            shared.add(new)
+        return new
+
+    def transposed(x):
+        """The transpose of an operand: there already, or of something shared."""
+        if _is_transpose(x):
+            return x.args[0]
+        if not isinstance(x, fx.Node) or x.meta["val"].ndim == 0:
+            return x
+        if x.meta["val"].ndim == 1:
+            return insert(_aten.unsqueeze.default, (x, 1), {})
+        return insert(_aten.permute.default, (x, [1, 0]), {})
+
+    for node in graph.nodes:
+        if node.op != "call_function" or node in shared or not any(map(_is_transpose, node.all_input_nodes)):
+            continue
+        operands = node.args[0] if node.target is _aten.cat.default else node.args
+        if any(x not in shared and not _is_transpose(x) for x in operands if isinstance(x, fx.Node)):
+            continue
+        with graph.inserting_before(node):
+            if _is_transpose(node):
+                node.replace_all_uses_with(node.args[0].args[0])
+                continue
+            if node.target in _ELEMENTWISE:
+                args = tuple(map(transposed, operands))
+            elif node.target is _aten.cat.default and len(node.args) == 2:
+                args = ([*map(transposed, operands)], 1 - node.args[1] % 2)
+            elif node.target in (_aten.mm.default, _aten.addmm.default):
+                *other, x, kernel = map(transposed, operands)
+                args = (*other, kernel, x)
+            else:
+                continue
+            inner = insert(node.target, args, node.kwargs)
+        node.target, node.args, node.kwargs = _aten.permute.default, (inner, [1, 0]), {}
+    graph.eliminate_dead_code()
+
+
+def _is_transpose(x):
+    return getattr(x, "target", None) is _aten.permute.default and [*x.args[1]] == [1, 0]
 
 
 def _fuse_products_and_sums(graph):
@@ -471,6 +557,29 @@ def _take_by_place(graph, counted):
     return new
 
 
+def _view_what_is_taken(graph):
+    """Takes an entry in the shape in which it is wanted."""
+    for node in graph.nodes:
+        if node.target is not _take:
+            continue
+        x, axis, place = node.args
+        user = next(iter(node.users))
+        if len(node.users) == 1 and user.target is _aten.select.int and user.args[1:] == (axis, 0):
+            user.target, user.args = _take_one, (x, axis, place)
+        if axis or not x.meta["val"].is_contiguous():
+            continue
+        last = user if user.target is _take_one else node
+        while len(last.users) == 1 and (user := next(iter(last.users))).target in _RESHAPES:
+            if user.meta["val"].numel() != node.meta["val"].numel():
+                break
+            last = user
+        value = last.meta["val"]
+        if last is not node and value.is_contiguous():
+            last.target, last.kwargs = _take_as, {}
+            last.args = (x, place, (*value.shape,), value.stride(), x.meta["val"].stride(0))
+    graph.eliminate_dead_code()
+
+
 def _put_by_place(graph, counted):
     """Replaces operations that put entries whose places are counted. Returns the new nodes that are counted."""
     new = set()
@@ -480,14 +589,22 @@ def _put_by_place(graph, counted):
         x, places, values = node.args
         value = x.meta["val"]
         if len(places) == value.ndim and counted.issuperset(places) and value.is_contiguous():
-            while values.target in (_aten.view.default, _aten._unsafe_view.default, _aten.clone.default):
-                values = values.args[0]  # of the same numbers in the same order
+            while _keeps_the_order(values):
+                values = values.args[0]
             with graph.inserting_before(node):
                 place = graph.call_function(_flat_place, (list(places), value.stride()))
-            node.target, node.args = _put, (x, place, values)
+            strides = torch.empty(values.meta["val"].shape, device="meta").stride()
+            node.target, node.args = _put, (x, place, values, strides)
             new.add(place)
     graph.eliminate_dead_code()
     return new
+
+
+def _keeps_the_order(node):
+    """Whether a node has the numbers of its operand in the order in which they lie there, if that is contiguous."""
+    if node.target in (_aten.clone.default, *_RESHAPES):
+        return node.args[0].meta["val"].numel() == node.meta["val"].numel()
+    return _is_transpose(node) and 1 in node.meta["val"].shape
 
 
 def _write_in_place(graph, carry):
@@ -501,6 +618,20 @@ def _write_in_place(graph, carry):
             if is_read_first and is_alone:
                 max([after, *reads]).append(after)
                 after.target = _IN_PLACE[after.target]
+
+
+def _reuse_memory(nodes):
+    """Writes results over operands that nobody reads any more."""
+    fresh = {node for node in nodes if node.target in _FRESH}
+    for node in nodes:
+        if node.target not in _OVER or node.kwargs:
+            continue
+        operands = node.args[::-1] if node.target in _COMMUTING else node.args[:1]
+        for x in operands:
+            if x in fresh and len(x.users) == 1 and _is_like(x, node) and node.args.count(x) == 1:
+                others = [other for other in node.args if other is not x]
+                node.target, node.args = _OVER[node.target], (x, *others)
+                break
 
 
 def _is_like(node, other):
@@ -543,7 +674,7 @@ def _is_view(node):
     if node.op == "call_function" and isinstance(node.target, torch._ops.OpOverload):
         return any(result.alias_info is not None for result in node.target._schema.returns)
     # An entry, or an entry of a list of views.
-    return node.target is _take or (node.target is operator.getitem and _is_view(node.args[0]))
+    return node.target in (_take, _take_one, _take_as) or (node.target is operator.getitem and _is_view(node.args[0]))
 
 
 # On a CPU it is faster to take and to put entries by integers than by tensors; on a GPU integers could not change.
@@ -565,14 +696,25 @@ def _take(x, axis, place):
     return x.narrow(axis, place, 1) if isinstance(place, int) else x.index_select(axis, place)
 
 
-def _put(x, place, values):
-    return _put_in_place(x.clone(), place, values)
+def _take_one(x, axis, place):
+    return x.select(axis, place) if isinstance(place, int) else x.index_select(axis, place).select(axis, 0)
 
 
-def _put_in_place(x, place, values):
+def _take_as(x, place, shape, strides, step):
+    """Entry `place` of a contiguous tensor, whose entries lie `step` apart, in a shape of its own."""
+    if isinstance(place, int):
+        return x.as_strided(shape, strides, x.storage_offset() + place * step)
+    return x.index_select(0, place).view(shape)
+
+
+def _put(x, place, values, strides):
+    return _put_in_place(x.clone(), place, values, strides)
+
+
+def _put_in_place(x, place, values, strides):
     count = values.numel()
     if isinstance(place, int):
-        x.view(-1).narrow(0, place, count).view(values.shape).copy_(values)
+        x.as_strided(values.shape, strides, x.storage_offset() + place).copy_(values)
     elif len(place) == count:
         x.view(-1).index_copy_(0, place, values.reshape(-1))
     else:
@@ -590,6 +732,26 @@ _IN_PLACE = {
 
 def _split(x, size, dim=0):
     return _aten.split_with_sizes(x, [size] * (x.shape[dim] // size), dim)
+
+
+_FILLED = {_aten.zeros_like.default: 0, _aten.ones_like.default: 1}
+# Operations that can write over their first operand; of those that commute, over either.
+_OVER = {
+    _aten.add.Tensor: _aten.add_.Tensor,
+    _aten.mul.Tensor: _aten.mul_.Tensor,
+    _aten.neg.default: _aten.neg_.default,
+    _aten.relu.default: _aten.relu_.default,
+    _aten.sigmoid.default: _aten.sigmoid_.default,
+    _aten.tanh.default: _aten.tanh_.default,
+}
+_COMMUTING = {_aten.add.Tensor, _aten.mul.Tensor}
+_FRESH = {*_OVER, *_OVER.values(), _aten.mm.default, _aten.addmm.default, _aten.cat.default, _aten.elu.default}
+_RESHAPES = {_aten.view.default, _aten._unsafe_view.default, _aten.squeeze.dim, _aten.unsqueeze.default}
+_RESHAPES |= {_aten.select.int}  # of an axis of one entry, where all entries remain
+_ELEMENTWISE = {
+    *(_aten.add.Tensor, _aten.sub.Tensor, _aten.mul.Tensor, _aten.neg.default, _aten.relu.default),
+    *(_aten.elu.default, _aten.sigmoid.default, _aten.tanh.default),
+}
 
 
 # `torch.split` is written in Python, and slower.
