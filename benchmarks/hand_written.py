@@ -208,6 +208,68 @@ def _torch(weights, nats):
     return step, lambda loss: loss.item()
 
 
+def nade_scores(backend, kernel, bias, output_kernel, output_bias):
+    """NADE's log-likelihoods: a function of binary vectors that goes through the positions one after the other."""
+    weights = (kernel, bias, output_kernel, output_bias[:, 0])
+    return {"jax": _nade_jax, "tensorflow": _nade_tensorflow, "torch": _nade_torch}[backend](*weights)
+
+
+def _nade_jax(w, c, v, b):
+    jax = importlib.import_module("jax")
+
+    @jax.jit
+    def score(x):
+        x = x.astype("float32")
+
+        def position(activation, row):
+            bits, w, v = row
+            return activation + bits[:, None] * w, jax.nn.sigmoid(activation) @ v
+
+        activation = jax.numpy.zeros((len(x), 1)) + c
+        logits = jax.lax.scan(position, activation, (x.T, w, v))[1].T + b
+        return jax.nn.log_sigmoid((2 * x - 1) * logits).sum(axis=1)
+
+    return lambda x: np.asarray(score(x))
+
+
+def _nade_tensorflow(w, c, v, b):
+    tf = importlib.import_module("tensorflow")
+    w, c, v, b = map(tf.constant, (w, c, v, b))
+
+    @tf.function(jit_compile=True)
+    def score(x):
+        x = tf.cast(x, "float32")
+
+        def position(i, activation, logits):
+            logits = logits.write(i, tf.linalg.matvec(tf.sigmoid(activation), v[i]))
+            return i + 1, activation + x[:, i, None] * w[i], logits
+
+        start = (0, tf.zeros((len(x), 1)) + c, tf.TensorArray("float32", len(w), element_shape=x.shape[:1]))
+        *_, logits = tf.while_loop(lambda i, *_: i < len(w), position, start, maximum_iterations=len(w))
+        logits = tf.transpose(logits.stack()) + b
+        return tf.reduce_sum(tf.math.log_sigmoid((2 * x - 1) * logits), axis=1)
+
+    return lambda x: score(tf.constant(x)).numpy()
+
+
+def _nade_torch(w, c, v, b):
+    torch = importlib.import_module("torch")
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    w, c, v, b = (torch.tensor(weight, device=device) for weight in (w, c, v, b))
+
+    @torch.no_grad()
+    def score(x):
+        x = torch.as_tensor(x, device=device).to(torch.float32)
+        activation, logits = c.expand(len(x), -1), []
+        for i in range(len(w)):
+            logits.append(torch.sigmoid(activation) @ v[i])
+            activation = activation + x[:, i, None] * w[i]
+        logits = torch.stack(logits, dim=1) + b
+        return torch.nn.functional.logsigmoid((2 * x - 1) * logits).sum(dim=1).cpu().numpy()
+
+    return score
+
+
 class FullKernelConv2D(CausalLayer):
     """A masked convolution as it is usually written: the whole kernel, most of it multiplied by zero."""
 

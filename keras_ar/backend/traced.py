@@ -22,8 +22,9 @@ What to do when torch moves: what torch does not promise is `make_fx` and its pr
 `torch.ops.aten`, and their `_schema`. A name that is gone is an `AttributeError` on import. An operation that is
 decomposed into others than those that we look for only costs speed, which `benchmarks/speed.py` shows. Each pass
 (`_drop_idle`, `_transpose_late`, `_merge_equal`, `_fuse_products_and_sums`, `_view_what_is_taken`, `_write_in_place`,
-`_reuse_memory`, `_called_directly`) can be left out by itself, and the others still give the same values. If a step cannot be traced, it runs as it is, and the log says why
-(`logging.getLogger("keras_ar")`, level `WARNING`); `tests/test_traced.py` knows that all models are traced.
+`_reuse_memory`, `_called_directly`) can be left out by itself, and the others still give the same values. If a step
+cannot be traced, it runs as it is, and the log says why (`logging.getLogger("keras_ar")`, level `WARNING`);
+`tests/test_traced.py` knows that all models are traced.
 """
 
 import collections
