@@ -115,7 +115,8 @@ class Loop:
         kind.num_steps += num_steps
         if kind.num_steps >= FROM_STEPS and not kind.trace:
             kind.trace = _TracedLoop(self.owner, body, example)
-        return kind.trace
+        is_of_no_use = kind.trace and kind.trace.has_failed and not kind.trace.num_courses
+        return None if is_of_no_use else kind.trace
 
 
 class _TracedLoop:
