@@ -175,6 +175,39 @@ def test_every_step_of_our_models_is_traced(name, loops, caplog):
     assert not kind.trace.has_failed
 
 
+def test_what_is_scored_one_position_after_the_other_is_traced(loops):
+    loops.setattr(time, "perf_counter", lambda: 0.0)
+    model, _ = build("nade")
+    events, condition = model.random_batch(3)
+    found = model.score_samples(events, condition)
+    (kind,) = kinds_of(model.networks)
+    assert kind.trace.num_courses == 1
+    with backend.needing_gradients(True):  # by blocks
+        expected = keras.ops.convert_to_numpy(model.log_prob(events, condition))
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+def test_what_is_carried_is_read_before_it_is_written_over(loops):
+    loops.setattr(time, "perf_counter", lambda: 0.0)
+
+    def body(t, total, x):
+        following = total + x
+        return following, 2.0 * total
+
+    with torch.no_grad():
+        total, doubled = traced.Loop(owner=None)(body, 0, 4, torch.zeros(2), torch.ones(4, 2), ())
+    assert total.tolist() == [4.0, 4.0]
+    assert torch.stack(doubled)[:, 0].tolist() == [0.0, 2.0, 4.0, 6.0]
+
+
+def test_a_loop_within_a_traced_step_is_a_part_of_it(loops):
+    loops.setattr(time, "perf_counter", lambda: 0.0)
+    model, given = build("nade")
+    drawn = model.sample(3, seed=0, method="full", **given)
+    assert not any(loop.kinds for loop in LOOPS if loop.owner is model.networks)
+    assert (drawn == model.sample(3, seed=0, **given)).all()
+
+
 def test_steps_that_do_the_same_share_a_trace(loops):
     loops.setattr(time, "perf_counter", lambda: 0.0)
     for name, count in (("fvsbn", 1), ("gated_pixel_cnn", 2), ("row", 2)):  # new rows, other pixels

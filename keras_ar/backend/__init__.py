@@ -359,7 +359,12 @@ def make_weights(function, *specs):
     if _NAME == "jax":
         _Traced(function)(*specs)
     else:
-        compiled(None, function, "eager")(*(np.zeros(spec.shape, spec.dtype) for spec in specs))
+
+        def for_training(*args):  # which takes no loop of many steps
+            with needing_gradients(True):
+                return function(*args)
+
+        compiled(None, for_training, "eager")(*(np.zeros(spec.shape, spec.dtype) for spec in specs))
 
 
 class _Traced(keras.Operation):
