@@ -43,7 +43,7 @@ print("this runs on", backend)
 #
 # - **JAX** and **TensorFlow** compile the sampling of a batch into one program.
 # - **PyTorch** runs operation by operation: there is no compile time, and a debugger works as usual. Sampling is a
-#   Python loop. From a few hundred steps on, a step is traced: it then runs without Keras, two to six times as
+#   Python loop. From a few hundred steps on, a step is traced: it then runs without Keras, three to eleven times as
 #   fast; on a GPU it is recorded as a CUDA graph. `method="parallel"` may be faster still.
 #
 # The same everywhere: the events of a seed, masks, orderings, likelihoods (up to the last digits of a float), and

@@ -562,7 +562,6 @@ class DensityModel(keras.Model, metaclass=_BuiltAtOnce):
         x, y, sample_weight = self._prepare_batch(x, y, sample_weight)
         self._watch.reset()
         found = step(x, y, sample_weight, return_dict=True)
-        backend.return_weights(self)
         backend.deliver_interrupts(self)
         self._watch.check(self, found)
         return found if return_dict else [found[metric.name] for metric in self.metrics if metric.name in found]

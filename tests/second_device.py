@@ -30,7 +30,7 @@ if NAME == "tensorflow":
 
 @contextlib.contextmanager
 def on_the_other_device():
-    """Everything that is made here lies on the other device; to take something of the first one is an error."""
+    """Everything that is made here lies on the other device; to mix it with the first is an error on JAX and torch."""
     with keras.device(OTHER), contextlib.ExitStack() as stack:
         if NAME == "jax":
             import jax

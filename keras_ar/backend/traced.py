@@ -423,7 +423,7 @@ def _called_directly(node):
         return torch.nn.functional.elu
     if operation is _aten._to_copy.default and [*node.kwargs] == ["dtype"]:
         is_new = node.args[0].meta["val"].dtype != node.kwargs["dtype"]
-        return torch.Tensor.to if is_new else operation  # which else would be no copy
+        return torch.Tensor.to if is_new else operation  # of the same dtype, `to` would copy nothing
     if isinstance(operation, torch._ops.OpOverload):
         name = operation._schema.name.removeprefix("aten::")
         for function in (getattr(torch, name, None), getattr(torch.Tensor, name, None)):
@@ -442,9 +442,11 @@ def _following(graph, sources):
 
 
 def _drop_idle(graph):
-    """Drops copies, which no graph without mutations needs, views of the same shape, and results that nobody wants."""
+    """Drops copies, which no graph without mutations needs, views of the same shape, and results without use."""
     for node in graph.nodes:
         if node.target is operator.getitem and node.args[0].target is _aten.log_sigmoid_forward.default:
+            if node.args[1] != 0:
+                continue
             node.target, node.args = torch.nn.functional.logsigmoid, node.args[0].args
         if node.target in _FILLED:  # with one number, whatever it is shaped like
             value = node.meta["val"]
@@ -500,7 +502,8 @@ def _transpose_late(graph, shared):
         if node.op != "call_function" or node in shared or not any(map(_is_transpose, node.all_input_nodes)):
             continue
         operands = node.args[0] if node.target is _aten.cat.default else node.args
-        if any(x not in shared and not _is_transpose(x) for x in operands if isinstance(x, fx.Node)):
+        nodes = [x for x in operands if isinstance(x, fx.Node)]
+        if any(x.meta["val"].ndim > 2 or not (x in shared or _is_transpose(x)) for x in nodes):
             continue
         with graph.inserting_before(node):
             if _is_transpose(node):

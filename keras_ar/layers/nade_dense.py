@@ -21,7 +21,7 @@ class NADEDense(KernelLayer):
     a position is that of the one before plus one row: a likelihood costs what a
     single hidden layer costs.
 
-    Outside of training the positions are taken one after the other. For gradients they are taken in blocks: inside a
+    Where nobody asks for gradients, positions are taken one after the other. Else they are taken in blocks: inside a
     block the running sums are one product with a strictly triangular matrix, and only the activation at the block's end
     is carried on. So there are few activations to keep, and the hidden units of a block stay in the processor's cache.
 
