@@ -7,11 +7,12 @@ import keras
 import numpy as np
 from keras import tree
 
-from keras_ar import arguments
+from keras_ar import arguments, backend
 
 __all__ = ["Progress", "fitting", "run"]
 
 _SMALL = 256  # events in a batch, which is not cut any further
+_ON_ACCELERATOR = 1024  # events in a batch: one at a time they take as long as a few hundred together
 
 
 class Progress:
@@ -45,20 +46,23 @@ class Progress:
             self._bar.update(now)
 
 
-def fitting(batch_size: int, num_events: int) -> int:
+def fitting(batch_size: int | None, num_events: int, on_cpu: int) -> int:
     """The size of the batches that events are cut into: `batch_size`, or less where that would be mostly padding.
 
     Whatever the number of events, there are few sizes: each is compiled for.
 
     Args:
-        batch_size: Integer, the size that is asked for.
+        batch_size: Integer, the size that is asked for; `None` for what suits the device.
         num_events: Integer, how many events there are.
+        on_cpu: Integer, the size that suits a CPU.
 
     Example:
 
-    >>> keras_ar.batches.fitting(100_000, num_events=300)
+    >>> keras_ar.batches.fitting(100_000, num_events=300, on_cpu=64)
     512
     """
+    if batch_size is None:
+        batch_size = _ON_ACCELERATOR if backend.on_accelerator() else on_cpu
     batch_size = arguments.integer(batch_size, "batch_size")
     return min(batch_size, max(_SMALL, 2 ** (max(num_events, 1) - 1).bit_length()))
 

@@ -254,6 +254,12 @@ class DensityModel(keras.Model, metaclass=_BuiltAtOnce):
 
     # Training.
 
+    def __setattr__(self, name, value):
+        if name in backend.UNTRACKED:
+            object.__setattr__(self, name, value)
+        else:
+            super().__setattr__(name, value)
+
     def compile(self, optimizer="rmsprop", loss=None, *, jit_compile="auto", **kwargs):
         """Configures training, as in every Keras model, but without a loss and metrics.
 
@@ -591,14 +597,17 @@ class DensityModel(keras.Model, metaclass=_BuiltAtOnce):
 
     # Drivers: NumPy in, NumPy out.
 
-    def score_samples(self, x: Any, condition: Any = None, *, batch_size: int = 256, verbose: int = 0) -> np.ndarray:
+    def score_samples(
+        self, x: Any, condition: Any = None, *, batch_size: int | None = None, verbose: int = 0
+    ) -> np.ndarray:
         """Log-likelihood of each event in nats.
 
         Args:
             x: Array of shape `(events, *event_shape)`.
             condition: Array of shape `(events, *condition_shape)`; or the class of each event, or one of
                 all. Defaults to `None`.
-            batch_size: Integer, how many events are scored at a time. Defaults to `256`.
+            batch_size: Integer, how many events are scored at a time; `None`: 256 on a CPU, 1,024 elsewhere.
+                Defaults to `None`.
             verbose: `1` for a progress bar. Defaults to `0`.
 
         Returns:
@@ -621,7 +630,7 @@ class DensityModel(keras.Model, metaclass=_BuiltAtOnce):
         extra: Sequence[np.ndarray] = (),
         noise_shape: tuple[int, ...] | None = None,
         seed: int = 0,
-        batch_size: int = 256,
+        batch_size: int | None = None,
         verbose: int = 0,
     ) -> Any:
         """A function of events, over any number of them: checked, in batches of one size, compiled once.
@@ -636,7 +645,7 @@ class DensityModel(keras.Model, metaclass=_BuiltAtOnce):
             noise_shape: Tuple, the shape of uniforms for each event, or `None`. An event has the same ones in
                 every batch, and other ones than `sample` draws by. Defaults to `None`.
             seed: Integer, the seed of the noise. Defaults to `0`.
-            batch_size: Integer, how many events at a time. Defaults to `256`.
+            batch_size: As in `score_samples`. Defaults to `None`.
             verbose: `1` for a progress bar. Defaults to `0`.
 
         Returns:
@@ -653,7 +662,7 @@ class DensityModel(keras.Model, metaclass=_BuiltAtOnce):
         arrays = self.check_batch(x, condition)
         arrays = [*arrays, *_checked_extra(extra, len(arrays[0]))]
         noise_shape = None if noise_shape is None else arguments.integers(noise_shape, "noise_shape")
-        batch_size = batches.fitting(batch_size, len(arrays[0]))
+        batch_size = batches.fitting(batch_size, len(arrays[0]), on_cpu=256)
         compiled, progress = self.compiled_function(function), batches.Progress(len(arrays[0]), verbose)
         seed = noise.check_seed(seed)
 
@@ -674,7 +683,7 @@ class DensityModel(keras.Model, metaclass=_BuiltAtOnce):
         *,
         seed: int | None = None,
         first_event: int = 0,
-        batch_size: int = 64,
+        batch_size: int | None = None,
         return_log_prob: bool = False,
         verbose: int = 0,
     ) -> Any:
@@ -689,7 +698,8 @@ class DensityModel(keras.Model, metaclass=_BuiltAtOnce):
                 for all. Classes are one integer, or `num_samples` of them. Defaults to `None`.
             seed: Integer from 0 to 2**64 - 1; `None` for a fresh one. Defaults to `None`.
             first_event: Integer, the number of the first event. Defaults to `0`.
-            batch_size: Integer, how many events are sampled at a time. Defaults to `64`.
+            batch_size: Integer, how many events are sampled at a time; `None`: 64 on a CPU, 1,024 elsewhere.
+                Defaults to `None`.
             return_log_prob: Boolean, whether to return the log-probabilities with which the
                 events were drawn, as well. Defaults to `False`.
             verbose: `1` for a progress bar. Defaults to `0`.
@@ -842,7 +852,7 @@ class DensityModel(keras.Model, metaclass=_BuiltAtOnce):
                 f"`first_event` must be at most {noise.OTHER_STREAMS - num_samples}. "
                 f"Received: first_event={first_event}."
             )
-        batch_size = batches.fitting(batch_size, num_samples)
+        batch_size = batches.fitting(batch_size, num_samples, on_cpu=64)
         condition = self.check_condition(condition, num_samples, broadcast=True)
         return num_samples, condition, noise.check_seed(seed), first_event, batch_size
 

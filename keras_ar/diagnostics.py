@@ -121,7 +121,7 @@ def check_model(model: Any) -> None:
 
 
 def pit_values(
-    model: AutoregressiveModel, x: Any, condition: Any = None, *, seed: int = 0, batch_size: int = 256
+    model: AutoregressiveModel, x: Any, condition: Any = None, *, seed: int = 0, batch_size: int | None = None
 ) -> np.ndarray:
     """The probability integral transform of each value: how probable the model finds smaller ones.
 
@@ -134,7 +134,8 @@ def pit_values(
         x: Array of shape `(events, *event_shape)`.
         condition: Array of shape `(events, *condition_shape)`, or of classes. Defaults to `None`.
         seed: Integer, the seed of the uniform numbers. Defaults to `0`.
-        batch_size: Integer, how many events are scored at a time. Defaults to `256`.
+        batch_size: Integer, how many events are scored at a time; `None`: 256 on a CPU, 1,024 elsewhere.
+            Defaults to `None`.
 
     Returns:
         float32 array of shape `(events, *position_shape)`.

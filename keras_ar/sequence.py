@@ -103,7 +103,7 @@ class SequenceModel(AutoregressiveModel):
         top_p=None,
         seed=None,
         first_event=0,
-        batch_size=64,
+        batch_size=None,
         return_log_prob=False,
         verbose=0,
     ):

@@ -1,6 +1,7 @@
 """The base holds for every kind of density model and for heads and layers of others, not only for our own."""
 
 import statistics
+import time
 
 import keras
 import numpy as np
@@ -12,7 +13,20 @@ from proofs.real_nvp import RealNVP
 from proofs.toy_bound import ToyBound
 from proofs.two_gaussians import TwoGaussians
 
-from keras_ar import AutoregressiveModel, DensityModel, heads, layers, models, noise, numerics, plots, testing
+from keras_ar import (
+    AutoregressiveModel,
+    DensityModel,
+    backend,
+    batches,
+    decoding,
+    heads,
+    layers,
+    models,
+    noise,
+    numerics,
+    plots,
+    testing,
+)
 from keras_ar.testing import parametrize_with_checks
 
 KINDS = [
@@ -42,6 +56,34 @@ def test_every_kind_of_density_model_conforms(check):
 @parametrize_with_checks(OTHERS)
 def test_heads_of_others_conform(check):
     check()
+
+
+def test_on_an_accelerator_many_batches_are_drawn_by_the_faster_method(monkeypatch):
+    model = models.MADE(5, hidden_units=4)
+    expected, used = model.sample(20, seed=0, batch_size=2), []
+    monkeypatch.setattr(backend, "on_accelerator", lambda: True)
+    compiled = decoding.Drawing._compiled
+    monkeypatch.setattr(
+        decoding.Drawing, "_compiled", lambda self, piece, *rest: used.append(piece) or compiled(self, piece, *rest)
+    )
+    for batch_size, methods in ((2, {"advance", "parallel"}), (10, {"advance"})):
+        used.clear()
+        assert (model.sample(20, seed=0, batch_size=batch_size) == expected).all()
+        assert methods == {"advance", "parallel"} & set(used)
+    assert batches.fitting(None, 10**6, on_cpu=64) == 1024
+    assert batches.fitting(None, 100, on_cpu=64) == 256
+
+
+def test_the_fastest_of_several_functions_takes_over():
+    calls = []
+
+    def slow(i):
+        time.sleep(0.05)
+        return calls.append("slow") or i
+
+    fastest = decoding.Fastest([slow, lambda i: calls.append("fast") or i])
+    assert [int(fastest(i)) for i in range(7)] == list(range(7))
+    assert calls == ["slow"] * 2 + ["fast"] * 5
 
 
 @pytest.mark.parametrize("model", KINDS, ids=lambda model: model.name)

@@ -9,8 +9,6 @@ from keras_ar.layers.kernel_layer import KernelLayer
 
 __all__ = ["NADEDense"]
 
-_BLOCK = 16  # positions that are computed together: their hidden units stay in the processor's cache
-
 
 @keras.saving.register_keras_serializable(package="keras_ar")
 class NADEDense(KernelLayer):
@@ -23,7 +21,7 @@ class NADEDense(KernelLayer):
 
     Where nobody asks for gradients, positions are taken one after the other. Else they are taken in blocks: inside a
     block the running sums are one product with a strictly triangular matrix, and only the activation at the block's end
-    is carried on. So there are few activations to keep, and the hidden units of a block stay in the processor's cache.
+    is carried on. So there are few activations to keep, and on a CPU the hidden units of a block stay in its cache.
 
     Args:
         units: Integer, the number of hidden units.
@@ -98,7 +96,7 @@ class NADEDense(KernelLayer):
         return activation + ops.matmul(x, row), outputs
 
     def _in_blocks(self, activation, x, rows, output_kernel):
-        n, f, h, size = self.positions, self.features, self.units, _BLOCK
+        n, f, h, size = self.positions, self.features, self.units, min(backend.positions_at_once(), self.positions)
         num_blocks = -(-n // size)  # rounded up; positions beyond the last are cut off in the end
 
         def in_blocks(x, *shape):

@@ -137,7 +137,7 @@ class CharRNN(SequenceModel):
         top_p=None,
         seed=None,
         first_event=0,
-        batch_size=64,
+        batch_size=None,
         verbose=0,
     ):
         """Samples texts: `sample`, in characters.
