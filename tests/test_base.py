@@ -62,9 +62,11 @@ def test_on_an_accelerator_many_batches_are_drawn_by_the_faster_method(monkeypat
     model = models.MADE(5, hidden_units=4)
     expected, used = model.sample(20, seed=0, batch_size=2), []
     monkeypatch.setattr(backend, "on_accelerator", lambda: True)
-    compiled = decoding.Drawing._compiled
+    compiled = models.MADE.compiled_function
     monkeypatch.setattr(
-        decoding.Drawing, "_compiled", lambda self, piece, *rest: used.append(piece) or compiled(self, piece, *rest)
+        models.MADE,
+        "compiled_function",
+        lambda self, function, key=None: used.append(key and key[0]) or compiled(self, function, key),
     )
     for batch_size, methods in ((2, {"advance", "parallel"}), (10, {"advance"})):
         used.clear()
