@@ -69,6 +69,43 @@ def wavenet_step(backend, form, filters, dilations, num_levels):
     return training_step(backend, weights, nats)
 
 
+def pixel_cnn_step(backend, filters, num_blocks):
+    """The same for PixelCNN of images of bits, `(batch, rows, columns)`, as it is usually written: full kernels, masked."""
+    rng = np.random.default_rng(0)
+    weights, kernel_masks = [], []
+
+    def convolution(size, inputs, outputs, first=False):
+        limit = np.sqrt(6 / (size * size * (inputs + outputs)))
+        weights.extend([rng.uniform(-limit, limit, (size, size, inputs, outputs)), np.zeros(outputs)])
+        mask = np.ones((size * size, 1, 1), "float32")
+        mask[size * size // 2 + (not first) :] = 0
+        kernel_masks.append(mask.reshape(size, size, 1, 1))
+
+    convolution(7, 1, filters, first=True)
+    for _ in range(num_blocks):
+        convolution(1, filters, filters // 2)
+        convolution(3, filters // 2, filters // 2)
+        convolution(1, filters // 2, filters)
+    convolution(1, filters, filters)
+    convolution(1, filters, 1)
+
+    def nats(library, weights, x):
+        layers = iter(zip(weights[::2], weights[1::2], kernel_masks, strict=True))
+
+        def convolve(h):
+            kernel, bias, mask = next(layers)
+            return library.convolve_image(h, kernel * library.constant(mask)) + bias
+
+        x = library.real(x)
+        h = convolve(x[..., None])
+        for _ in range(num_blocks):
+            h = h + convolve(library.relu(convolve(library.relu(convolve(library.relu(h))))))
+        logits = convolve(library.relu(convolve(library.relu(h))))
+        return library.nats_of_bits(library.flat(logits), library.flat(x))
+
+    return training_step(backend, [w.astype("float32") for w in weights], nats)
+
+
 def training_step(backend, weights, nats):
     """One Adam step on a batch, `step(x) -> loss`, and a function that waits for the loss."""
     return {"jax": _jax, "tensorflow": _tensorflow, "torch": _torch}[backend](weights, nats)
@@ -79,6 +116,9 @@ def _jax(weights, nats):
     jnp = jax.numpy
 
     class Library:
+        def flat(x):
+            return x.reshape(x.shape[0], -1)
+
         matmul, relu, tanh, sigmoid, constant = jnp.matmul, jax.nn.relu, jnp.tanh, jax.nn.sigmoid, jnp.asarray
         real, integer = (staticmethod(lambda x, t=t: x.astype(t)) for t in ("float32", "int32"))
 
@@ -99,6 +139,9 @@ def _jax(weights, nats):
             return jax.lax.conv_general_dilated(
                 h, kernel, (1,), [(dilation, 0)], rhs_dilation=(dilation,), dimension_numbers=("NWC", "WIO", "NWC")
             )
+
+        def convolve_image(h, kernel):
+            return jax.lax.conv_general_dilated(h, kernel, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"))
 
     @jax.jit
     def update(state, x):
@@ -127,6 +170,9 @@ def _tensorflow(weights, nats):
     tf = importlib.import_module("tensorflow")
 
     class Library:
+        def flat(x):
+            return tf.reshape(x, (tf.shape(x)[0], -1))
+
         matmul, relu, tanh, sigmoid, constant = tf.matmul, tf.nn.relu, tf.tanh, tf.sigmoid, tf.constant
         real, integer = (staticmethod(lambda x, t=t: tf.cast(x, t)) for t in ("float32", "int32"))
 
@@ -146,6 +192,9 @@ def _tensorflow(weights, nats):
         def convolution(h, kernel, dilation):
             padded = tf.pad(h, ((0, 0), (dilation, 0), (0, 0)))
             return tf.nn.conv1d(padded, kernel, 1, "VALID", dilations=dilation)
+
+        def convolve_image(h, kernel):
+            return tf.nn.conv2d(h, kernel, 1, "SAME")
 
     weights = [tf.Variable(w) for w in weights]
     m, v = ([tf.Variable(tf.zeros_like(w)) for w in weights] for _ in range(2))
@@ -173,6 +222,9 @@ def _torch(weights, nats):
     device = "cuda" if torch.cuda.is_available() else "cpu"
 
     class Library:
+        def flat(x):
+            return x.reshape(x.shape[0], -1)
+
         matmul, relu, tanh, sigmoid = torch.matmul, torch.relu, torch.tanh, torch.sigmoid
         constant = functools.partial(torch.tensor, device=device)
         real, integer = (
@@ -194,6 +246,10 @@ def _torch(weights, nats):
         def convolution(h, kernel, dilation):
             padded = functional.pad(h.transpose(1, 2), (dilation, 0))
             return functional.conv1d(padded, kernel.permute(2, 1, 0), dilation=dilation).transpose(1, 2)
+
+        def convolve_image(h, kernel):
+            h, kernel = h.permute(0, 3, 1, 2), kernel.permute(3, 2, 0, 1)
+            return functional.conv2d(h, kernel, padding="same").permute(0, 2, 3, 1)
 
     weights = [torch.tensor(w, requires_grad=True, device=device) for w in weights]
     optimizer = torch.optim.Adam(weights, LEARNING_RATE, (BETA_1, BETA_2), EPSILON)

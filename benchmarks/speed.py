@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 
+import hand_drawn
 import hand_written
 import keras
 import numpy as np
@@ -77,6 +78,19 @@ def time_draw(x):
     (stepwise,) = best(lambda: nade.sample(64, seed=0, method="stepwise"))
     full = seconds_of_full(nade)
     yield {"what": "NADE 784/500, 64 samples: stepwise", "seconds": stepwise, "full / this": full / stepwise}
+    for model in (keras_ar.models.MADE(DIMS, hidden_units=(500, 500)), nade):
+        yield beside_hand_drawn(model, 64, DIMS)
+
+
+def beside_hand_drawn(model, events, num_steps):
+    """Steps beside those by hand, which must draw the same."""
+    name = type(model).__name__
+    draw = getattr(hand_drawn, name.lower())(NAME, model)
+    uniforms = np.ascontiguousarray(noise_by_steps(model, events)[:num_steps, :, 0])
+    assert (draw(uniforms) == model.sample(events, seed=0, batch_size=events).T).all()
+    ours, theirs = best(lambda: model.sample(events, seed=0, batch_size=events), lambda: draw(uniforms), rounds=4)
+    what = f"{name}, {events} samples of {num_steps} steps, untrained"
+    return {"what": what, "seconds": ours, "by hand": theirs, "this / by hand": ours / theirs}
 
 
 def seconds_of_full(model, steps=40, events=64):
@@ -112,13 +126,21 @@ def time_train(x):
             loss = step(x[order[first : first + 100]])
         wait(loss)
 
-    ours, theirs = best(lambda: model.fit(x, batch_size=100, epochs=1, verbose=0), by_hand)
+    layers = [keras.Input((DIMS,)), *(keras.layers.Dense(n, activation="relu") for n in (500, 500))]
+    plain = keras.Sequential([*layers, keras.layers.Dense(DIMS)])
+    plain.compile("adam", keras.losses.BinaryCrossentropy(from_logits=True))
+    ours, theirs, keras_alone = best(
+        lambda: model.fit(x, batch_size=100, epochs=1, verbose=0),
+        by_hand,
+        lambda: plain.fit(x, x, batch_size=100, epochs=1, verbose=0),
+    )
     steps = len(x) // 100
     yield {
         "what": "MADE 784-500-500-784, a training step of 100",
         "seconds": ours / steps,
         "by hand": theirs / steps,
         "this / by hand": ours / theirs,
+        "this / plain Keras without masks": ours / keras_alone,
     }
 
 
@@ -192,18 +214,32 @@ def time_images(x):
 
 
 def time_image_training(x):
-    """A training step of PixelCNN beside the same network with full kernels, masked."""
+    """Training steps of PixelCNN, beside the same network with full kernels, masked, and by hand; of PixelCNN++."""
     x = x.reshape(-1, 28, 28, 1)[:320]
     ours = keras_ar.models.PixelCNN((28, 28, 1), filters=64, num_blocks=5)
     full = keras_ar.models.CausalSequential((28, 28, 1), layers=hand_written.pixel_cnn_layers(64, 5))
     for model in (ours, full):
         model.compile("adam")
-    times = best(*(lambda m=m: m.fit(x, batch_size=16, epochs=1, verbose=0) for m in (ours, full)))
+    step, wait = hand_written.pixel_cnn_step(NAME, 64, 5)
+
+    def by_hand():
+        wait([step(x[i : i + 16, ..., 0]) for i in range(0, 320, 16)][-1])
+
+    times = best(*(lambda m=m: m.fit(x, batch_size=16, epochs=1, verbose=0) for m in (ours, full)), by_hand)
     yield {
         "what": "PixelCNN 28x28, a training step of 16",
         "seconds": times[0] / 20,
         "masked full kernels": times[1] / 20,
         "this / masked full kernels": times[0] / times[1],
+        "by hand": times[2] / 20,
+        "this / by hand": times[0] / times[2],
+    }
+    larger = keras_ar.models.PixelCNNPlusPlus((28, 28, 1), filters=32, num_resnets=2, num_levels=2, head="bernoulli")
+    larger.compile("adam")
+    (seconds,) = best(lambda: larger.fit(x[:64], batch_size=16, verbose=0), rounds=3)
+    yield {
+        "what": "PixelCNNPlusPlus 28x28, 32 filters, 2 resnets, 2 levels, a training step of 16",
+        "seconds": seconds / 4,
     }
 
 
@@ -281,6 +317,8 @@ def time_wavenet(x):
             "seconds": seconds,
             "times real time at 16 kHz": seconds * 8,
         }
+        short = keras_ar.models.WaveNet(2000, filters=64, head=keras_ar.heads.Categorical(256))
+        yield beside_hand_drawn(short, sequences, 2000)
 
     clips = np.random.default_rng(0).integers(0, 256, (8, 8192)).astype("uint8")
     model.compile("adam")

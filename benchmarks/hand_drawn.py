@@ -1,0 +1,214 @@
+"""What speed.py compares draws with: the steps of MADE, NADE and WaveNet written by hand for each backend.
+
+They take a model's weights and noise, and must draw what it draws.
+"""
+
+import importlib
+
+import numpy as np
+
+__all__ = ["made", "nade", "wavenet"]
+
+
+def made(backend, model):
+    """A function of noise `(steps, batch)` that draws from MADE: each unit is computed when its inputs are known."""
+    kernels = [np.asarray(w) for w in model.get_weights()[::2]]
+    biases = [np.asarray(w) for w in model.get_weights()[1::2]]
+    layers = [*model.hidden, model.output_layer]
+    kernels = [(kernel * layer.mask).T for kernel, layer in zip(kernels, layers, strict=True)]
+    # At step t a layer computes the units of degree t, of which there is at most one; the last row stands for none.
+    units = []
+    for degrees in model.hidden_degrees:
+        unit = np.full(model.num_steps, len(degrees), "int32")
+        unit[degrees] = np.arange(len(degrees), dtype="int32")
+        assert len(set(degrees)) == len(degrees)
+        units.append(unit)
+    library = _library(backend)
+    kernels = [library.constant(np.pad(kernel, ((0, 1), (0, 0)))) for kernel in kernels]
+    biases = [library.constant(np.pad(bias, (0, 1))) for bias in biases]
+    tables = [library.constant(unit) for unit in units]
+
+    def draw(uniforms):
+        batch = uniforms.shape[1]
+
+        def step(t, carry):
+            x, bits, *hidden = carry
+            below, found = x, []
+            for kernel, bias, table, known in zip(kernels, biases, tables, hidden, strict=False):
+                unit = table[t]
+                h = library.relu(library.dot(kernel[unit], below[: kernel.shape[1]]) + bias[unit])
+                below = library.put(known, unit, h)
+                found.append(below)
+            logit = library.dot(kernels[-1][t], below[: kernels[-1].shape[1]]) + biases[-1][t]
+            bit = library.real(library.logit(uniforms[t]) > -logit)
+            return (library.put(x, t, bit), library.put(bits, t, bit), *found)
+
+        zeros = [library.zeros(model.num_steps, batch)] * 2
+        zeros += [library.zeros(len(degrees) + 1, batch) for degrees in model.hidden_degrees]
+        return library.loop(model.num_steps, step, tuple(zeros))[1]
+
+    return library.compiled(draw)
+
+
+def nade(backend, model):
+    """A function of noise `(steps, batch)` that draws from NADE of sigmoids."""
+    library = _library(backend)
+    w, c, v, b = (library.constant(np.asarray(weight)) for weight in model.get_weights())
+
+    def draw(uniforms):
+        def step(t, carry):
+            activation, bits = carry
+            logit = library.dot(library.sigmoid(activation), v[t]) + b[t]
+            bit = library.real(library.logit(uniforms[t]) > -logit)
+            return activation + bit[:, None] * w[t], library.put(bits, t, bit)
+
+        batch = uniforms.shape[1]
+        start = library.zeros(batch, model.units) + c, library.zeros(model.num_steps, batch)
+        return library.loop(model.num_steps, step, start)[1]
+
+    return library.compiled(draw)
+
+
+def wavenet(backend, model):
+    """A function of noise `(steps, batch)` that draws from WaveNet of kernels of 2 taps, with a ring for each block."""
+    library = _library(backend)
+    n, levels = model.filters, model.head.num_levels
+    weights = [library.constant(np.asarray(w)) for w in model.get_weights()]
+    (stem, stem_bias), *rest = zip(weights[::2], weights[1::2], strict=True)
+    *blocks, (hidden, hidden_bias), (out, out_bias) = rest
+    blocks = list(zip(blocks[::2], blocks[1::2], strict=True))
+
+    def draw(uniforms):
+        batch = uniforms.shape[1]
+
+        def step(t, carry):
+            before, last, drawn, *rings = carry
+            x, total, kept = before[:, None] * stem[0] + last[:, None] * stem[1] + stem_bias, 0.0, []
+            for dilation, ring, ((kernel, bias), (mix, mix_bias)) in zip(model.dilations, rings, blocks, strict=True):
+                gates = ring[t % dilation] @ kernel[0] + x @ kernel[1] + bias
+                kept.append(library.put(ring, t % dilation, x))
+                mixed = (library.tanh(gates[:, :n]) * library.sigmoid(gates[:, n:])) @ mix + mix_bias
+                x, total = x + mixed[:, :n], total + mixed[:, n:]
+            logits = library.relu(library.relu(total) @ hidden + hidden_bias) @ out + out_bias
+            level = library.level(logits, uniforms[t])
+            scaled = library.real(level) * (2.0 / (levels - 1)) - 1.0
+            return (last, scaled, library.put(drawn, t, library.real(level)), *kept)
+
+        rings = [library.zeros(dilation, batch, n) for dilation in model.dilations]
+        start = (library.zeros(batch), library.zeros(batch), library.zeros(*uniforms.shape), *rings)
+        return library.loop(uniforms.shape[0], step, start)[2]
+
+    return library.compiled(draw)
+
+
+def _library(backend):
+    return {"jax": _jax, "tensorflow": _tensorflow, "torch": _torch}[backend]()
+
+
+def _jax():
+    jax = importlib.import_module("jax")
+    jnp = jax.numpy
+
+    class Library:
+        relu, sigmoid, tanh, constant = jax.nn.relu, jax.nn.sigmoid, jnp.tanh, jnp.asarray
+        dot = jnp.matmul
+
+        def zeros(*shape):
+            return jnp.zeros(shape)
+
+        def real(x):
+            return x.astype("float32")
+
+        def logit(u):
+            return jnp.log(u) - jnp.log1p(-u)
+
+        def put(x, row, values):
+            return x.at[row].set(values)
+
+        def level(logits, u):
+            return (jnp.cumsum(jax.nn.softmax(logits), axis=-1) < u[:, None]).sum(axis=-1)
+
+        def loop(count, step, carry):
+            return jax.lax.fori_loop(0, count, step, carry)
+
+        def compiled(draw):
+            draw = jax.jit(draw)
+            return lambda uniforms: np.asarray(draw(uniforms))
+
+    return Library
+
+
+def _tensorflow():
+    tf = importlib.import_module("tensorflow")
+
+    class Library:
+        relu, sigmoid, tanh, constant = tf.nn.relu, tf.sigmoid, tf.tanh, tf.constant
+
+        def zeros(*shape):
+            return tf.zeros(shape)
+
+        def real(x):
+            return tf.cast(x, "float32")
+
+        def logit(u):
+            return tf.math.log(u) - tf.math.log1p(-u)
+
+        def dot(a, b):
+            return tf.linalg.matvec(a, b) if len(a.shape) == 2 else tf.linalg.matvec(b, a, transpose_a=True)
+
+        def put(x, row, values):
+            return tf.tensor_scatter_nd_update(x, [[row]], [values])
+
+        def level(logits, u):
+            return tf.reduce_sum(Library.real(tf.cumsum(tf.nn.softmax(logits), axis=-1) < u[:, None]), axis=-1)
+
+        def loop(count, step, carry):
+            def turn(t, *carry):
+                return t + 1, *step(t, carry)
+
+            return tf.while_loop(lambda t, *_: t < count, turn, (0, *carry), maximum_iterations=count)[1:]
+
+        def compiled(draw):
+            draw = tf.function(draw, jit_compile=True, autograph=False)
+            return lambda uniforms: draw(tf.constant(uniforms)).numpy()
+
+    return Library
+
+
+def _torch():
+    torch = importlib.import_module("torch")
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+
+    class Library:
+        relu, sigmoid, tanh, logit, dot = torch.relu, torch.sigmoid, torch.tanh, torch.logit, torch.matmul
+
+        def constant(x):
+            return torch.tensor(x, device=device)
+
+        def zeros(*shape):
+            return torch.zeros(shape, device=device)
+
+        def real(x):
+            return x.to(torch.float32)
+
+        def put(x, row, values):
+            x[row] = values
+            return x
+
+        def level(logits, u):
+            return (torch.cumsum(torch.softmax(logits, -1), -1) < u[:, None]).sum(dim=-1)
+
+        def loop(count, step, carry):
+            carry = tuple(x.clone() for x in carry)
+            for t in range(count):
+                carry = step(t, carry)
+            return carry
+
+        def compiled(draw):
+            def run(uniforms):
+                with torch.no_grad():
+                    return draw(torch.tensor(uniforms, device=device)).cpu().numpy()
+
+            return run
+
+    return Library
