@@ -70,7 +70,7 @@ def wavenet_step(backend, form, filters, dilations, num_levels):
 
 
 def pixel_cnn_step(backend, filters, num_blocks):
-    """The same for PixelCNN of binary images `(batch, rows, columns)` as it is usually written: full kernels, masked."""
+    """The same for PixelCNN of binary images `(batch, rows, columns)`, as usually written: full kernels, masked."""
     rng = np.random.default_rng(0)
     weights, kernel_masks = [], []
 
