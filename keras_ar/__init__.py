@@ -22,7 +22,9 @@ from keras_ar import (
     testing,
     text,
 )
+from keras_ar.any_order import AnyOrderModel
 from keras_ar.autoregressive import AutoregressiveModel
+from keras_ar.conditionals import ConditionalsModel
 from keras_ar.density import DensityModel
 from keras_ar.image import ImageModel
 from keras_ar.saving import load_model
@@ -32,7 +34,9 @@ from keras_ar.support import Support
 __version__ = "0.1.0"
 
 __all__ = [
+    "AnyOrderModel",
     "AutoregressiveModel",
+    "ConditionalsModel",
     "DensityModel",
     "ImageModel",
     "SequenceModel",

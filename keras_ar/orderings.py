@@ -10,7 +10,7 @@ import numpy as np
 
 from keras_ar import arguments, noise
 
-__all__ = ["from_permutation", "get", "natural", "random", "reversed"]
+__all__ = ["from_permutation", "get", "natural", "random", "reversed", "several"]
 
 
 def natural(shape):
@@ -44,6 +44,21 @@ def random(shape, seed):
     [0, 1, 2, 3]
     """
     return noise.permutation(_size(shape), noise.check_seed(seed))
+
+
+def several(shape, count, seed):
+    """A number of random orders, of which the first ones of a seed are always the same.
+
+    Returns:
+        int64 array of shape `(count, positions)`.
+
+    Example:
+
+    >>> keras_ar.orderings.several(3, count=2, seed=0).shape
+    (2, 3)
+    """
+    keys = noise.uniforms(noise.check_seed(seed), noise.OTHER_STREAMS, count, (_size(shape),))
+    return np.argsort(keys, axis=1, kind="stable")
 
 
 def from_permutation(permutation):

@@ -90,6 +90,15 @@ MODELS = [
     models.CausalSequential((5, 2), layers=[layers.TriangularDense(4)], head=PairOfBits(), name="layered_pairs"),
 ]
 
+ANY_ORDER_MODELS = [
+    models.DeepNADE(
+        5, hidden_units=(7, 6), direct=True, dropout=0.1, ordering=[2, 0, 3, 1, 4], num_classes=2, name="deep_nade"
+    ),
+    models.DeepNADE((2, 2), hidden_units=6, head=heads.Categorical(3), condition_shape=2, name="deep_nade_levels"),
+    models.DeepNADE((4, 2), hidden_units=6, head=PairOfBits(), name="deep_nade_pairs"),
+    models.DeepNADE(2, hidden_units=6, head=NORMALS, name="deep_nade_normal"),
+]
+
 RGB = heads.DiscretizedLogisticMixture(num_levels=2, num_components=2, num_channels=3)
 
 IMAGE_MODELS = [
@@ -128,7 +137,9 @@ def expected_failures(component):
     return {}
 
 
-@parametrize_with_checks([*MODELS, *IMAGE_MODELS, *SEQUENCE_MODELS], expected_failures=expected_failures)
+@parametrize_with_checks(
+    [*MODELS, *ANY_ORDER_MODELS, *IMAGE_MODELS, *SEQUENCE_MODELS], expected_failures=expected_failures
+)
 def test_models_conform(check):
     check()
 

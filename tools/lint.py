@@ -35,6 +35,7 @@ FLOORS = [
     {"layers", "heads"},
     {"decoding"},
     {"density"},
+    {"conditionals"},
     {"autoregressive", "any_order", "bounded"},
     {"image", "sequence", "bijectors"},
     {"flow"},

@@ -3,6 +3,7 @@
 from keras_ar import registry
 from keras_ar.models.causal_sequential import CausalSequential
 from keras_ar.models.char_rnn import CharRNN
+from keras_ar.models.deep_nade import DeepNADE
 from keras_ar.models.fvsbn import FVSBN
 from keras_ar.models.gated_pixel_cnn import GatedPixelCNN
 from keras_ar.models.made import MADE
@@ -20,6 +21,7 @@ __all__ = [
     "NADE",
     "CausalSequential",
     "CharRNN",
+    "DeepNADE",
     "GatedPixelCNN",
     "MultiScalePixelRNN",
     "PixelCNN",

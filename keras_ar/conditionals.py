@@ -1,0 +1,135 @@
+"""ConditionalsModel: a head at each position of an event."""
+
+import math
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_ar import arguments, backend, heads, noise, orderings
+from keras_ar.density import DensityModel
+
+__all__ = ["ConditionalsModel"]
+
+_LEAST_TEMPERATURE = 1e-20  # at which no logit that a model gives overflows
+
+
+class ConditionalsModel(DensityModel):
+    """Base of models that are made of conditionals: what a head can draw at a position, given other positions.
+
+    Args:
+        event_shape: Integer or tuple, the shape of one event, which ends in the shape of what the head draws together.
+        head: Name, instance, class or config of a head. Defaults to `"bernoulli"`.
+        ordering: Which position comes when; see `keras_ar.orderings`. Defaults to `None`, the natural order.
+        condition_shape: As in `DensityModel`. Defaults to `None`.
+        num_classes: As in `DensityModel`. Defaults to `None`.
+        seed: Integer, the seed of `ordering="random"`. Defaults to `0`.
+        **kwargs: `name` and `dtype`.
+
+    Attributes:
+        head: The head.
+        position_shape: Tuple, the shape of the positions: `event_shape` without what the head draws together.
+        num_steps: Integer, the number of positions.
+        step_size: Integer, how many values of an event a position has.
+        num_features: Integer, what a network sees of a position.
+        ordering: Integer array: `ordering[t]` is the (flattened) position of step `t`.
+        inverse_ordering: Integer array: `inverse_ordering[position]` is the step at which it comes.
+        is_natural: Boolean, whether steps count positions as NumPy does.
+    """
+
+    def __init__(
+        self,
+        event_shape,
+        *,
+        head="bernoulli",
+        ordering=None,
+        condition_shape=None,
+        num_classes=None,
+        seed=0,
+        **kwargs,
+    ):
+        super().__init__(event_shape, condition_shape=condition_shape, num_classes=num_classes, **kwargs)
+        self.head = heads.get(head)
+        drawn_together = self.head.event_shape
+        if drawn_together and self.event_shape[-len(drawn_together) :] != drawn_together:
+            raise ValueError(
+                f"`event_shape` must end in {drawn_together}, which {self.head} draws together. "
+                f"Received: event_shape={self.event_shape}."
+            )
+        self.position_shape = self.event_shape[: len(self.event_shape) - len(drawn_together)]
+        self.num_steps = math.prod(self.position_shape)
+        if self.head.position_shape not in (None, self.position_shape):
+            raise ValueError(
+                f"`head` must be made for the positions of an event, of shape {self.position_shape}. "
+                f"Received: {self.head}, made for positions of shape {self.head.position_shape}."
+            )
+        self.step_size = math.prod(drawn_together)  # values of an event that a step draws
+        self.num_features = self.head.num_features  # what the network sees of them
+        self.ordering = orderings.get(ordering, self.num_steps, noise.check_seed(seed))
+        self.is_natural = bool((self.ordering == np.arange(self.num_steps)).all())
+        self.inverse_ordering = np.argsort(self.ordering)
+
+    @property
+    def support(self):
+        """The values that an entry of an event may have: those of the head."""
+        return self.head.support
+
+    def flat_condition(self, condition):
+        """The condition as one vector for each event, `(batch, features)`; `None` if there is none."""
+        return None if condition is None else ops.reshape(condition, (-1, math.prod(self.condition_shape)))
+
+    def random_batch(self, num_events, seed=0):
+        """Random events on the support, in the units of the head, and random conditions if the model takes any."""
+        events, *condition = super().random_batch(num_events, seed)
+        if self.support.num_levels is None:  # the head knows the scale: what it draws from parameters near zero
+            shape = (num_events, self.num_steps)
+            uniforms = noise.uniforms(noise.check_seed(seed), 0, num_events, (self.num_steps, self.head.num_uniforms))
+            params = 0.1 * np.random.default_rng(seed).normal(size=(*shape, self.head.num_params)).astype("float32")
+            steps = backend.once(self.head.at(np.arange(self.num_steps)).sample, params, uniforms)
+            events = ops.convert_to_numpy(steps).reshape(events.shape).astype(self.support.dtype)
+        return [events, *condition]
+
+    # Checking and saving.
+
+    def check_sampling(self, temperature=1.0, top_k=None, top_p=None):
+        """The arguments that shape the distribution of a step, checked: a dictionary as `decoding` takes it."""
+        sampling = {}
+        temperature = arguments.number(temperature, "temperature")
+        if temperature == 0.0:
+            self.head.require("mode", "temperature=0")
+            sampling["mode"] = np.float32(0.0)
+        elif temperature < _LEAST_TEMPERATURE:
+            raise ValueError(
+                f"`temperature` must be 0, for the most probable values, or at least {_LEAST_TEMPERATURE:g}. "
+                f"Received: temperature={temperature!r}."
+            )
+        elif temperature != 1.0:
+            self.head.require("temper", "temperature")
+            sampling["temperature"] = np.float32(temperature)
+        for name, limit in (("top_k", top_k), ("top_p", top_p)):
+            if limit is not None:
+                self.head.require("truncate", name)
+        if top_k is not None:
+            # More than all levels are all levels.
+            sampling["top_k"] = np.int32(min(arguments.integer(top_k, "top_k"), self.support.num_levels))
+        if top_p is not None:
+            if arguments.number(top_p, "top_p", above=0) > 1:
+                raise ValueError(f"`top_p` must be at most 1. Received: top_p={top_p}.")
+            sampling["top_p"] = np.float32(top_p)
+        return sampling
+
+    def name_of_step(self, step):
+        """What an error calls the value of a step, such as `x[0, 3]`."""
+        return f"x{[int(i) for i in np.unravel_index(self.ordering[step], self.position_shape)]}"
+
+    def check_events(self, x, name="x"):
+        """Raises a `ValueError` unless the array holds at least one event, of the right shape, on the support."""
+        self.check_event_shape(x, name)
+        self.head.check(x, name)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "head": keras.saving.serialize_keras_object(self.head),
+            "ordering": None if self.is_natural else self.ordering.tolist(),
+        }
