@@ -277,10 +277,8 @@ class AnyOrderModel(ConditionalsModel):
 
     def log_prob(self, x, condition=None):
         x, condition, impossible = training.replace_impossible(self, *self.checked_pair(x, condition))
-        there = self.is_there(x)
-        given = ops.zeros_like(there)
-        found = self.score_in_order(self._filled(x), there, given, self.ordering, *self.encode_condition(condition))
-        return found + impossible.log_prob
+        there, encoded = self.is_there(x), self.encode_condition(condition)
+        return self.score_in_order(self._filled(x), there, None, self.ordering, *encoded) + impossible.log_prob
 
     def score_in_order(self, x, scored, given, ordering, *condition):
         """Log-probability of some positions given others, taken in an order: a piece of a graph, differentiable.
@@ -288,15 +286,14 @@ class AnyOrderModel(ConditionalsModel):
         Args:
             x: Tensor of shape `(batch, *event_shape)`, of possible values.
             scored: Boolean tensor of shape `(batch, *positions)`.
-            given: The same, of which none is scored.
+            given: The same, of which none is scored; `None` if nothing is given.
             ordering: Integer tensor of shape `(num_steps,)`.
             *condition: The condition as `call` takes it, if there is one.
 
         Returns:
             float32 tensor of shape `(batch,)`.
         """
-        constants = self.prepare(*condition)
-        state = self.absorb_all(constants, self.start(ops.shape(x)[0]), x, given)
+        constants, state = self._begin(x, given, condition)
         ordering = ops.convert_to_tensor(ordering, "int32")
         rows = (ordering, self._in_order(self.flat(x), ordering), self._in_order(self._by_position(scored), ordering))
         if backend.needs_gradients():
@@ -305,6 +302,11 @@ class AnyOrderModel(ConditionalsModel):
             values = ops.zeros(rows[2].shape, "float32")
             log_probs, _ = self._scoring(self._score, 0, self.num_steps, state, rows, values, (constants,))
         return ops.sum(log_probs, axis=0)
+
+    def _begin(self, x, known, condition):
+        """What all steps share, and the state before the first."""
+        constants, state = self.prepare(*condition), self.start(ops.shape(x)[0])
+        return constants, state if known is None else self.absorb_all(constants, state, x, known)
 
     def _score(self, t, state, row, constants):
         position, value, is_scored = row
@@ -375,20 +377,22 @@ class AnyOrderModel(ConditionalsModel):
         """
         x, *condition = self.check_batch(self._with_nan(x, known), condition)
         there = self._there(x)
-        given = np.zeros(there.shape, "bool") if given is None else self._checked_given(given, x, there)
-        scored = there & ~given
+        given = [] if given is None else [self._checked_given(given, x, there)]
+        scored = there & ~given[0] if given else there
         orders = self._orders(ordering, num_orderings, seed)
         x = ops.convert_to_numpy(self._filled(x))
         compiled = self.compiled_function(self._score_batch)
         batch_size = batches.fitting(batch_size, len(x), on_cpu=256)
-        progress = batches.Progress(len(x), verbose)
+        progress, num_conditions = batches.Progress(len(x), verbose), len(condition)
 
-        def score(first, *batch):
+        def score(first, x, scored, *rest):
+            given, condition = rest[: len(rest) - num_conditions], rest[len(rest) - num_conditions :]
+            batch = (x, scored, list(given), *condition)
             found = np.stack([ops.convert_to_numpy(compiled(order, *batch)) for order in orders])
             progress.add(batch_size)
             return np.logaddexp.reduce(found.astype("float64"), axis=0) - math.log(len(orders))
 
-        scores = batches.run(score, [x, scored, given, *condition], len(x), batch_size, progress).astype("float32")
+        scores = batches.run(score, [x, scored, *given, *condition], len(x), batch_size, progress).astype("float32")
         if np.isnan(scores).any():
             raise ValueError(
                 f"`x` must have scores. Received an event that scores NaN, x[{int(np.isnan(scores).argmax())}]: a "
@@ -397,6 +401,7 @@ class AnyOrderModel(ConditionalsModel):
         return scores
 
     def _score_batch(self, ordering, x, scored, given, condition=None):
+        given = given[0] if given else None
         return self.score_in_order(x, scored, given, ordering, *self.encode_condition(condition))
 
     def conditionals_of(self, x, known=None, condition=None, *, batch_size=None, verbose=0):
@@ -415,10 +420,10 @@ class AnyOrderModel(ConditionalsModel):
 
         Example:
 
-        >>> model = keras_ar.models.DeepNADE(3, hidden_units=4)  # starts with equal odds
+        >>> model = keras_ar.models.DeepNADE(3, hidden_units=4)
         >>> logits = model.conditionals_of(np.array([[0, 1, 0]]), known=[True, False, True])
-        >>> logits[0, :, 0].tolist()
-        [nan, 0.0, nan]
+        >>> np.isnan(logits[0, :, 0]).tolist()
+        [True, False, True]
         """
         x = self._with_nan(x, known)
         return self.map_events(self._unknown_params, x, condition, batch_size=batch_size, verbose=verbose)
@@ -437,9 +442,8 @@ class AnyOrderModel(ConditionalsModel):
 
     def draw(self, noise, condition=None):
         x = self.start_events(ops.shape(noise)[0])
-        known = ops.zeros((ops.shape(noise)[0], *self.position_shape), "bool")
         ordering = ops.convert_to_tensor(self.ordering, "int32")
-        return self.draw_in_order(x, known, noise, ordering, self.num_steps, {}, *self.encode_condition(condition))
+        return self.draw_in_order(x, None, noise, ordering, self.num_steps, {}, *self.encode_condition(condition))
 
     def start_events(self, batch_size):
         """Possible events of which nothing is known."""
@@ -451,7 +455,7 @@ class AnyOrderModel(ConditionalsModel):
 
         Args:
             x: Tensor of shape `(batch, *event_shape)`, of possible values at unknown places, too.
-            known: Boolean tensor of shape `(batch, *positions)`.
+            known: Boolean tensor of shape `(batch, *positions)`; `None` if nothing is known.
             noise: Tensor of shape `(batch, *noise_shape)`.
             ordering: Integer tensor of shape `(num_steps,)`, or `(num_steps, batch)`: an order for each event.
             num_steps: Integer, after how many of the steps nothing is unknown.
@@ -461,8 +465,8 @@ class AnyOrderModel(ConditionalsModel):
         Returns:
             The events and the log-probabilities, given what is known, of what was drawn.
         """
-        constants = self.prepare(*condition)
-        state = self.absorb_all(constants, self.start(ops.shape(x)[0]), x, known)
+        constants, state = self._begin(x, known, condition)
+        known = ops.zeros((ops.shape(x)[0], self.num_steps), "bool") if known is None else known
         flat = ops.cast(self.flat(x), self.support.dtype)
         values, noise, known = (self._in_order(each, ordering) for each in (flat, noise, self._by_position(known)))
         carry = {"state": state, "log_prob": ops.zeros((ops.shape(x)[0],), "float32")}
@@ -525,8 +529,7 @@ class AnyOrderModel(ConditionalsModel):
         arguments.boolean(return_log_prob, "return_log_prob")
         sampling = self.check_sampling(temperature, top_k, top_p)
         x = ops.convert_to_numpy(self.start_events(num_samples))
-        known = np.zeros((num_samples, self.num_steps), "bool")
-        draw = self._drawer(x, known, condition, ordering, sampling, seed, batch_size, verbose, first_event)
+        draw = self._drawer(x, None, condition, ordering, sampling, seed, batch_size, verbose, first_event)
         return draw(0) if return_log_prob else draw(0)[0]
 
     def complete(
@@ -590,37 +593,44 @@ class AnyOrderModel(ConditionalsModel):
         return (events, log_prob) if return_log_prob else events
 
     def _drawer(self, x, known, condition, ordering, sampling, seed, batch_size, verbose, first_event=0):
-        """A function of the number of a draw: events and their log-probabilities, of `(events, positions)` known."""
+        """A function of the number of a draw: events and their log-probabilities.
+
+        Of them is `known` what an array of shape `(events, positions)` says; nothing, if it is `None`.
+        """
+        is_new = known is None
+        arrays = [x, *condition] if is_new else [x, known, *condition]
         is_own = isinstance(ordering, str) and ordering == "random"
         (shared,) = [None] if is_own else self._orders(ordering, None, seed)
         compiled = self.compiled_function(self._draw_batch)
         progress = batches.Progress(len(x), verbose)
 
         def draw(j):
-            def draw_batch(first, x, known, *condition):
+            def draw_batch(first, x, *rest):
+                known, condition = ([], rest) if is_new else ([rest[0]], rest[1:])
+                is_known = known[0] if known else np.zeros((len(x), self.num_steps), "bool")
                 stream = first_event + first + j * _EVENTS_OF_A_DRAW
                 uniforms = noise.uniforms(seed, stream, batch_size, self.noise_shape)
                 if is_own:
                     own = noise.uniforms(seed, _STREAMS_OF_ORDERINGS + stream, batch_size, (self.num_steps, 1))
-                    # What is known comes first, where it costs nothing.
-                    order = np.argsort(own[..., 0] + known, axis=1, kind="stable").astype("int32").T
-                    num_steps = int((~known).sum(axis=1).max())
+                    # What is known comes last, where no step is taken.
+                    order = np.argsort(own[..., 0] - ~is_known, axis=1, kind="stable").astype("int32").T
+                    num_steps = int((~is_known).sum(axis=1).max())
                 else:
-                    is_needed = ~known.all(axis=0)[shared]
+                    is_needed = ~is_known.all(axis=0)[shared]
                     order = np.concatenate([shared[is_needed], shared[~is_needed]]).astype("int32")
                     num_steps = int(is_needed.sum())
                 if num_steps == 0:
                     return x, np.zeros(batch_size, "float32")
-                found = compiled(order, num_steps, sampling, x, known, uniforms, *condition)
+                found = compiled(order, num_steps, sampling, x, list(known), uniforms, *condition)
                 progress.add(batch_size)
                 return found
 
-            return batches.run(draw_batch, [x, known, *condition], len(x), batch_size, progress)
+            return batches.run(draw_batch, arrays, len(x), batch_size, progress)
 
         return draw
 
     def _draw_batch(self, ordering, num_steps, sampling, x, known, uniforms, condition=None):
-        encoded = self.encode_condition(condition)
+        known, encoded = known[0] if known else None, self.encode_condition(condition)
         return self.draw_in_order(x, known, uniforms, ordering, num_steps, sampling, *encoded)
 
     # Checking.

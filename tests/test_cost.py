@@ -177,9 +177,38 @@ def test_a_draw_of_an_image_costs_about_one_pass(name, counted):
     )
 
 
+ANY_ORDER = {
+    "deep_nade": (lambda n: models.DeepNADE(n, hidden_units=20), 0),
+    "deep_nade-direct": (lambda n: models.DeepNADE(n, hidden_units=20, direct=True, head=LEVELS), 0),
+    "deep_nade-deep": (lambda n: models.DeepNADE(n, hidden_units=(20, 30, 10)), 20 * 30 + 30 * 10),
+}
+
+
+@pytest.mark.parametrize("name", ANY_ORDER)
+def test_a_draw_in_any_order_costs_a_pass_and_the_deeper_layers_once_for_each_value(name, counted):
+    build, of_deeper_layers = ANY_ORDER[name]
+    for n in (24, 48):
+        model = build(n)
+        one_pass = cost_of(lambda x, m=model: m.conditionals(x, x > 0), (1, n), counted)["multiply-adds"]
+
+        def draw(x, m=model):
+            constants, state = m.prepare(), m.start(1)
+            counted.clear()
+            for t in range(m.num_steps):
+                position = keras.ops.convert_to_tensor(t)
+                params = m.read(constants, state, position)
+                state = m.absorb(constants, state, position, x[:, t])
+            return params
+
+        found = cost_of(draw, (1, n), counted)["multiply-adds"]
+        expected = one_pass + (n - 1) * of_deeper_layers
+        assert 0.7 * expected < found < 1.1 * expected, f"a draw of {n} values costs {found / expected:.2f} of its law"
+
+
 def test_every_model_is_counted():
     from keras_ar import registry
 
     counted = {type(build()) for build in IMAGES.values()} | {type(build(12)) for build in DENSE.values()}
+    counted |= {type(build(12)) for build, _ in ANY_ORDER.values()}
     ours = {entry.load() for entry in registry.entries("models") if entry.distribution == "keras-ar"}
     assert ours <= counted, f"no cost is counted for {ours - counted}"
