@@ -529,7 +529,8 @@ class AnyOrderModel(ConditionalsModel):
         arguments.boolean(return_log_prob, "return_log_prob")
         sampling = self.check_sampling(temperature, top_k, top_p)
         x = ops.convert_to_numpy(self.start_events(num_samples))
-        draw = self._drawer(x, None, condition, ordering, sampling, seed, batch_size, verbose, first_event)
+        progress = batches.Progress(num_samples, verbose)
+        draw = self._drawer(x, None, condition, ordering, sampling, seed, batch_size, progress, first_event)
         return draw(0) if return_log_prob else draw(0)[0]
 
     def complete(
@@ -585,14 +586,15 @@ class AnyOrderModel(ConditionalsModel):
         batch_size = batches.fitting(batch_size, len(x), on_cpu=64)
         known = self._there(x).reshape(len(x), -1)
         x = ops.convert_to_numpy(self._filled(x)).astype(self.support.dtype)
-        draw = self._drawer(x, known, condition, ordering, sampling, seed, batch_size, verbose)
+        progress = batches.Progress(count * len(x), verbose)
+        draw = self._drawer(x, known, condition, ordering, sampling, seed, batch_size, progress)
         found = [draw(j) for j in range(count)]
         events, log_prob = (np.stack(each) for each in zip(*found, strict=True))
         if num_draws is None:
             events, log_prob = events[0], log_prob[0]
         return (events, log_prob) if return_log_prob else events
 
-    def _drawer(self, x, known, condition, ordering, sampling, seed, batch_size, verbose, first_event=0):
+    def _drawer(self, x, known, condition, ordering, sampling, seed, batch_size, progress, first_event=0):
         """A function of the number of a draw: events and their log-probabilities.
 
         Of them is `known` what an array of shape `(events, positions)` says; nothing, if it is `None`.
@@ -602,7 +604,6 @@ class AnyOrderModel(ConditionalsModel):
         is_own = isinstance(ordering, str) and ordering == "random"
         (shared,) = [None] if is_own else self._orders(ordering, None, seed)
         compiled = self.compiled_function(self._draw_batch)
-        progress = batches.Progress(len(x), verbose)
 
         def draw(j):
             def draw_batch(first, x, *rest):
@@ -619,11 +620,10 @@ class AnyOrderModel(ConditionalsModel):
                     is_needed = ~is_known.all(axis=0)[shared]
                     order = np.concatenate([shared[is_needed], shared[~is_needed]]).astype("int32")
                     num_steps = int(is_needed.sum())
+                progress.add(batch_size)
                 if num_steps == 0:
                     return x, np.zeros(batch_size, "float32")
-                found = compiled(order, num_steps, sampling, x, list(known), uniforms, *condition)
-                progress.add(batch_size)
-                return found
+                return compiled(order, num_steps, sampling, x, list(known), uniforms, *condition)
 
             return batches.run(draw_batch, arrays, len(x), batch_size, progress)
 

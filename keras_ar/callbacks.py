@@ -1,8 +1,7 @@
-"""Samples in the course of training, to look at, to listen to and to read. For everything else use Keras' callbacks.
+"""Samples in the course of training, to look at, to listen to and to read, and exact scores. Else use Keras' callbacks.
 
-Each callback samples with the same seed every time, so that what changes is the model. Sampling has no influence on
-training. After `keras.callbacks.SwapEMAWeights(swap_on_epoch=True)` in the list of callbacks, samples are those of the
-averaged weights.
+Samples are of the same seed every time, so that what changes is the model. Sampling has no influence on training.
+After `keras.callbacks.SwapEMAWeights(swap_on_epoch=True)` in the list of callbacks, all is of averaged weights.
 """
 
 import os
@@ -13,13 +12,57 @@ import uuid
 
 import keras
 
-from keras_ar import arguments, noise, plots, sound
-from keras_ar.autoregressive import AutoregressiveModel
+from keras_ar import arguments, backend, noise, plots, sound
+from keras_ar.conditionals import ConditionalsModel
 from keras_ar.density import DensityModel
 from keras_ar.plots import canvas
 from keras_ar.sequence import SequenceModel
 
-__all__ = ["SampleAudio", "SampleImages", "SampleText"]
+__all__ = ["ExactValidation", "SampleAudio", "SampleImages", "SampleText"]
+
+
+class ExactValidation(keras.callbacks.Callback):
+    """Scores events exactly in the course of training: `val_nats` in the logs, the mean over the events.
+
+    For models whose `loss` is an estimate, as that of an `AnyOrderModel` is. Place it ahead of callbacks that watch
+    `val_nats`, such as `keras.callbacks.EarlyStopping(monitor="val_nats", mode="min")`. In epochs without a score,
+    `val_nats` is that of the last one.
+
+    Args:
+        x: Array of events.
+        condition: Array of conditions, or `None`. Defaults to `None`.
+        every: Integer: after how many epochs each. Defaults to `1`.
+        **options: Arguments of the model's `score_samples`, such as `num_orderings`.
+
+    Example:
+
+    >>> model = keras_ar.models.DeepNADE(3, hidden_units=4)
+    >>> model.compile("adam")
+    >>> x = np.array([[0, 1, 1], [1, 1, 0]])
+    >>> watch = keras_ar.callbacks.ExactValidation(x, num_orderings=2)
+    >>> history = model.fit(x, epochs=2, callbacks=[watch], verbose=0).history
+    >>> history["val_nats"][-1] == float(-model.score_samples(x, num_orderings=2).astype("float64").mean())
+    True
+    """
+
+    def __init__(self, x, condition=None, *, every=1, **options):
+        super().__init__()
+        self.x, self.condition, self.options = x, condition, options
+        self.every = arguments.integer(every, "every")
+        self._nats = None
+
+    def on_train_begin(self, logs=None):
+        if not isinstance(self.model, DensityModel):
+            raise ValueError(f"`ExactValidation` is for density models. Received: a {type(self.model).__name__}.")
+        self._nats = None
+
+    def on_epoch_end(self, epoch, logs=None):
+        if self._nats is None or (epoch + 1) % self.every == 0:
+            backend.return_weights(self.model)
+            scores = self.model.score_samples(self.x, self.condition, **self.options)
+            self._nats = float(-scores.astype("float64").mean())
+        if logs is not None:
+            logs["val_nats"] = self._nats
 
 
 class _SampleCallback(keras.callbacks.Callback):
@@ -40,8 +83,8 @@ class _SampleCallback(keras.callbacks.Callback):
         self.check(self.model)
         self.model.check_condition(self.condition, self.num_samples, broadcast=True)
         if self.temperature != 1.0:
-            if not isinstance(self.model, AutoregressiveModel):
-                self.refuse("autoregressive models, if `temperature` is not 1")
+            if not isinstance(self.model, ConditionalsModel):
+                self.refuse("models with a head, if `temperature` is not 1")
             self.model.check_sampling(self.temperature)
         self.folder.mkdir(parents=True, exist_ok=True)
         if self.tensorboard is not None:

@@ -148,7 +148,7 @@ def complete(opened, name, num, known, out, seed, temperature):
 
 def _order(model):
     """In which order the positions of an event become known, and the shape of the positions."""
-    if isinstance(model, keras_ar.AutoregressiveModel):
+    if isinstance(model, keras_ar.ConditionalsModel):
         return model.ordering, model.position_shape
     if model.any_order:
         return np.arange(model.num_dims), model.event_shape
@@ -159,8 +159,8 @@ def _tempered(model, temperature):
     """The option `temperature`, for models that take it."""
     if temperature == 1.0:
         return {}
-    if not isinstance(model, keras_ar.AutoregressiveModel):
-        raise ValueError(f"--temperature is for autoregressive models. Received a {type(model).__name__}")
+    if not isinstance(model, keras_ar.ConditionalsModel):
+        raise ValueError(f"--temperature is for models with a head. Received a {type(model).__name__}")
     return {"temperature": temperature}
 
 

@@ -226,7 +226,7 @@ def _units(data):
 
 def doubts(model, data):
     """Lines on what is likely to go wrong: a head for real values in units that are far from those of the data."""
-    if not isinstance(model, keras_ar.AutoregressiveModel) or not isinstance(model.head, keras_ar.heads.RealHead):
+    if not isinstance(model, keras_ar.ConditionalsModel) or not isinstance(model.head, keras_ar.heads.RealHead):
         return
     loc, scale = (np.atleast_1d(values) for values in _units(data).values())
     head_loc, head_scale = (np.broadcast_to(values, loc.shape) for values in (model.head.loc, model.head.scale))

@@ -241,6 +241,15 @@ def test_what_makes_no_sense_is_refused_in_words(model, call, message):
         call(model)
 
 
+def test_a_single_value_has_a_distribution_and_nothing_to_know():
+    single = models.DeepNADE(1, hidden_units=3, condition_shape=2)
+    noise.randomize(single)
+    condition = np.ones((2, 2))
+    assert np.exp(single.score_samples([[0], [1]], condition)).sum() == pytest.approx(1, abs=1e-6)
+    assert single.sample(5, condition[0], seed=0).shape == (5, 1)
+    assert single.complete([[np.nan], [1.0]], condition=condition, seed=0)[1].tolist() == [1]
+
+
 def test_what_a_head_draws_together_is_known_together():
     pairs = models.DeepNADE((3, 2), hidden_units=4, head=heads.Independent("bernoulli", 2))
     x = np.zeros((1, 3, 2))

@@ -202,7 +202,7 @@ def test_images_are_those_of_any_density_model_by_their_shape(tmp_path):
             lambda: GaussianMixture((4, 4, 1)),
             IMAGES,
             lambda folder: callbacks.SampleImages(folder, temperature=0.5),
-            "`SampleImages` is for autoregressive models, if `temperature` is not 1. .* a GaussianMixture",
+            "`SampleImages` is for models with a head, if `temperature` is not 1. .* a GaussianMixture",
         ),
     ],
 )
@@ -256,3 +256,16 @@ def test_the_module_itself_does_without_matplotlib_and_tensorboard(monkeypatch):
     for name in ("matplotlib", "tensorboard"):
         monkeypatch.setitem(sys.modules, name, None)
     assert runpy.run_path(callbacks.__file__)["__all__"] == callbacks.__all__
+
+
+def test_exact_validation_scores_ahead_of_what_watches_it():
+    x = np.random.default_rng(0).integers(0, 2, (32, 5))
+    model = models.DeepNADE(5, hidden_units=4)
+    model.compile(keras.optimizers.SGD(0.1))
+    watch = callbacks.ExactValidation(x[:8], every=2, ordering="reversed")
+    stop = keras.callbacks.EarlyStopping(monitor="val_nats", mode="min", patience=10)
+    found = model.fit(x, epochs=4, verbose=0, callbacks=[watch, stop]).history["val_nats"]
+    assert found[2] == found[1] != found[3]
+    assert found[3] == pytest.approx(-model.score_samples(x[:8], ordering="reversed").mean(), abs=1e-6)
+    with pytest.raises(ValueError, match="`every` must be an integer of at least 1"):
+        callbacks.ExactValidation(x, every=0)

@@ -71,6 +71,11 @@ MODELS = [
     models.MADE(3, hidden_units=8, head=COLUMNS, ordering=[2, 0, 1], name="made-columns"),
     models.NADE(3, units=4, head=heads.NormalMixture(2, loc=[-1.0, 0.0, 30.0]), name="nade-columns"),
     models.PixelCNN((2, 2, 1), filters=4, num_blocks=0, kernel_size=3, head=PIXELS, name="pixel_cnn-columns"),
+    models.DeepNADE(3, hidden_units=4, head=COLUMNS, ordering=[1, 2, 0], name="deep_nade-columns"),
+    models.DeepNADE(
+        (3, 2), hidden_units=(5, 4), activation="tanh", head=heads.NormalMixture(2), name="deep_nade-mixture"
+    ),
+    models.DeepNADE(10, hidden_units=8, name="deep_nade-binary"),
     models.MADE(10, hidden_units=(3, 1), activation="tanh", name="made-narrow"),
     models.MADE(2, hidden_units=3, name="made-of-two"),
     models.MADE(1, hidden_units=3, condition_shape=2, direct=True, name="made-of-one"),
