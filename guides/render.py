@@ -31,6 +31,7 @@ ORDER = (
     "images",
     "sound_and_text",
     "drawing",
+    "missing_values",
     "your_own_model",
     "writing_a_plugin",
     "backends_and_devices",

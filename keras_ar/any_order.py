@@ -284,6 +284,21 @@ class AnyOrderModel(ConditionalsModel):
         """Log-probability of some positions given others, taken in an order: a piece of a graph, differentiable.
 
         Args:
+            x: As in `score_steps_in_order`.
+            scored: As in `score_steps_in_order`.
+            given: As in `score_steps_in_order`.
+            ordering: As in `score_steps_in_order`.
+            *condition: As in `score_steps_in_order`.
+
+        Returns:
+            float32 tensor of shape `(batch,)`.
+        """
+        return ops.sum(self.score_steps_in_order(x, scored, given, ordering, *condition), axis=0)
+
+    def score_steps_in_order(self, x, scored, given, ordering, *condition):
+        """Log-probability of each of some positions given those before it: a piece of a graph, differentiable.
+
+        Args:
             x: Tensor of shape `(batch, *event_shape)`, of possible values.
             scored: Boolean tensor of shape `(batch, *positions)`.
             given: The same, of which none is scored; `None` if nothing is given.
@@ -291,17 +306,15 @@ class AnyOrderModel(ConditionalsModel):
             *condition: The condition as `call` takes it, if there is one.
 
         Returns:
-            float32 tensor of shape `(batch,)`.
+            float32 tensor of shape `(num_steps, batch)`, in the order; zero where a position is not scored.
         """
         constants, state = self._begin(x, given, condition)
         ordering = ops.convert_to_tensor(ordering, "int32")
         rows = (ordering, self._in_order(self.flat(x), ordering), self._in_order(self._by_position(scored), ordering))
         if backend.needs_gradients():
-            _, log_probs = backend.scan(lambda state, row: self._score(0, state, row, constants), state, rows)
-        else:
-            values = ops.zeros(rows[2].shape, "float32")
-            log_probs, _ = self._scoring(self._score, 0, self.num_steps, state, rows, values, (constants,))
-        return ops.sum(log_probs, axis=0)
+            return backend.scan(lambda state, row: self._score(0, state, row, constants), state, rows)[1]
+        values = ops.zeros(rows[2].shape, "float32")
+        return self._scoring(self._score, 0, self.num_steps, state, rows, values, (constants,))[0]
 
     def _begin(self, x, known, condition):
         """What all steps share, and the state before the first."""
@@ -403,6 +416,51 @@ class AnyOrderModel(ConditionalsModel):
     def _score_batch(self, ordering, x, scored, given, condition=None):
         given = given[0] if given else None
         return self.score_in_order(x, scored, given, ordering, *self.encode_condition(condition))
+
+    def loss_by_step(self, x, condition=None, *, num_orderings=8, seed=0, batch_size=None, verbose=0):
+        """How hard a value is to predict by how many others are known: the mean over events and random orders.
+
+        Args:
+            x: Array of shape `(events, *event_shape)`, of which nothing is missing.
+            condition: As in `score_samples`. Defaults to `None`.
+            num_orderings: Integer, over how many random orders to take the mean. Defaults to `8`.
+            seed: As in `score_samples`. Defaults to `0`.
+            batch_size: As in `score_samples`. Defaults to `None`.
+            verbose: As in `score_samples`. Defaults to `0`.
+
+        Returns:
+            float64 array of shape `(num_steps,)`, in nats: entry `t` is of a value given `t` others. They add up to the
+            mean over the orders of the nats of an event.
+
+        Example:
+
+        >>> model = keras_ar.models.DeepNADE(3, hidden_units=4)
+        >>> model.loss_by_step(np.array([[0, 1, 1], [1, 1, 0]])).shape
+        (3,)
+        """
+        x = arguments.array(x, "x")
+        missing = np.isnan(x) if x.dtype.kind == "f" else np.zeros(x.shape, "bool")
+        if missing.any():
+            place = [int(i) for i in np.argwhere(missing)[0]]
+            raise ValueError(f"`x` must have no missing values. Received x{place} = nan.")
+        orders = self._orders(None, num_orderings, seed)
+        nats = [
+            -self.map_events(
+                self._scores_of_steps,
+                x,
+                condition,
+                extra=[np.broadcast_to(order, (len(x), self.num_steps))],
+                batch_size=batch_size,
+                verbose=verbose,
+            ).mean(axis=0, dtype="float64")
+            for order in orders
+        ]
+        return np.mean(nats, axis=0)
+
+    def _scores_of_steps(self, x, *rest):
+        *condition, orders = rest  # the same order for each event of the batch
+        encoded = self.encode_condition(*condition or (None,))
+        return ops.swapaxes(self.score_steps_in_order(x, self.is_there(x), None, orders[0], *encoded), 0, 1)
 
     def conditionals_of(self, x, known=None, condition=None, *, batch_size=None, verbose=0):
         """The distribution of each unknown value given all that is known, in one pass.

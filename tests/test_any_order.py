@@ -178,6 +178,15 @@ def test_the_mean_of_orders_is_of_probabilities_and_the_first_ones_are_the_same(
     assert each[1] == pytest.approx(np.log(np.mean(np.exp(scores))), abs=1e-6)
 
 
+def test_the_losses_of_all_steps_add_up_to_the_mean_over_orders(model):
+    x = np.random.default_rng(0).integers(0, 2, (20, 4))
+    found = model.loss_by_step(x, num_orderings=3, seed=5)
+    scores = [model.score_samples(x, ordering=order).mean() for order in orderings.several(4, 3, seed=5)]
+    assert found.sum() == pytest.approx(-np.mean(scores), abs=1e-5)
+    with pytest.raises(ValueError, match="`x` must have no missing values"):
+        model.loss_by_step(np.full((1, 4), np.nan))
+
+
 def test_a_dataset_of_batches_with_nan_trains(model):
     x = np.where(np.random.default_rng(0).random((40, 4)) < 0.3, np.nan, 1.0).astype("float32")
 

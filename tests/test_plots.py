@@ -382,6 +382,14 @@ def test_completions_show_the_truth_what_was_known_and_what_came_of_it():
             assert (drawn[1] == value).all()
 
 
+def test_completions_show_a_pattern_for_each_image():
+    truth, known = np.zeros((2, 2, 2), int), np.array([[[True, False]] * 2, [[False, True]] * 2])
+    dots = plots.completions(truth, known, truth, num_levels=2).images[0].get_array()
+    for i in range(2):
+        given, _ = tile(dots[36 + 12 :], i, 2, (2, 2), 16)
+        assert [bool((given[:, column] == 0).all()) for column in range(2)] == known[i, 0].tolist()
+
+
 SMALL, UPPER = np.zeros((2, 4, 4)), np.arange(16).reshape(4, 4) < 8
 
 

@@ -89,7 +89,7 @@ def completions(truth, known, completed, *, num_levels=None, cmap="gray", title=
 
     Args:
         truth: Array of images, as in `images`.
-        known: Boolean array of the shape of one image: what was given, as in `model.complete`.
+        known: Boolean array of the shape of one image, or of all: what was given, as in `model.complete`.
         completed: Array of the shape of `truth`, or `(completions, *truth.shape)` for several of each.
         num_levels: As in `images`. Defaults to `None`.
         cmap: As in `images`. Defaults to `"gray"`.
@@ -108,9 +108,9 @@ def completions(truth, known, completed, *, num_levels=None, cmap="gray", title=
     """
     shape = np.shape(truth)
     truth, known, completed = _check_images(truth, "truth"), np.asarray(known), np.asarray(completed)
-    if known.shape != shape[1:] or known.dtype != bool:
+    if known.shape not in (shape, shape[1:]) or known.dtype != bool:
         raise ValueError(
-            f"`known` must be a boolean array of shape {shape[1:]}, that of an image of `truth`. "
+            f"`known` must be a boolean array of shape {shape[1:]}, that of an image of `truth`, or of that of all. "
             f"Received: known.shape={known.shape}, known.dtype={known.dtype}."
         )
     if completed.shape[-len(shape) :] != shape or completed.ndim > len(shape) + 1:
@@ -120,7 +120,8 @@ def completions(truth, known, completed, *, num_levels=None, cmap="gray", title=
         )
     completed = _check_images(completed.reshape(-1, *shape[1:]), "completed")
     truth, completed = _colored([truth, completed], num_levels, cmap)
-    given = np.where(known.reshape(*truth.shape[1:3], -1), truth, np.array(_UNKNOWN, "uint8"))
+    known = known.reshape(-1, *shape[1:3], math.prod(shape[3:]))
+    given = np.where(known, truth, np.array(_UNKNOWN, "uint8"))
 
     rows, columns = (2 + len(completed) // len(truth)) * truth.shape[1], len(truth) * truth.shape[2]
     scale = mosaic.scale_for(rows, columns)
