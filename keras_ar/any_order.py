@@ -221,7 +221,8 @@ class AnyOrderModel(ConditionalsModel):
         row = ops.arange(batch_size)
         if training:
             uniforms = keras.random.uniform((batch_size, self.num_steps + 1), seed=self.hiding)
-            share = (ops.cast(row, "float32")[:, None] + uniforms[:, :1]) / ops.cast(batch_size, "float32")
+            # Evenly spaced from a random beginning: an event that is always first in its batch is not always alike.
+            share = (ops.cast(row, "float32") / ops.cast(batch_size, "float32") + uniforms[0, 0])[:, None] % 1.0
             uniforms = uniforms[:, 1:]
         else:
             table = noise.uniforms(self.seed, 0, _ROWS_OF_SETS, (self.num_steps,))

@@ -65,6 +65,17 @@ class BellShapedSets(SetMLP):
 
 
 @keras.saving.register_keras_serializable(package="tests")
+class ByPlaceInTheBatch(SetMLP):
+    """Shares that follow from an event's place in its batch: without shuffling they are the same in every epoch."""
+
+    def kept(self, batch_size, training):
+        row = ops.cast(ops.arange(batch_size), "float32")[:, None]
+        uniforms = keras.random.uniform((batch_size, self.num_steps + 1), seed=self.hiding)
+        kept = uniforms[:, 1:] < (row + uniforms[:, :1]) / ops.cast(batch_size, "float32")
+        return ops.reshape(kept, (-1, *self.position_shape))
+
+
+@keras.saving.register_keras_serializable(package="tests")
 class NewSetsEachTime(SetMLP):
     """Other sets at each evaluation: the best of several epochs is then the luckiest."""
 
@@ -110,6 +121,7 @@ FAULTS = [
     (WeightsOfThePaperMisread(4, name="misread"), "check_loss_is_unbiased"),
     (NoWeights(4, name="no_weights"), "check_loss_is_unbiased"),
     (BellShapedSets(6, name="bell"), "check_sets_are_of_all_sizes"),
+    (ByPlaceInTheBatch(6, name="place"), "check_sets_are_of_all_sizes"),
     (NewSetsEachTime(4, name="new_sets"), "check_evaluation_repeats"),
     (AbsorbsBeforeItDraws(4, hidden_units=5, name="absorbs"), "check_absorb_equals_pass"),
     (RanksForPositions(4, hidden_units=5, ordering=[1, 2, 3, 0], name="ranks"), "check_absorb_equals_pass"),

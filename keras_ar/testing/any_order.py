@@ -138,13 +138,17 @@ def check_sets_are_of_all_sizes(model):
     """In training an event keeps as many positions as any other number of them, and each as often as any other."""
     model = tools.prepare(model)
     n = model.num_steps
-    batches = [ops.convert_to_numpy(model.kept(_MANY // 8, training=True)).reshape(-1, n) for _ in range(8)]
-    kept = np.concatenate(batches)
+    batches = np.stack([ops.convert_to_numpy(model.kept(16, training=True)).reshape(16, n) for _ in range(_MANY // 16)])
+    kept = batches.reshape(-1, n)
     sizes = np.bincount(kept.sum(axis=1), minlength=n + 1)
     p_value = statistics.g_test(sizes, np.full(n + 1, len(kept) / (n + 1)))
     assert p_value > 1e-4, f"{model.name} keeps sets of some sizes more often than others: {sizes.tolist()}."
     shares = kept.mean(axis=0)
     assert np.abs(shares - 0.5).max() < 0.03, f"{model.name} keeps some positions more often than others: {shares}."
+    shares = batches.mean(axis=(0, 2))
+    assert np.abs(shares - 0.5).max() < 0.1, (
+        f"{model.name} keeps more of some events of a batch than of others: {shares}."
+    )
 
 
 def check_evaluation_repeats(model):
