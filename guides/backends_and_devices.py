@@ -18,6 +18,7 @@ os.environ.setdefault("XLA_FLAGS", "--xla_force_host_platform_device_count=2")
 
 import keras
 import keras_ar
+import numpy as np
 
 QUICK = "KERAS_AR_QUICK" in os.environ
 backend = keras.backend.backend()
@@ -116,12 +117,29 @@ for count in (1, 16, 256):
     print(f"{count:4} samples at a time: {1e6 * (time.perf_counter() - start) / count:8.0f} microseconds each")
 
 # %% [markdown]
+# Without a `batch_size`, scores are computed 256 and samples drawn 64 events at a time on a CPU, 1,024 elsewhere.
+#
+# A step of training of a small model costs what Keras does around it. `compile(steps_per_execution=10)` takes ten steps
+# at once, which helps where that is most of it: on TensorFlow, and on JAX on a GPU. Keras refuses it on PyTorch.
+
+# %%
+if backend != "torch":
+    for count in (1, 10):
+        tiny = keras_ar.models.MADE(16, hidden_units=8)
+        tiny.compile("adam", steps_per_execution=count)
+        x = np.zeros((2000, 16))
+        tiny.fit(x, batch_size=20, verbose=0)  # compiles
+        start = time.perf_counter()
+        tiny.fit(x, batch_size=20, epochs=3, verbose=0)
+        print(f"{count:2} steps at once: {1e6 * (time.perf_counter() - start) / 300:6.0f} microseconds a step")
+
+# %% [markdown]
 # Samples and scores are computed in true float32 on every device. Where GPUs may round the factors of a product to ten
 # bits ("TF32", the default of JAX and TensorFlow, and of PyTorch's convolutions), a step and a whole pass differ in the
 # third digit, and a sample is not what its score says. Training rounds as the backend has it.
 #
 # On one H100 (`benchmarks/RESULTS.md`) `method="parallel"` was two to four times as fast as steps on JAX; on PyTorch
-# the steps were faster for image models. Try both on yours.
+# the steps were faster for image models. Where there are many batches to draw, `method="auto"` tries both on yours.
 #
 # ## Mixed precision
 #

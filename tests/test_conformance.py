@@ -174,7 +174,7 @@ def test_a_layer_that_counts_positions_steps_after_the_strict_one_only():
 
 def test_every_component_of_ours_is_checked():
     components = [*HEADS, *(layer for _, group in LAYERS for layer in group)]
-    components += [*MODELS, *IMAGE_MODELS, *SEQUENCE_MODELS, bijectors.Permute("reversed")]
+    components += [*MODELS, *ANY_ORDER_MODELS, *IMAGE_MODELS, *SEQUENCE_MODELS, bijectors.Permute("reversed")]
     ours = {entry.load() for entry in registry.entries() if entry.distribution == "keras-ar"}
     # Coarse inputs and fine outputs have no positions in common: it is checked as a part of PixelCNN++.
     assert ours - {type(component) for component in components} <= {layers.ShiftedConv2DTranspose}
