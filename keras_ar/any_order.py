@@ -1,5 +1,6 @@
 """AnyOrderModel: the conditionals of every position, given any set of known ones."""
 
+import functools
 import math
 
 import keras
@@ -225,10 +226,13 @@ class AnyOrderModel(ConditionalsModel):
             share = (ops.cast(row, "float32") / ops.cast(batch_size, "float32") + uniforms[0, 0])[:, None] % 1.0
             uniforms = uniforms[:, 1:]
         else:
-            table = noise.uniforms(self.seed, 0, _ROWS_OF_SETS, (self.num_steps,))
-            uniforms = ops.take(table, row % _ROWS_OF_SETS, axis=0)
+            uniforms = ops.take(self._uniforms_of_evaluation, row % _ROWS_OF_SETS, axis=0)
             share = ((ops.cast(row, "float32") + 0.5) * _GOLDEN % 1.0)[:, None]
         return ops.reshape(uniforms < share, (-1, *self.position_shape))
+
+    @functools.cached_property
+    def _uniforms_of_evaluation(self):
+        return noise.uniforms(self.seed, 0, _ROWS_OF_SETS, (self.num_steps,))
 
     def objective(self, outputs, x, training):
         """An estimate of the nats of each event: of what was hidden, weighted so that the mean is over all orders."""
@@ -371,8 +375,8 @@ class AnyOrderModel(ConditionalsModel):
             known: Boolean array, of the shape of one event or of all: what is known. Defaults to `None`: what is not
                 NaN.
             given: The same: what of it is given. The score is of the rest, given this. Defaults to `None`: nothing.
-            ordering: In which order to take what is scored; what is not known is passed over. Defaults to `None`: that
-                of the model.
+            ordering: In which order to take what is scored; what is not known is passed over. `"random"`: in one of
+                `seed`, the same for all events. Defaults to `None`: in that of the model.
             num_orderings: Integer, how many random orders to mix; they are the same for all events. Defaults to
                 `None`: the single one of `ordering`.
             seed: Integer, the seed of the random orders; the first ones of a seed are always the same. Defaults to `0`.
@@ -390,7 +394,7 @@ class AnyOrderModel(ConditionalsModel):
         0.0
         """
         x, *condition = self.check_batch(self._with_nan(x, known), condition)
-        there = self._there(x)
+        there = ops.convert_to_numpy(self.is_there(x))
         given = [] if given is None else [self._checked_given(given, x, there)]
         scored = there & ~given[0] if given else there
         orders = self._orders(ordering, num_orderings, seed)
@@ -407,12 +411,7 @@ class AnyOrderModel(ConditionalsModel):
             return np.logaddexp.reduce(found.astype("float64"), axis=0) - math.log(len(orders))
 
         scores = batches.run(score, [x, scored, *given, *condition], len(x), batch_size, progress).astype("float32")
-        if np.isnan(scores).any():
-            raise ValueError(
-                f"`x` must have scores. Received an event that scores NaN, x[{int(np.isnan(scores).argmax())}]: a "
-                f"weight of {self.name} is NaN or infinite, or too large. Was a learning rate too high?"
-            )
-        return scores
+        return self.check_scores(scores)
 
     def _score_batch(self, ordering, x, scored, given, condition=None):
         given = given[0] if given else None
@@ -643,7 +642,7 @@ class AnyOrderModel(ConditionalsModel):
         count = 1 if num_draws is None else arguments.integer(num_draws, "num_draws")
         sampling, seed = self.check_sampling(temperature, top_k, top_p), noise.check_seed(seed)
         batch_size = batches.fitting(batch_size, len(x), on_cpu=64)
-        known = self._there(x).reshape(len(x), -1)
+        known = ops.convert_to_numpy(self.is_there(x)).reshape(len(x), -1)
         x = ops.convert_to_numpy(self._filled(x)).astype(self.support.dtype)
         progress = batches.Progress(count * len(x), verbose)
         draw = self._drawer(x, known, condition, ordering, sampling, seed, batch_size, progress)
@@ -679,10 +678,11 @@ class AnyOrderModel(ConditionalsModel):
                     is_needed = ~is_known.all(axis=0)[shared]
                     order = np.concatenate([shared[is_needed], shared[~is_needed]]).astype("int32")
                     num_steps = int(is_needed.sum())
+                found = x, np.zeros(batch_size, "float32")
+                if num_steps:
+                    found = compiled(order, num_steps, sampling, x, list(known), uniforms, *condition)
                 progress.add(batch_size)
-                if num_steps == 0:
-                    return x, np.zeros(batch_size, "float32")
-                return compiled(order, num_steps, sampling, x, list(known), uniforms, *condition)
+                return found
 
             return batches.run(draw_batch, arrays, len(x), batch_size, progress)
 
@@ -712,11 +712,6 @@ class AnyOrderModel(ConditionalsModel):
                     f"`{name}` must be NaN in all the values that {self.head} draws together, or in none. Received "
                     f"some of shape {self.head.event_shape} that are NaN in part."
                 )
-
-    def _there(self, x):
-        """`is_there` of checked events, in NumPy."""
-        there = x == x
-        return there.all(axis=tuple(range(-len(self.head.event_shape), 0))) if self.head.event_shape else there
 
     def _with_nan(self, x, known):
         """Events with NaN where they are not known, from arrays that say so in another way; all else as it is."""

@@ -205,7 +205,7 @@ class AutoregressiveModel(ConditionalsModel):
         Args:
             x: Array of shape `(events, *event_shape)`.
             condition: Array of shape `(events, *condition_shape)`, or of classes. Defaults to `None`.
-            batch_size: Integer, how many events are scored at a time. Defaults to `256`.
+            batch_size: As in `score_samples`. Defaults to `None`.
             verbose: `1` for a progress bar. Defaults to `0`.
 
         Returns:
@@ -324,7 +324,7 @@ class AutoregressiveModel(ConditionalsModel):
             top_k: As in `sample`.
             top_p: As in `sample`.
             seed: Integer from 0 to 2**64 - 1; `None` for a fresh one. Defaults to `None`.
-            batch_size: As in `sample`.
+            batch_size: As in `sample`. Defaults to `None`.
             return_log_prob: Boolean, whether to return the log-probabilities with which the
                 missing parts were drawn, given the known ones, as well. Defaults to `False`.
             verbose: `1` for a progress bar. Defaults to `0`.

@@ -35,6 +35,12 @@ class ConditionalsModel(DensityModel):
         ordering: Integer array: `ordering[t]` is the (flattened) position of step `t`.
         inverse_ordering: Integer array: `inverse_ordering[position]` is the step at which it comes.
         is_natural: Boolean, whether steps count positions as NumPy does.
+
+    Example:
+
+    >>> model = keras_ar.models.FVSBN((4, 2), head=keras_ar.heads.Independent("bernoulli", 2))
+    >>> model.position_shape, model.num_steps, model.step_size
+    ((4,), 4, 2)
     """
 
     def __init__(

@@ -613,7 +613,10 @@ class DensityModel(keras.Model, metaclass=_BuiltAtOnce):
         Returns:
             float32 array of shape `(events,)`.
         """
-        scores = self.map_events(self.log_prob, x, condition, batch_size=batch_size, verbose=verbose)
+        return self.check_scores(self.map_events(self.log_prob, x, condition, batch_size=batch_size, verbose=verbose))
+
+    def check_scores(self, scores: np.ndarray) -> np.ndarray:
+        """Returns the scores of events; raises a `ValueError` if one is NaN."""
         if np.isnan(scores).any():
             raise ValueError(
                 f"`x` must have scores. Received an event that scores NaN, x[{int(np.isnan(scores).argmax())}]: a "

@@ -49,6 +49,11 @@ def random(shape, seed):
 def several(shape, count, seed):
     """A number of random orders, of which the first ones of a seed are always the same.
 
+    Args:
+        shape: Integer or tuple, the shape of the positions.
+        count: Integer, how many orders.
+        seed: Integer.
+
     Returns:
         int64 array of shape `(count, positions)`.
 

@@ -14,6 +14,7 @@ from keras_ar import backend, heads, models, noise
 MODELS = {
     "made": lambda: models.MADE(6, hidden_units=(20, 7), head=heads.Categorical(3)),
     "made-narrow": lambda: models.MADE(6, hidden_units=3),
+    "deep_nade": lambda: models.DeepNADE(6, hidden_units=(5, 4), head=heads.Categorical(3)),
     "pixel_cnn": lambda: models.PixelCNN((2, 3), filters=4, num_blocks=1),
     "wavenet": lambda: models.WaveNet(6, filters=4, dilations=(1, 2), head=heads.Categorical(3)),
 }

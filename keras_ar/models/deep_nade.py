@@ -77,14 +77,14 @@ class DeepNADE(AnyOrderModel):
 
         # Layers.
         dtype = {"dtype": self.dtype_policy}
-        self.num_outputs = self.num_steps * self.head.num_params
+        num_outputs = self.num_steps * self.head.num_params
         self.hidden = [
             keras.layers.Dense(units, name=f"hidden_{i}", **dtype) for i, units in enumerate(self.hidden_units)
         ]
         self.dropout_layers = [keras.layers.Dropout(dropout, **dtype) for _ in self.hidden_units]
-        self.output_layer = keras.layers.Dense(self.num_outputs, name="output", **dtype)
+        self.output_layer = keras.layers.Dense(num_outputs, name="output", **dtype)
         if direct:
-            self.direct_layer = keras.layers.Dense(self.num_outputs, use_bias=False, name="direct", **dtype)
+            self.direct_layer = keras.layers.Dense(num_outputs, use_bias=False, name="direct", **dtype)
         if self.condition_shape:
             self.condition_bias = keras.layers.Dense(
                 self.hidden_units[0], use_bias=False, name="condition_bias", **dtype
