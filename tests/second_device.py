@@ -53,7 +53,8 @@ def models():
     if "--all" in sys.argv:
         import test_conformance
 
-        return [*test_conformance.MODELS, *test_conformance.IMAGE_MODELS, *test_conformance.SEQUENCE_MODELS]
+        any_order = test_conformance.ANY_ORDER_MODELS
+        return [*test_conformance.MODELS, *any_order, *test_conformance.IMAGE_MODELS, *test_conformance.SEQUENCE_MODELS]
     import test_devices
 
     return [test_devices.MODELS[name]() for name in ("made-narrow", "pixel_cnn")]
