@@ -24,6 +24,7 @@ def main():
     parser.add_argument("--ema", type=float, default=0.99, help="momentum of the averaged weights")
     parser.add_argument("--orderings", type=int, nargs="+", default=[1, 16])
     parser.add_argument("--test", action="store_true", help="score the test part, too: once, in the end")
+    parser.add_argument("--save", help="a .keras file for the model")
     options = parser.parse_args()
     train, valid, test = load(options.data)
     settings = dict(setting.split("=", 1) for setting in options.set)
@@ -38,6 +39,8 @@ def main():
     start = time.perf_counter()
     model.fit(train, batch_size=options.batch_size, epochs=options.epochs, verbose=0)
     model.optimizer.finalize_variable_values(model.trainable_variables)
+    if options.save:
+        model.save(options.save)
     print(f"{model.count_params():,} weights, trained in {time.perf_counter() - start:.0f} s", flush=True)
     for name, part in (("valid", valid), *([("test", test)] if options.test else [])):
         for count in options.orderings:

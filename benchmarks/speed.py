@@ -67,7 +67,7 @@ def time_draw(x):
     made.fit(x[:20_000], batch_size=100, epochs=3, verbose=0)
     stepwise, parallel = best(*(lambda m=m: made.sample(64, seed=0, method=m) for m in ("stepwise", "parallel")))
     (full,) = best(lambda: made.sample(64, seed=0, method="full"), rounds=2)
-    passes = int(drawn_in_parallel(made, 64)[2])
+    passes = int(drawn_in_parallel(made, 64)[-1])
     yield {"what": "MADE 784-500-500-784, 64 samples: stepwise", "seconds": stepwise, "full / this": full / stepwise}
     yield {
         "what": f"MADE 784-500-500-784, 64 samples: parallel, {passes} passes",
@@ -97,14 +97,12 @@ def seconds_of_full(model, steps=40, events=64):
     """Seconds of a batch by full passes, from its first steps: each costs the same."""
     drawing, rows = decoding.Drawing(model, "full"), [noise_by_steps(model, events)[:steps]]
     constants, carry = drawing.prepare([]), drawing.start(events, model.num_steps)
-    (seconds,) = best(
-        lambda: ops.convert_to_numpy(drawing.advance(constants, carry, 0, steps, rows, {}, 0)[0]), rounds=2
-    )
+    (seconds,) = best(lambda: ops.convert_to_numpy(drawing.advance(constants, carry, 0, steps, rows, {})[0]), rounds=2)
     return seconds * model.num_steps / steps
 
 
 def drawn_in_parallel(model, events):
-    """The values of a batch, their log-probabilities, and the number of passes."""
+    """The values of a batch, their log-probabilities, ..., and the number of passes."""
     return decoding.Drawing(model, "parallel").parallel(noise_by_steps(model, events), {}, [])
 
 
@@ -206,7 +204,7 @@ def time_images(x):
         model.fit(x, batch_size=32, epochs=1, verbose=0)
         (stepwise,) = best(lambda m=model: m.sample(16, seed=0, batch_size=16), rounds=3)
         (parallel,) = best(lambda m=model: ops.convert_to_numpy(drawn_in_parallel(m, 16)[0]), rounds=2)
-        passes = int(drawn_in_parallel(model, 16)[2])
+        passes = int(drawn_in_parallel(model, 16)[-1])
         full = seconds_of_full(model, steps=8, events=16)
         what = f"{name} 28x28, {filters} filters, {model.count_params()} weights, 16 samples"
         yield {"what": f"{what}: stepwise", "seconds": stepwise, "full / this": full / stepwise}

@@ -7,13 +7,11 @@ import keras
 import numpy as np
 from keras import ops, tree
 
-from keras_ar import arguments, backend, batches, decoding, noise, orderings, training
+from keras_ar import arguments, backend, batches, decoding, missing, noise, orderings, training
 from keras_ar.conditionals import ConditionalsModel
 
 __all__ = ["AnyOrderModel"]
 
-_LARGEST_FLOAT_INTEGER = 2**24  # up to here float32 holds every integer
-_EVENTS_OF_A_DRAW = 2**40  # streams of noise between one draw of an event and the next
 _STREAMS_OF_ORDERINGS = 2**62  # where those begin that order the positions of each event
 _GOLDEN = (math.sqrt(5) - 1) / 2
 _ROWS_OF_SETS = 64  # rows of a batch, from where on the sets of `evaluate` use the same numbers again
@@ -129,7 +127,7 @@ class AnyOrderModel(ConditionalsModel):
         here = ops.equal(ops.arange(self.num_steps), ops.reshape(position, (-1, 1)))  # (1 or batch, positions)
         values = ops.expand_dims(ops.cast(value, state["x"].dtype), 1)
         return {
-            "x": ops.where(self._over_draws(here), values, state["x"]),
+            "x": ops.where(self.over_draws(here), values, state["x"]),
             "known": ops.logical_or(state["known"], here),
         }
 
@@ -156,10 +154,6 @@ class AnyOrderModel(ConditionalsModel):
 
     # Positions.
 
-    def flat(self, x):
-        """Events with all positions on one axis: `(batch, *event_shape) -> (batch, num_steps, *head.event_shape)`."""
-        return ops.reshape(x, (-1, self.num_steps, *self.head.event_shape))
-
     def encode_known(self, x, known):
         """What a network may see: `(batch, *positions, num_features + 1)`, zeros where nothing is known.
 
@@ -174,25 +168,9 @@ class AnyOrderModel(ConditionalsModel):
         seen = ops.concatenate([ops.cast(features, "float32") * flags, flags], axis=-1)
         return ops.reshape(seen, (-1, *self.position_shape, self.num_features + 1))
 
-    def is_there(self, x):
-        """Which positions of events have a value, and are not NaN: a boolean tensor of shape `(batch, *positions)`."""
-        x = ops.convert_to_tensor(x)
-        there = ops.equal(x, x)
-        if self.head.event_shape:
-            there = ops.all(there, axis=tuple(range(-len(self.head.event_shape), 0)))
-        return there
-
-    def _over_draws(self, positions):
-        """`(..., positions)` with an axis of length 1 for each of those of a draw."""
-        return ops.reshape(positions, (*positions.shape, *(1 for _ in self.head.event_shape)))
-
     def is_possible(self, x):
         x = ops.convert_to_tensor(x)
         return ops.logical_or(self.support.contains(x), ops.not_equal(x, x))
-
-    def _filled(self, x):
-        """Events with possible values in place of missing ones: NaN in a network is NaN in all gradients."""
-        return self.support.replace_impossible(x, self.support.contains(x))
 
     # Training.
 
@@ -204,7 +182,7 @@ class AnyOrderModel(ConditionalsModel):
             of those were seen.
         """
         there = self.is_there(x)
-        x = self._filled(x)
+        x = self.filled(x)
         known = ops.logical_and(there, self.kept(ops.shape(there)[0], training))
         params = self.conditionals(x, known, *([] if condition is None else [condition]), training=training)
         return {"params": params, "x": x, "there": there, "known": known}
@@ -265,7 +243,7 @@ class AnyOrderModel(ConditionalsModel):
         >>> model.compile("adam")
         >>> history = model.fit(np.array([[0, 1, 1], [1, 0, 0]]), known=[True, True, False], verbose=0)
         """
-        return super().fit(self._with_nan(x, known), *args, **kwargs)
+        return super().fit(missing.with_nan(x, known), *args, **kwargs)
 
     def evaluate(self, x=None, *args, known=None, **kwargs):
         """As in every density model; values may be missing. `loss` is an estimate, over the same sets at each call.
@@ -276,14 +254,14 @@ class AnyOrderModel(ConditionalsModel):
             known: As in `fit`. Defaults to `None`.
             **kwargs: As in `DensityModel.evaluate`.
         """
-        return super().evaluate(self._with_nan(x, known), *args, **kwargs)
+        return super().evaluate(missing.with_nan(x, known), *args, **kwargs)
 
     # Scores: a piece of a graph, and drivers.
 
     def log_prob(self, x, condition=None):
         x, condition, impossible = training.replace_impossible(self, *self.checked_pair(x, condition))
         there, encoded = self.is_there(x), self.encode_condition(condition)
-        return self.score_in_order(self._filled(x), there, None, self.ordering, *encoded) + impossible.log_prob
+        return self.score_in_order(self.filled(x), there, None, self.ordering, *encoded) + impossible.log_prob
 
     def score_in_order(self, x, scored, given, ordering, *condition):
         """Log-probability of some positions given others, taken in an order: a piece of a graph, differentiable.
@@ -393,12 +371,12 @@ class AnyOrderModel(ConditionalsModel):
         >>> float(model.score_samples(np.full((1, 3), np.nan))[0])
         0.0
         """
-        x, *condition = self.check_batch(self._with_nan(x, known), condition)
+        x, *condition = self.check_batch(missing.with_nan(x, known), condition)
         there = ops.convert_to_numpy(self.is_there(x))
         given = [] if given is None else [self._checked_given(given, x, there)]
         scored = there & ~given[0] if given else there
         orders = self._orders(ordering, num_orderings, seed)
-        x = ops.convert_to_numpy(self._filled(x))
+        x = ops.convert_to_numpy(self.filled(x))
         compiled = self.compiled_function(self._score_batch)
         batch_size = batches.fitting(batch_size, len(x), on_cpu=256)
         progress, num_conditions = batches.Progress(len(x), verbose), len(condition)
@@ -483,12 +461,12 @@ class AnyOrderModel(ConditionalsModel):
         >>> np.isnan(logits[0, :, 0]).tolist()
         [True, False, True]
         """
-        x = self._with_nan(x, known)
+        x = missing.with_nan(x, known)
         return self.map_events(self._unknown_params, x, condition, batch_size=batch_size, verbose=verbose)
 
     def _unknown_params(self, x, condition=None):
         there = self.is_there(x)
-        params = self.conditionals(self._filled(x), there, *self.encode_condition(condition))
+        params = self.conditionals(self.filled(x), there, *self.encode_condition(condition))
         return ops.where(ops.expand_dims(there, -1), math.nan, ops.cast(params, "float32"))
 
     # Samples.
@@ -506,7 +484,7 @@ class AnyOrderModel(ConditionalsModel):
     def start_events(self, batch_size):
         """Possible events of which nothing is known."""
         x = ops.zeros((batch_size, *self.event_shape), self.support.dtype)
-        return self._filled(x)
+        return self.filled(x)
 
     def draw_in_order(self, x, known, noise, ordering, num_steps, sampling, *condition):
         """Draws what is unknown of events, given what is known: a piece of a graph.
@@ -537,7 +515,7 @@ class AnyOrderModel(ConditionalsModel):
         position, value, uniforms, is_known = row
         params = self.read(constants, carry["state"], position)
         drawn, log_prob = decoding.draw_step(self.head.at(position), params, uniforms, sampling)
-        value = ops.where(self._over_draws(is_known), value, drawn)
+        value = ops.where(self.over_draws(is_known), value, drawn)
         log_prob = carry["log_prob"] + ops.where(is_known, 0.0, log_prob)
         is_new = ops.logical_not(is_known)
         state = self._absorbed(constants, carry["state"], position, value, is_new)
@@ -637,13 +615,13 @@ class AnyOrderModel(ConditionalsModel):
         >>> model.complete(np.array([[np.nan, 1, np.nan, 0]]), num_draws=2, seed=0)[:, 0, [1, 3]].tolist()
         [[1, 0], [1, 0]]
         """
-        x, *condition = self.check_batch(self._with_nan(x, known), condition)
+        x, *condition = self.check_batch(missing.with_nan(x, known), condition)
         arguments.boolean(return_log_prob, "return_log_prob")
         count = 1 if num_draws is None else arguments.integer(num_draws, "num_draws")
         sampling, seed = self.check_sampling(temperature, top_k, top_p), noise.check_seed(seed)
         batch_size = batches.fitting(batch_size, len(x), on_cpu=64)
         known = ops.convert_to_numpy(self.is_there(x)).reshape(len(x), -1)
-        x = ops.convert_to_numpy(self._filled(x)).astype(self.support.dtype)
+        x = ops.convert_to_numpy(self.filled(x)).astype(self.support.dtype)
         progress = batches.Progress(count * len(x), verbose)
         draw = self._drawer(x, known, condition, ordering, sampling, seed, batch_size, progress)
         found = [draw(j) for j in range(count)]
@@ -667,7 +645,7 @@ class AnyOrderModel(ConditionalsModel):
             def draw_batch(first, x, *rest):
                 known, condition = ([], rest) if is_new else ([rest[0]], rest[1:])
                 is_known = known[0] if known else np.zeros((len(x), self.num_steps), "bool")
-                stream = first_event + first + j * _EVENTS_OF_A_DRAW
+                stream = first_event + first + j * noise.STREAMS_OF_A_DRAW
                 uniforms = noise.uniforms(seed, stream, batch_size, self.noise_shape)
                 if is_own:
                     own = noise.uniforms(seed, _STREAMS_OF_ORDERINGS + stream, batch_size, (self.num_steps, 1))
@@ -699,57 +677,10 @@ class AnyOrderModel(ConditionalsModel):
 
         What a head draws together must be there or missing together.
         """
-        self.check_event_shape(x, name)
-        if x.dtype.kind != "f":
-            self.head.check(x, name)
-            return
-        missing = np.isnan(x)
-        self.head.check(np.where(missing, ops.convert_to_numpy(self._filled(np.nan)), x), name)
-        if self.head.event_shape:
-            of_draw = missing.reshape(-1, self.step_size)
-            if (of_draw.any(axis=1) != of_draw.all(axis=1)).any():
-                raise ValueError(
-                    f"`{name}` must be NaN in all the values that {self.head} draws together, or in none. Received "
-                    f"some of shape {self.head.event_shape} that are NaN in part."
-                )
-
-    def _with_nan(self, x, known):
-        """Events with NaN where they are not known, from arrays that say so in another way; all else as it is."""
-        if isinstance(x, tuple) and len(x) == 2:
-            return self._with_nan(x[0], known), x[1]
-        if isinstance(x, np.ma.MaskedArray) and np.ma.is_masked(x):
-            if known is not None:
-                raise ValueError("`known` must be None beside a masked array. Received both.")
-            known, x = ~np.ma.getmaskarray(x), np.ma.getdata(x)
-        if known is None:
-            return x
-        if not hasattr(x, "__array__") and not isinstance(x, list | tuple):
-            raise ValueError(
-                f"`known` must be None beside a dataset: batches hold NaN where a value is missing. "
-                f"Received: x of type {type(x).__name__}."
-            )
-        x = arguments.array(x, "x")
-        known = self._checked_positions(known, "known", x)
-        largest = np.abs(x[known].astype("int64")).max(initial=0) if x.dtype.kind in "iu" else 0
-        if largest > _LARGEST_FLOAT_INTEGER:
-            raise ValueError(
-                f"`x` must hold integers of at most {_LARGEST_FLOAT_INTEGER} beside `known`: values become float32, so "
-                f"that those that are missing can be NaN. Received one of size {largest}."
-            )
-        return np.where(known, x, np.nan).astype("float32")
-
-    def _checked_positions(self, which, name, x):
-        """A boolean array of the shape of `x`, from one of that shape or of the shape of one event."""
-        array = arguments.array(which, name)
-        if array.dtype != bool or array.shape not in (x.shape, x.shape[1:]):
-            raise ValueError(
-                f"`{name}` must be a boolean array of shape {x.shape[1:]} or {x.shape}. "
-                f"Received: {name}.shape={array.shape}, {name}.dtype={array.dtype}."
-            )
-        return np.broadcast_to(array, x.shape)
+        self.check_incomplete_events(x, name)
 
     def _checked_given(self, given, x, there):
-        given = self._checked_positions(given, "given", x)
+        given = missing.positions(given, "given", x)
         of_draw = given.reshape(len(x), self.num_steps, -1)
         if (of_draw.any(axis=2) != of_draw.all(axis=2)).any():
             raise ValueError(f"`given` must hold all the values that {self.head} draws together, or none.")

@@ -6,7 +6,7 @@ import math
 import numpy as np
 from keras import ops
 
-from keras_ar import arguments, backend, batches, decoding, noise, training
+from keras_ar import arguments, backend, batches, decoding, missing, noise, particles, training
 from keras_ar.conditionals import ConditionalsModel
 
 __all__ = ["AutoregressiveModel"]
@@ -132,8 +132,8 @@ class AutoregressiveModel(ConditionalsModel):
         return self._unroll(x, self.head.event_shape)
 
     def params_to_steps(self, params):
-        """Parameters in step order: `(batch, *positions, num_params) -> (batch, num_steps, num_params)`."""
-        return self._unroll(params, (self.head.num_params,))
+        """What there is of each position in step order: `(batch, *positions, ...) -> (batch, num_steps, ...)`."""
+        return self._unroll(params, params.shape[1 + len(self.position_shape) :])
 
     def _unroll(self, x, inner):
         x = ops.reshape(x, (-1, self.num_steps, *inner))
@@ -219,6 +219,61 @@ class AutoregressiveModel(ConditionalsModel):
         """
         return self.map_events(self.conditional_log_prob, x, condition, batch_size=batch_size, verbose=verbose)
 
+    def score_samples(
+        self,
+        x,
+        condition=None,
+        *,
+        known=None,
+        num_particles=None,
+        seed=0,
+        return_effective_size=False,
+        batch_size=None,
+        verbose=0,
+    ):
+        """Log-likelihood of each event in nats, or of what is known of it.
+
+        Where what is known comes first in the model's ordering, scores are exact. Those of any other pattern are the
+        logarithm of an unbiased estimate, from particles as in `complete`; so in the mean they are too low, by little
+        where the effective sample size is large.
+
+        Args:
+            x: Array of shape `(events, *event_shape)`, NaN where a value is missing, or masked.
+            condition: Array of shape `(events, *condition_shape)`; or the class of each event, or one of
+                all. Defaults to `None`.
+            known: As in `complete`. Defaults to `None`: what is not NaN.
+            num_particles: As in `complete`. Defaults to `None`.
+            seed: Integer, the seed of the particles. Defaults to `0`.
+            return_effective_size: As in `complete`. Defaults to `False`.
+            batch_size: Integer, how many events are scored at a time; `None`: 256 on a CPU, 1,024 elsewhere.
+                Defaults to `None`.
+            verbose: `1` for a progress bar. Defaults to `0`.
+
+        Returns:
+            float32 array of shape `(events,)`; or the pair of it and that of the effective sample sizes.
+
+        Example:
+
+        >>> model = keras_ar.models.FVSBN(3)  # starts with equal odds
+        >>> [round(float(p), 3) for p in model.score_samples(np.array([[np.nan, 1, 1]]), num_particles=10)]
+        [-1.386]
+        """
+        arguments.boolean(return_effective_size, "return_effective_size")
+        if num_particles is not None:
+            x, known = self._incomplete(x, known, num_particles)
+            condition = self.check_condition(condition, len(x))
+            scores, sizes = particles.score(self, known, condition, num_particles, seed, batch_size, verbose)
+            return (scores, sizes) if return_effective_size else scores
+        if return_effective_size:
+            raise ValueError("`return_effective_size` must be False without `num_particles`.")
+        x = arguments.array(missing.with_nan(x, known), "x")
+        if x.dtype.kind != "f" or not np.isnan(x).any():
+            return super().score_samples(x, condition, batch_size=batch_size, verbose=verbose)
+        x, (_, is_known) = self._incomplete(x, None, None)
+        scores = self.score_conditionals(x, condition, batch_size=batch_size, verbose=verbose)
+        steps = ops.convert_to_numpy(self.params_to_steps(ops.convert_to_tensor(scores)))
+        return self.check_scores(np.where(is_known, steps, 0.0).sum(axis=1))
+
     # Samples.
 
     @property
@@ -298,9 +353,11 @@ class AutoregressiveModel(ConditionalsModel):
     def complete(
         self,
         x,
-        known,
+        known=None,
         condition=None,
         *,
+        num_draws=None,
+        num_particles=None,
         method="auto",
         temperature=1.0,
         top_k=None,
@@ -308,57 +365,89 @@ class AutoregressiveModel(ConditionalsModel):
         seed=None,
         batch_size=None,
         return_log_prob=False,
+        return_effective_size=False,
         verbose=0,
     ):
         """Samples what is missing of events, given what is known of them.
 
-        What is known must come first in the model's ordering: the upper rows of an
-        image, the beginning of a sequence.
+        Where what is known comes first in the model's ordering, the upper rows of an image, the beginning of a
+        sequence, draws are exact. Of any other pattern they are drawn from particles: `num_particles` draws of the
+        event in which what is known stands where it must, each weighted by how probable the model finds that there.
+        The more particles there are, the nearer the draws are to the model's distribution; the effective sample size
+        says how many of them count.
 
         Args:
-            x: Array of shape `(events, *event_shape)`. What it holds at unknown places means nothing.
-            known: Boolean array of shape `event_shape`: what is known, of all the events.
+            x: Array of shape `(events, *event_shape)`, NaN where a value is missing, or masked.
+            known: Boolean array, of the shape of one event or of all: what is known. Defaults to `None`: what is not
+                NaN.
             condition: Array of shape `(events, *condition_shape)`, one for all, or classes. Defaults to `None`.
+            num_draws: Integer, how often to complete each event. Defaults to `None`: once.
+            num_particles: Integer, how many particles there are of each event; `None` where none are needed. Defaults
+                to `None`.
             method: As in `sample`.
-            temperature: As in `sample`.
-            top_k: As in `sample`.
-            top_p: As in `sample`.
+            temperature: As in `sample`; particles are drawn at 1 only.
+            top_k: As in `sample`; not beside `num_particles`.
+            top_p: As in `sample`; not beside `num_particles`.
             seed: Integer from 0 to 2**64 - 1; `None` for a fresh one. Defaults to `None`.
             batch_size: As in `sample`. Defaults to `None`.
             return_log_prob: Boolean, whether to return the log-probabilities with which the
-                missing parts were drawn, given the known ones, as well. Defaults to `False`.
+                missing parts were drawn, given the known ones, as well; not beside `num_particles`. Defaults to `False`.
+            return_effective_size: Boolean, whether to return the effective sample size of the particles of each
+                event, as well. Defaults to `False`.
             verbose: `1` for a progress bar. Defaults to `0`.
 
         Returns:
-            Array of the shape of `x`, or the pair of it and the float32 array of
-            log-probabilities.
+            Array of shape `(events, *event_shape)`, with `num_draws` of shape `(num_draws, events, *event_shape)`; or
+            the pair of it and a float32 array, log-probabilities or effective sample sizes.
 
         Example:
 
         >>> model = keras_ar.models.MADE(event_shape=(4,), hidden_units=8)
         >>> model.complete(np.array([[1, 0, 0, 0]]), known=[True, True, False, False], seed=0)[0, :2].tolist()
         [1, 0]
+        >>> model.complete(np.array([[np.nan, 0, np.nan, 1]]), num_particles=64, seed=0)[0, [1, 3]].tolist()
+        [0, 1]
         """
-        x, known = arguments.array(x, "x"), arguments.array(known, "known")
+        arguments.boolean(return_log_prob, "return_log_prob")
+        arguments.boolean(return_effective_size, "return_effective_size")
+        x, known = self._incomplete(x, known, num_particles)
+        sampling, seed = self.check_sampling(temperature, top_k, top_p), noise.check_seed(seed)
+        count = 1 if num_draws is None else arguments.integer(num_draws, "num_draws")
+        options = {"method": method, "batch_size": batch_size, "verbose": verbose}
+        if num_particles is None:
+            if return_effective_size:
+                raise ValueError("`return_effective_size` must be False without `num_particles`.")
+            first = [j * noise.STREAMS_OF_A_DRAW for j in range(count)]
+            options |= {"num_steps": known[0].shape[1], "known": known, "sampling": sampling, "seed": seed}
+            found = [
+                self.sample_steps(len(x), condition, first_event=of, return_log_prob=True, **options) for of in first
+            ]
+            events, extra = (np.stack(each) for each in zip(*found, strict=True))
+        else:
+            if sampling or return_log_prob:
+                raise ValueError(
+                    "`temperature`, `top_k`, `top_p` and `return_log_prob` must be left as they are beside "
+                    "`num_particles`: only draws from the model as it is can be weighted."
+                )
+            condition = self.check_condition(condition, len(x), broadcast=True)
+            events, extra = particles.complete(self, known, condition, count, num_particles, seed, **options)
+        if num_draws is None:
+            events, extra = events[0], extra[0] if return_log_prob else extra
+        return (events, extra) if return_log_prob or return_effective_size else events
+
+    def _incomplete(self, x, known, num_particles):
+        """Events of which parts are known, checked: they, and by steps the values and which of these are known."""
+        if num_particles is not None:
+            arguments.integer(num_particles, "num_particles")
+        x = x if isinstance(x, np.ma.MaskedArray) else arguments.array(x, "x")
         self.check_event_shape(x)
-        self._check_known(known, x)
-        x = np.where(known, x, 0)
-        self.check_events(x)
-        x = x.astype(self.support.dtype)
-        steps = ops.convert_to_numpy(self.to_steps(ops.convert_to_tensor(x)))
-        return self.sample_steps(
-            len(x),
-            condition,
-            num_steps=steps.shape[1],
-            known=steps,
-            num_known=self._count_known(known),
-            method=method,
-            sampling=self.check_sampling(temperature, top_k, top_p),
-            seed=seed,
-            batch_size=batch_size,
-            return_log_prob=return_log_prob,
-            verbose=verbose,
-        )
+        x = missing.with_nan(x, known)
+        self.check_incomplete_events(x)
+        is_known = ops.convert_to_numpy(self.params_to_steps(self.is_there(x)))
+        x = ops.convert_to_numpy(self.filled(x)).astype(self.support.dtype)
+        if num_particles is None:
+            self._check_known_come_first(is_known)
+        return x, [ops.convert_to_numpy(self.to_steps(ops.convert_to_tensor(x))), is_known]
 
     def sample_steps(
         self,
@@ -374,9 +463,8 @@ class AutoregressiveModel(ConditionalsModel):
         verbose,
         first_event=0,
         known=None,
-        num_known=0,
     ):
-        """The driver of `sample` and `complete`: samples of `num_steps` steps, the first `num_known` of them given.
+        """The driver of `sample` and `complete`: samples of `num_steps` steps.
 
         Args:
             num_samples: As in `sample`.
@@ -389,56 +477,85 @@ class AutoregressiveModel(ConditionalsModel):
             return_log_prob: As in `sample`.
             verbose: As in `sample`.
             first_event: As in `sample`.
-            known: Array of shape `(num_samples, num_steps, ...)`, whose first `num_known` steps count, or `None`.
-            num_known: Integer. Defaults to `0`.
+            known: A list of values, `(num_samples, num_steps, ...)`, and of which of them are given, a boolean array of
+                shape `(num_samples, num_steps)`: the first ones. `None` if nothing is given. Defaults to `None`.
         """
         num_samples, condition, seed, first_event, batch_size = self.check_sample_arguments(
             num_samples, condition, seed, first_event, batch_size
         )
         arguments.boolean(return_log_prob, "return_log_prob")
         self.check_num_steps(num_steps, condition)
-        methods = self._methods(method, math.ceil(num_samples / batch_size))
-        draw = decoding.Fastest([self._drawing_by(method) for method in methods])
         progress = batches.Progress(num_samples, verbose)
+        known = known or []
+        num_known = int(known[1].sum(axis=1).min()) if known else 0  # of all events
+        draw = self.drawer(method, math.ceil(num_samples / batch_size), progress, num_known)
 
         def draw_batch(first, *arrays):
-            given, rest = ([], arrays) if known is None else ([_by_steps(arrays[0])], arrays[1:])
+            given, rest = arrays[: len(known)], arrays[len(known) :]
             shape = (num_steps, self.head.num_uniforms)
-            uniforms = _by_steps(noise.uniforms(seed, first_event + first, batch_size, shape))
-            values, log_prob = draw(sampling, uniforms, given, num_known, rest, progress)
+            uniforms = noise.uniforms(seed, first_event + first, batch_size, shape)
+            values, log_prob, _ = draw(sampling, uniforms, given, rest)
             return self.from_steps(ops.swapaxes(values, 0, 1)), log_prob
 
-        arrays = condition if known is None else [known, *condition]
-        samples = batches.run(draw_batch, arrays, num_samples, batch_size, progress)
+        samples = batches.run(draw_batch, [*known, *condition], num_samples, batch_size, progress)
         return samples if return_log_prob else samples[0]
 
-    def _drawing_by(self, method):
-        draw = self._draw_parallel if method == "parallel" else self._draw_by_steps
-        return functools.partial(draw, decoding.Drawing(self, method))
+    def drawer(self, method, num_batches, progress, num_known=0, last=None):
+        """What draws a batch of events, by the method asked for or the fastest.
 
-    def _draw_parallel(self, drawing, sampling, uniforms, known, num_known, condition, progress):
-        values, log_prob, _ = drawing.parallel(uniforms, sampling, condition, *([known, num_known] if known else []))
+        Args:
+            method: As in `sample`.
+            num_batches: Integer, how many batches there are.
+            progress: A `batches.Progress`.
+            num_known: Integer, how many of the first steps are given of all events: they can be gone through in one
+                pass. Defaults to `0`.
+            last: Integer, one more than the last step that is needed. Defaults to `None`: all are.
+
+        Returns:
+            A function of `sampling`, uniforms, what is given and conditions, all of them by events: lists of arrays or
+            none, what is given being values and a boolean array. It returns values, `(steps, batch, ...)`, the
+            log-probabilities of those that were drawn and, unless there was a pass for what is given, of that.
+        """
+        methods = self._methods(method, num_batches)
+        draw = decoding.Fastest([self._drawing_by(method, num_known, last) for method in methods])
+
+        def draw_values(sampling, uniforms, known, condition):
+            return draw(sampling, [_by_steps(each) for each in (uniforms, *known)], condition, progress)
+
+        return draw_values
+
+    def _drawing_by(self, method, num_known, last):
+        drawing = decoding.Drawing(self, method)
+        if method == "parallel":
+            return functools.partial(self._draw_parallel, drawing)
+        return functools.partial(self._draw_by_steps, drawing, num_known if drawing.has_prefill else 0, last)
+
+    def _draw_parallel(self, drawing, sampling, rows, condition, progress):
+        uniforms, *known = rows
+        *found, _ = drawing.parallel(uniforms, sampling, condition, known)
         progress.add(uniforms.shape[1])
-        return values, log_prob
+        return found
 
-    def _draw_by_steps(self, drawing, sampling, uniforms, known, num_known, condition, progress):
-        num_steps, batch_size = uniforms.shape[:2]
+    def _draw_by_steps(self, drawing, num_known, last_needed, sampling, rows, condition, progress):
+        num_steps, batch_size = rows[0].shape[:2]
+        num_needed = num_steps if last_needed is None else last_needed
         constants, carry = drawing.prepare(condition), drawing.start(batch_size, num_steps)
-        values, begin, rows = [], 0, [uniforms, *known]
-        if num_known and drawing.has_prefill:
-            prompt = known[0][:num_known]
+        values = []
+        if num_known:
+            prompt = rows[1][:num_known]
             carry = drawing.prefill(constants, carry, prompt)
-            values, begin, rows = [prompt], num_known, [uniforms]
-        piece = self.piece_length(num_steps, progress)
-        for first in range(begin, num_steps, piece):
-            last = min(first + piece, num_steps)
+            values = [prompt]
+            rows = rows if rows[2][num_known:].any() else rows[:1]
+        piece = self.piece_length(num_needed, progress)
+        for first in range(num_known, num_needed, piece):
+            last = min(first + piece, num_needed)
             # Where a compiled loop need not know its length, the last one is padded: it is compiled already.
             length = last - first if backend.wants_known_lengths() else piece
             cut = [np.resize(array[first:last], (length, *array.shape[1:])) for array in rows]
-            drawn, carry = drawing.advance(constants, carry, first, last, cut, sampling, num_known)
+            drawn, carry = drawing.advance(constants, carry, first, last, cut, sampling)
             values.append(drawn[: last - first])
-            progress.add(batch_size * (last - first) / num_steps)
-        return ops.concatenate(values), carry["log_prob"]
+            progress.add(batch_size * (last - first) / num_needed)
+        return ops.concatenate(values), carry["log_prob"], carry["log_weight"]
 
     def check_num_steps(self, num_steps, condition):
         """Raises a `ValueError` where an event cannot have so many steps. `condition` is a list of one or none."""
@@ -464,27 +581,17 @@ class AutoregressiveModel(ConditionalsModel):
             return ["stepwise", "parallel"]
         return ["stepwise"]
 
-    def _check_known(self, known, x):
-        if known.shape != x.shape[1:] or known.dtype != bool:
+    def _check_known_come_first(self, is_known):
+        """Raises a `ValueError` unless the steps that are known, `(events, steps)`, are the first ones of each event."""
+        beyond = is_known & ~np.logical_and.accumulate(is_known, axis=1)
+        if beyond.any():
+            event, step = (int(i) for i in np.argwhere(beyond)[0])
+            gap, beyond = self.name_of_step(int(np.argmin(is_known[event]))), self.name_of_step(step)
             raise ValueError(
-                f"`known` must be a boolean array of shape {x.shape[1:]}. "
-                f"Received: known.shape={known.shape}, known.dtype={known.dtype}."
+                f"`known` must be what comes first in the model's ordering, with no gap, unless there are "
+                f"`num_particles`: {self.name} draws {gap} before {beyond}. Received: {beyond} known, {gap} not, in "
+                f"event {event}."
             )
-
-    def _count_known(self, known):
-        """How many steps are known, of which there must be no other."""
-        steps = ops.convert_to_numpy(self.to_steps(ops.convert_to_tensor(known[None])))[0]
-        steps = steps.reshape(len(steps), -1)
-        whole = steps.all(axis=1)
-        num_known = len(steps) if whole.all() else int(np.argmin(whole))
-        if steps[num_known:].any():
-            beyond = num_known + int(np.argmax(steps[num_known:].any(axis=1)))
-            gap, beyond = self.name_of_step(num_known), self.name_of_step(beyond)
-            raise ValueError(
-                f"`known` must be what comes first in the model's ordering, with no gap: "
-                f"{self.name} draws {gap} before {beyond}. Received: {beyond} known, {gap} not (or not all of it)."
-            )
-        return num_known
 
 
 def _by_steps(x):

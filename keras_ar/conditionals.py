@@ -80,9 +80,49 @@ class ConditionalsModel(DensityModel):
         """The values that an entry of an event may have: those of the head."""
         return self.head.support
 
+    def flat(self, x):
+        """Events with all positions on one axis: `(batch, *event_shape) -> (batch, num_steps, *head.event_shape)`."""
+        return ops.reshape(x, (-1, self.num_steps, *self.head.event_shape))
+
+    def over_draws(self, positions):
+        """`(..., positions)` with an axis of length 1 for each of those of a draw."""
+        return ops.reshape(positions, (*positions.shape, *(1 for _ in self.head.event_shape)))
+
     def flat_condition(self, condition):
         """The condition as one vector for each event, `(batch, features)`; `None` if there is none."""
         return None if condition is None else ops.reshape(condition, (-1, math.prod(self.condition_shape)))
+
+    # Missing values.
+
+    def is_there(self, x):
+        """Which positions of events have a value, and are not NaN: a boolean tensor of shape `(batch, *positions)`."""
+        x = ops.convert_to_tensor(x)
+        there = ops.equal(x, x)
+        if self.head.event_shape:
+            there = ops.all(there, axis=tuple(range(-len(self.head.event_shape), 0)))
+        return there
+
+    def filled(self, x):
+        """Events with possible values in place of missing ones: NaN in a network is NaN in all gradients."""
+        return self.support.replace_impossible(x, self.support.contains(x))
+
+    def check_incomplete_events(self, x, name="x"):
+        """As `check_events`; but values may be NaN, if all are that the head draws together."""
+        self.check_event_shape(x, name)
+        if x.dtype.kind != "f":
+            self.head.check(x, name)
+            return
+        missing = np.isnan(x)
+        self.head.check(np.where(missing, ops.convert_to_numpy(self.filled(np.nan)), x), name)
+        if self.head.event_shape:
+            of_draw = missing.reshape(-1, self.step_size)
+            if (of_draw.any(axis=1) != of_draw.all(axis=1)).any():
+                raise ValueError(
+                    f"`{name}` must be NaN in all the values that {self.head} draws together, or in none. Received "
+                    f"some of shape {self.head.event_shape} that are NaN in part."
+                )
+
+    # Events.
 
     def random_batch(self, num_events, seed=0):
         """Random events on the support, in the units of the head, and random conditions if the model takes any."""

@@ -55,10 +55,11 @@ def initial_carry(model, stepper, batch_size, num_steps):
         "state": stepper.start(batch_size, num_steps),
         "previous": ops.zeros((batch_size, *head.event_shape), head.support.dtype),
         "log_prob": ops.zeros((batch_size,), "float32"),
+        "log_weight": ops.zeros((batch_size,), "float32"),
     }
 
 
-def advance(model, stepper, loop, constants, carry, first, last, rows, sampling, num_known=0):
+def advance(model, stepper, loop, constants, carry, first, last, rows, sampling):
     """Draws the steps `first, ..., last - 1`.
 
     Args:
@@ -69,69 +70,80 @@ def advance(model, stepper, loop, constants, carry, first, last, rows, sampling,
         carry: From `initial_carry`, or from the call before.
         first: Integer, the first step.
         last: Integer, one more than the last step.
-        rows: `[noise]`, or `[noise, known]` if the first `num_known` steps are given. Both start at
-            step `first` and may be longer than needed. Known values are copied; they do not count in the
-            log-probability.
+        rows: `[noise]`, or `[noise, known, is_known]`: values, and a boolean tensor of shape `(steps, batch)` that
+            says which of them are given. They start at step `first` and may be longer than needed. What is given is
+            copied; its log-probability counts in the `log_weight` of the carry, that of what is drawn in `log_prob`.
         sampling: Dictionary, see above.
-        num_known: Integer, how many steps are given. Defaults to `0`.
 
     Returns:
         The values, of the length of the noise, and the carry for going on.
     """
     head = model.head
 
-    def body(t, carry, row, constants, sampling, num_known):
+    def body(t, carry, row, constants, sampling):
         noise, *known = row
         params, state = stepper.step(constants, carry["state"], t, carry["previous"])
-        value, log_prob = draw_step(model.head_at(t), params, noise, sampling)
-        log_prob = carry["log_prob"] + log_prob
-        if known:
-            value, log_prob = backend.when(t < num_known, lambda _: (*known, carry["log_prob"]), (value, log_prob))
-        return {"state": state, "previous": value, "log_prob": log_prob}, value
+        value, log_prob, log_weight = _draw_unknown(model, model.head_at(t), params, noise, sampling, known)
+        sums = {"log_prob": carry["log_prob"] + log_prob, "log_weight": carry["log_weight"] + log_weight}
+        return {"state": state, "previous": value, **sums}, value
 
     values = ops.zeros((*rows[0].shape[:2], *head.event_shape), head.support.dtype)
-    return loop(body, first, last, carry, rows, values, (constants, sampling, num_known))
+    return loop(body, first, last, carry, rows, values, (constants, sampling))
 
 
-def parallel(model, noise, sampling, condition=(), known=None, num_known=0):
-    """Draws all steps at once, by fixed-point iteration; `known` and `num_known` as in `advance`.
+def _draw_unknown(model, head, params, noise, sampling, known=()):
+    """Values, the log-probabilities of those that were drawn, and of those that are known: zero where they are not."""
+    value, log_prob = draw_step(head, params, noise, sampling)
+    if not known:
+        return value, log_prob, 0.0
+    given, is_given = known
+    log_weight = head.log_prob_of_possible(ops.cast(params, "float32"), given)
+    value = ops.where(model.over_draws(is_given), given, value)
+    return value, ops.where(is_given, 0.0, log_prob), ops.where(is_given, log_weight, 0.0)
+
+
+def parallel(model, noise, sampling, condition=(), known=()):
+    """Draws all steps at once, by fixed-point iteration.
+
+    Args:
+        model: The model.
+        noise: Tensor of shape `(steps, batch, num_uniforms)`.
+        sampling: Dictionary, see above.
+        condition: The condition as `call` takes it, a list of one or of none. Defaults to `()`.
+        known: `[known, is_known]` as in `advance`, or nothing. Defaults to `()`.
 
     Returns:
-        The values, their log-probabilities, and the number of passes.
+        The values, their log-probabilities and log-weights as in `advance`, and the number of passes.
     """
     head = model.head
-    noise = ops.swapaxes(noise, 0, 1)  # (batch, steps, num_uniforms)
+    noise, *known = (ops.swapaxes(each, 0, 1) for each in (noise, *known))  # (batch, steps, ...)
     batch_size, num_steps = noise.shape[:2]
 
     def redraw(values):
         params = model.params_to_steps(model.call(model.from_steps(values), *condition))
-        drawn, log_prob = draw_step(model.head_of_steps(num_steps), params, noise, sampling)
-        if known is not None:
-            is_known = ops.arange(num_steps) < num_known
-            mask = ops.reshape(is_known, (-1, *(1 for _ in head.event_shape)))
-            drawn = ops.where(mask, ops.swapaxes(known, 0, 1), drawn)
-            log_prob = ops.where(is_known, 0.0, log_prob)
-        return drawn, ops.sum(log_prob, axis=1)
+        drawn, *sums = _draw_unknown(model, model.head_of_steps(num_steps), params, noise, sampling, known)
+        return drawn, *(ops.sum(ops.broadcast_to(each, (batch_size, num_steps)), axis=1) for each in sums)
 
-    def body(passes, values, log_prob, unchanged):
-        drawn, log_prob = redraw(values)
-        return passes + 1, drawn, log_prob, ops.all(drawn == values)
+    def body(passes, values, log_prob, log_weight, unchanged):
+        drawn, log_prob, log_weight = redraw(values)
+        return passes + 1, drawn, log_prob, log_weight, ops.all(drawn == values)
 
-    def unfinished(passes, values, log_prob, unchanged):
+    def unfinished(passes, values, log_prob, log_weight, unchanged):
         return ops.logical_not(unchanged)
 
-    passes, values, log_prob, _ = ops.while_loop(
+    passes, values, log_prob, log_weight, _ = ops.while_loop(
         unfinished,
         body,
         (
             ops.zeros((), "int32"),
             ops.zeros((batch_size, num_steps, *head.event_shape), head.support.dtype),
             ops.zeros((batch_size,), "float32"),
+            ops.zeros((batch_size,), "float32"),
             ops.zeros((), "bool"),
         ),
         maximum_iterations=num_steps + 1,
     )
-    return ops.swapaxes(values, 0, 1), log_prob, passes
+    return ops.swapaxes(values, 0, 1), log_prob, log_weight, passes
 
 
 def draw(model, noise, *condition):
@@ -153,7 +165,7 @@ def draw(model, noise, *condition):
         values, carry = advance(model, model, backend.Loop(model), constants, carry, 0, num_steps, [noise], {})
         log_prob = carry["log_prob"]
     else:
-        values, log_prob, _ = parallel(model, noise, {}, condition)
+        values, log_prob, *_ = parallel(model, noise, {}, condition)
     return model.from_steps(ops.swapaxes(values, 0, 1)), log_prob
 
 
@@ -238,15 +250,14 @@ class Drawing:
         bound = self._model, self._stepper, backend.Loop(self._model)
         return self._compiled("advance", lambda *args: advance(*bound, *args))(*args)
 
-    def parallel(self, noise, sampling, condition, known=(), num_known=0):
-        """`parallel`; condition and known values are lists of one array or of none."""
+    def parallel(self, noise, sampling, condition, known=()):
+        """`parallel`; condition is a list of one array or of none."""
         model = self._model
 
-        def draw(noise, sampling, condition, known, num_known):
-            condition = model.encode_condition(*condition or (None,))
-            return parallel(model, noise, sampling, condition, *((known[0], num_known) if known else ()))
+        def draw(noise, sampling, condition, known):
+            return parallel(model, noise, sampling, model.encode_condition(*condition or (None,)), known)
 
-        return self._compiled("parallel", draw)(noise, sampling, list(condition), list(known), num_known)
+        return self._compiled("parallel", draw)(noise, sampling, list(condition), list(known))
 
     def _compiled(self, piece, function, *sizes):
         return self._model.compiled_function(function, key=(piece, self.method == "full", *sizes))

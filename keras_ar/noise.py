@@ -10,11 +10,23 @@ import random
 
 import numpy as np
 
-__all__ = ["OTHER_STREAMS", "check_seed", "integers", "normals", "permutation", "randomize", "uniforms"]
+__all__ = [
+    "OTHER_STREAMS",
+    "STREAMS_OF_A_DRAW",
+    "check_seed",
+    "integers",
+    "normals",
+    "of_streams",
+    "permutation",
+    "randomize",
+    "uniforms",
+]
 
 # Samples use the streams 0, 1, 2, ... of a seed; what scores events by noise uses those from here on, so that an event
 # and the noise that scores it are never made of the same numbers.
 OTHER_STREAMS = 2**63
+# Between one draw of an event and the next: event `i` is drawn for the third time by stream `i + 2 * STREAMS_OF_A_DRAW`.
+STREAMS_OF_A_DRAW = 2**40
 # What a model is made of uses streams counted from the other end.
 _LAST_STREAM = 2**64 - 1
 # Streams of so many numbers are drawn faster one by one than all at once.
@@ -41,22 +53,22 @@ def _raw_bits(seed, stream, count, first=0):
     return bits.random_raw(first % 4 + count)[first % 4 :]
 
 
-def _raw_bits_of_streams(seed, first_stream, num_streams, count, first):
+def _raw_bits_of_streams(seed, streams, count, first):
     """What `_raw_bits` makes of each of many streams, in a few operations on whole arrays.
 
     For short streams, to which NumPy gives more time to set up than to draw.
     """
     # NumPy counts on before it draws.
     counters = np.arange(first // 4 + 1, (first + count + 3) // 4 + 1, dtype="uint64")
-    a = np.broadcast_to(counters, (num_streams, len(counters)))
+    a = np.broadcast_to(counters, (len(streams), len(counters)))
     b = c = d = np.zeros_like(a)
-    streams = np.arange(first_stream, first_stream + num_streams, dtype="uint64")[:, None]
+    streams = streams[:, None]
     for i in range(10):  # rounds of Philox 4x64: Salmon et al., 2011
         key = np.uint64((seed + i * 0x9E3779B97F4A7C15) % 2**64)
         key_of_stream = streams + np.uint64(i * 0xBB67AE8584CAA73B % 2**64)
         (high_a, low_a), (high_c, low_c) = _product(0xD2E7470EE14C6C93, a), _product(0xCA5A826395121157, c)
         a, b, c, d = high_c ^ b ^ key, low_c, high_a ^ d ^ key_of_stream, low_a
-    bits = np.stack([a, b, c, d], axis=-1).reshape(num_streams, 4 * len(counters))
+    bits = np.stack([a, b, c, d], axis=-1).reshape(len(streams), 4 * len(counters))
     return bits[:, first % 4 : first % 4 + count]
 
 
@@ -97,12 +109,34 @@ def uniforms(seed, first_event, num_events, shape, skip=0):
     >>> [round(float(u), 3) for u in later[0]]
     [0.612, 0.82]
     """
+    streams = np.uint64(first_event) + np.arange(num_events, dtype="uint64")
+    return of_streams(seed, streams, shape, skip)
+
+
+def of_streams(seed, streams, shape, skip=0):
+    """The noise of any streams of a seed; event `i` of a seed is drawn by stream `i`.
+
+    Args:
+        seed: Integer from 0 to 2**64 - 1.
+        streams: uint64 array, the numbers of the streams.
+        shape: Tuple of integers, the shape of one stream's noise.
+        skip: As in `uniforms`. Defaults to `0`.
+
+    Returns:
+        float32 array of shape `(len(streams), *shape)`, as from `uniforms`.
+
+    Example:
+
+    >>> noise = keras_ar.noise.of_streams(seed=0, streams=np.array([2, 7], "uint64"), shape=(2,))
+    >>> [round(float(u), 3) for u in noise[0]]
+    [0.814, 0.44]
+    """
     count = math.prod(shape)
     if count < _LONG:
-        bits = _raw_bits_of_streams(seed, first_event, num_events, count, skip)
+        bits = _raw_bits_of_streams(seed, streams, count, skip)
     else:
-        bits = np.array([_raw_bits(seed, first_event + i, count, skip) for i in range(num_events)], "uint64")
-    bits = bits.reshape(num_events, *shape)
+        bits = np.array([_raw_bits(seed, stream, count, skip) for stream in streams.tolist()], "uint64")
+    bits = bits.reshape(len(streams), *shape)
     return (((bits >> np.uint64(41)).astype("float64") + 0.5) * 2.0**-23).astype("float32")
 
 

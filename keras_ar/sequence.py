@@ -138,16 +138,16 @@ class SequenceModel(AutoregressiveModel):
         [[0, 1, 1], [0, 1, 1]]
         """
         length = self.num_steps if length is None else arguments.integer(length, "length")
-        known, num_known = None, 0
+        known = None
         if prompt is not None:
             prompt = self._check_prompt(prompt, num_samples, longest=length)
-            known, num_known = _extended(prompt, length), prompt.shape[1]
+            is_known = np.broadcast_to(np.arange(length) < prompt.shape[1], (len(prompt), length))
+            known = [_extended(prompt, length), is_known]
         return self.sample_steps(
             num_samples,
             condition,
             num_steps=length,
             known=known,
-            num_known=num_known,
             method=method,
             sampling=self.check_sampling(temperature, top_k, top_p),
             seed=seed,
@@ -326,7 +326,7 @@ class Stream:
         shape = (count if backend.wants_known_lengths() else self._chunk, num_uniforms)
         uniforms = noise.uniforms(self._seed, 0, self._num_samples, shape, skip=first * num_uniforms).swapaxes(0, 1)
         values, self._carry = self._drawing.advance(
-            self._constants, self._carry, first, first + count, [uniforms], self._sampling, 0
+            self._constants, self._carry, first, first + count, [uniforms], self._sampling
         )
         self._position = first + count
         chunk = np.swapaxes(ops.convert_to_numpy(values)[:count], 0, 1)

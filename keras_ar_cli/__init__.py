@@ -132,22 +132,57 @@ def sample(
 def complete(
     file: _File,
     data: _Data = None,
-    num: Annotated[int, typer.Option("--num", "-n", min=1, help="How many events.")] = 8,
+    num: Annotated[
+        int | None, typer.Option("--num", "-n", min=1, help="How many events. Default: 8, or all of a table.")
+    ] = None,
     known: Annotated[
-        float, typer.Option(min=0, max=1, help="Which share of each event is known, from its beginning on.")
-    ] = 0.5,
+        float | None,
+        typer.Option(min=0, max=1, help="Which share of each event is known, from its beginning on. Default: 0.5."),
+    ] = None,
+    mask: Annotated[
+        pathlib.Path | None,
+        typer.Option(metavar="PICTURE", help="A picture of the size of an event, white where it is known."),
+    ] = None,
+    table: Annotated[
+        pathlib.Path | None,
+        typer.Option(
+            "--input",
+            metavar="TABLE.csv",
+            help="A csv file in the columns of the data, whose empty cells are drawn. Default: test events.",
+        ),
+    ] = None,
+    draws: Annotated[int, typer.Option(min=1, help="How often each event is completed.")] = 1,
+    particles: Annotated[
+        int | None,
+        typer.Option(min=1, help="How many weighted particles stand for an event, in a model of one order."),
+    ] = None,
     out: Annotated[pathlib.Path | None, typer.Option(help="As in `sample`.")] = None,
     seed: _Seed = None,
     temperature: Annotated[float, typer.Option(help="As in `sample`.")] = 1.0,
     backend: _Backend = None,
     json: _Json = False,
 ):
-    """Sample what is missing of test events, such as the lower halves of images."""
+    """Sample what is missing of events, such as the lower halves of images, or the empty cells of a table.
+
+    A model for any order completes any part. A model of one order needs --particles, unless what is known comes first.
+    """
     with _errors_in_one_line(json):
         _choose(backend)
         from keras_ar_cli import draw
 
-        result = draw.complete(draw.open_file(file), data, num, known, out, seed, temperature)
+        result = draw.complete(
+            draw.open_file(file),
+            data=data,
+            num=num,
+            known=known,
+            mask=mask,
+            table=table,
+            draws=draws,
+            particles=particles,
+            out=out,
+            seed=seed,
+            temperature=temperature,
+        )
         _print(json, result, lambda: show.written(result))
 
 

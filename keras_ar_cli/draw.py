@@ -8,11 +8,12 @@ import numpy as np
 
 import keras_ar
 from keras_ar_cli import folder as folders
+from keras_ar_cli import incomplete, run, show
 from keras_ar_cli import recipe as recipes
-from keras_ar_cli import run, show
 
 __all__ = ["Opened", "about", "after_training", "complete", "open_file", "sample"]
 
+_NUM_COMPLETED = 8  # test events, unless told
 _ENDINGS = {"images": ".png", "sound": ".wav", "text": ".txt", "table": ".csv"}
 
 
@@ -130,29 +131,59 @@ def sample(opened, num, out, seed, temperature, condition, length, prompt):
     return {**written, "log_prob_mean": float(log_probs.mean())}
 
 
-def complete(opened, name, num, known, out, seed, temperature):
-    """Completes test events of which the first part is known, and returns what happened, a dictionary."""
+def complete(opened, *, data, num, known, mask, table, draws, particles, out, seed, temperature):
+    """Completes test events, or the events of a table, and returns what happened, a dictionary."""
     model = opened.model
-    order, shape = _order(model)
+    _check_known(model, data, {"--known": known, "--mask": mask, "--input": table})
     options = {"seed": keras_ar.noise.check_seed(seed), **_tempered(model, temperature)}
+    if draws > 1:
+        options["num_draws"] = draws
+    if particles is not None:
+        if model.any_order:
+            raise ValueError(f"--particles is for models of one order. A {type(model).__name__} needs none")
+        options |= {"num_particles": particles, "return_effective_size": True}
     out = _check_out(opened, out or _default(opened, "completed"))
-    x, *condition = (array[:num] for array in opened.events(name, "test"))
-    is_known = np.zeros(x.shape[1:], bool)
-    is_known[np.unravel_index(order[: round(known * len(order))], shape)] = True
+    if table is not None:
+        table = incomplete.read_table(table, model, opened.metrics.get("data", {}), num)
+        x, condition = table.x.reshape(-1, *model.event_shape), []
+        is_known = ~np.isnan(x)
+    else:
+        is_known = _first(model, known) if mask is None else incomplete.read_mask(mask, model.event_shape)
+        x, *condition = (array[: num or _NUM_COMPLETED] for array in opened.events(data, "test"))
     completed = model.complete(x, is_known, *condition, **options)
+    facts = {}
+    if particles is not None:
+        completed, effective_size = completed
+        facts = {"particles": particles, "effective_size_min": float(effective_size.min())}
     picture = None
     if opened.kind == "images" and out.suffix == ".png":
         picture = keras_ar.plots.completions(x, is_known, completed, num_levels=model.support.num_levels)
-    return _write(opened, completed, out, options["seed"], picture)
+    return {**_write(opened, completed, out, options["seed"], picture, table), **facts}
 
 
-def _order(model):
-    """In which order the positions of an event become known, and the shape of the positions."""
+def _check_known(model, data, ways):
+    """Raises a `ValueError` unless the model can complete, and what is known is said in one way at most."""
+    name = type(model).__name__
+    if not (isinstance(model, keras_ar.ConditionalsModel) or model.any_order):
+        raise ValueError(f"`complete` is for models with an ordering, or for any order. Received a {name}")
+    used = [way for way, value in ways.items() if value is not None]
+    if len(used) > 1:
+        raise ValueError(f"{' and '.join(used)} must not come together: each says what is known")
+    if used == ["--input"]:
+        if data is not None:
+            raise ValueError("--data must not come with --input: it is for test events")
+        if model.condition_shape is not None:
+            raise ValueError(f"--input is for models without classes or other conditions. Received a {name} with them")
+
+
+def _first(model, share):
+    """What is known of an event where that is a share of it, half unless told, from its beginning on."""
+    order, shape = np.arange(model.num_dims), model.event_shape
     if isinstance(model, keras_ar.ConditionalsModel):
-        return model.ordering, model.position_shape
-    if model.any_order:
-        return np.arange(model.num_dims), model.event_shape
-    raise ValueError(f"`complete` is for models with an ordering, or for any order. Received a {type(model).__name__}")
+        order, shape = model.ordering, model.position_shape
+    is_known = np.zeros(model.event_shape, bool)
+    is_known[np.unravel_index(order[: round((0.5 if share is None else share) * len(order))], shape)] = True
+    return is_known
 
 
 def _tempered(model, temperature):
@@ -208,44 +239,57 @@ def after_training(model, data, folder, recipe):
     return ["learning_curves.png", "neighbors.png", "samples.png"]
 
 
-def _write(opened, samples, out, seed, picture=None):
+def _write(opened, samples, out, seed, picture=None, table=None):
     """Writes samples to a file, in the format of its ending, and returns what was written, a dictionary.
 
-    `_check_out` has looked at the ending.
+    `_check_out` has looked at the ending. Of several draws of each event, shape `(draws, events, ...)`, the first of
+    all events comes first. A `table` is what the samples complete.
     """
     model, levels = opened.model, opened.model.support.num_levels
+    axes = samples.ndim - len(model.event_shape)
+    *draws, num = samples.shape[:axes]
+    flat = samples.reshape(-1, *samples.shape[axes:])
     if out.suffix == ".npy":
         with folders.whole(out) as path:
             np.save(path, samples)
     elif out.suffix == ".csv":
         with folders.whole(out) as path:
-            _write_csv(samples.reshape(len(samples), -1), path, opened.metrics.get("data", {}))
+            _write_csv(flat.reshape(len(flat), -1), path, opened.metrics.get("data", {}), *draws, table=table)
     elif out.suffix == ".png":
-        _save(picture or keras_ar.plots.images(samples, num_levels=levels), out)
+        _save(picture or keras_ar.plots.images(flat, num_levels=levels), out)
     elif out.suffix == ".txt":
-        texts = map(model.vocabulary.decode, samples)
+        texts = map(model.vocabulary.decode, flat)
         with folders.whole(out) as path:
             path.write_text("\n\n---\n\n".join(texts) + "\n", encoding="utf-8")
     elif out.suffix == ".wav":
         rate = opened.metrics["data"]["rate"]
-        tracks = keras_ar.sound.to_samples(samples, levels)
+        tracks = keras_ar.sound.to_samples(flat, levels)
         silence = np.zeros((len(tracks), rate // 4), "float32")
         with folders.whole(out) as path:  # one after the other, with a pause between
             keras_ar.sound.write_wav(path, np.concatenate([tracks, silence], axis=1).ravel(), rate)
-    return {"num": len(samples), "seed": seed, "model": type(model).__name__, "file": str(out)}
+    facts = {"draws": draws[0]} if draws else {}
+    return {"num": num, **facts, "seed": seed, "model": type(model).__name__, "file": str(out)}
 
 
-def _write_csv(rows, path, data):
-    """Writes a table as the one that the model was trained on: with its header and its words, if it had any."""
-    columns, categories = data.get("columns"), data.get("categories") or {}
-    names = columns or map(str, range(rows.shape[1]))
+def _write_csv(rows, path, data, num_draws=None, table=None):
+    """Writes a table as the one that the model was trained on: with its header and its words, if it had any.
+
+    Of several draws, the first column is the number of the draw. Where rows complete a `table`, its cells stay as they
+    were written.
+    """
+    header, categories = table.header if table else data.get("columns"), data.get("categories") or {}
+    names = header or map(str, range(rows.shape[1]))
     words = [dict(enumerate(categories.get(name, ()))) for name in names]
     number = "d" if rows.dtype.kind in "iu" else ".9g"
+    lines = [[of.get(x, f"{x:{number}}") for x, of in zip(row, words, strict=True)] for row in rows.tolist()]
+    if table:
+        given = table.cells * (num_draws or 1)
+        lines = [[cell or drawn for cell, drawn in zip(*pair, strict=True)] for pair in zip(given, lines, strict=True)]
+    if num_draws:
+        header = header and ["draw", *header]
+        lines = [[i * num_draws // len(lines), *line] for i, line in enumerate(lines)]
     with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerows([columns] if columns else [])
-        for row in rows.tolist():
-            writer.writerow([of.get(x, f"{x:{number}}") for x, of in zip(row, words, strict=True)])
+        csv.writer(file, lineterminator="\n").writerows([*([header] if header else []), *lines])
 
 
 def _check_out(opened, out):

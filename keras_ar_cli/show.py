@@ -130,7 +130,11 @@ def scores(parts):
 
 def written(result):
     """Where the samples are."""
-    _out.print(f"{result['num']} events of {result['model']}, seed {result['seed']}: {escape(result['file'])}")
+    times = f", {result['draws']} draws of each" if "draws" in result else ""
+    _out.print(f"{result['num']} events of {result['model']}{times}, seed {result['seed']}: {escape(result['file'])}")
+    if "particles" in result:
+        least = f"{result['effective_size_min']:.1f}"
+        _out.print(f"effective sample size of the {result['particles']} particles of an event: at least {least}")
 
 
 def listing(found):

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 from gaussian_mixture import GaussianMixture
 from typer.testing import CliRunner
+from variants import on_one_backend
 
 import keras_ar
 from keras_ar_cli import app, run
@@ -240,6 +241,204 @@ def test_sample_and_complete_write_what_the_library_samples(finished, tmp_path):
     for command in ("sample", "complete"):
         run_json(command, finished, "-n", 3, "--out", tmp_path / f"{command}.png")
         assert (tmp_path / f"{command}.png").read_bytes().startswith(b"\x89PNG")
+
+
+# What is missing of events.
+
+
+@pytest.fixture(scope="module")
+def any_order(tmp_path_factory):
+    """The file of a model of images, for any order."""
+    model = keras_ar.models.DeepNADE((8, 8, 1), hidden_units=8)
+    keras_ar.noise.randomize(model)
+    path = tmp_path_factory.mktemp("any_order") / "model.keras"
+    model.save(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def of_table(tmp_path_factory):
+    """The folder of a run of a model for any order, trained on a table with a header and words."""
+    folder = tmp_path_factory.mktemp("table")
+    (folder / "table.csv").write_text(WORDS)
+    small = ["--set", "model.hidden_units=[8]", *SMALL]
+    run_json("train", "deep_nade", "--data", folder / "table.csv", "--out", folder / "run", *small)
+    return folder / "run"
+
+
+def draw_mask(path, is_known, mode="L"):
+    """Writes a picture that is white where something is known."""
+    image = pytest.importorskip("PIL.Image")
+    image.fromarray(np.where(is_known, 255, 0).astype("uint8")).convert(mode).save(path)
+    return path
+
+
+HOLE = np.ones((8, 8), bool)
+HOLE[2:6, 3:5] = False
+
+
+@pytest.mark.parametrize("mode", ["L", *on_one_backend(["1", "RGB", "RGBA", "P", "I;16"])])
+def test_what_is_white_in_a_mask_is_known(mode, any_order, tmp_path):
+    path, out = tmp_path / "mask.png", tmp_path / "completed.npy"
+    if mode == "I;16":
+        pytest.importorskip("PIL.Image").fromarray(np.where(HOLE, 40_000, 30_000).astype("uint16")).save(path)
+    else:
+        draw_mask(path, HOLE, mode)
+    arguments = ["complete", any_order, "--data", "digits", "--mask", path, "-n", 3, "--seed", 5]
+    found = run_json(*arguments, "--draws", 4, "--out", out)
+    assert (found["num"], found["draws"]) == (3, 4)
+    truth = keras_ar.datasets.load("digits", binary=True).test[:3]
+    expected = keras_ar.load_model(any_order).complete(truth, HOLE[..., None], num_draws=4, seed=5)
+    np.testing.assert_array_equal(np.load(out), expected)
+    assert (expected[:, :, HOLE] == truth[:, HOLE]).all()
+    run_json(*arguments, "--out", out)
+    np.testing.assert_array_equal(np.load(out), expected[0])
+
+
+@pytest.mark.one_backend
+def test_a_picture_has_all_draws_of_an_event_below_it(any_order, tmp_path, monkeypatch):
+    drawn = []
+    completions = keras_ar.plots.completions
+    monkeypatch.setattr(
+        keras_ar.plots, "completions", lambda *args, **kw: drawn.append(args) or completions(*args, **kw)
+    )
+    mask = draw_mask(tmp_path / "mask.png", HOLE)
+    arguments = ["complete", any_order, "--data", "digits", "--draws", 3, "--out", tmp_path / "completed.png"]
+    for way in ([], ["--mask", mask], ["--known", 0.2]):
+        run_json(*arguments, *way)
+    rows = np.where(HOLE.ravel(), "1", "").tolist()
+    (tmp_path / "x.csv").write_text(f"{','.join(rows)}\n" * 2)
+    run_json("complete", any_order, "--input", tmp_path / "x.csv", "--draws", 3, "--out", tmp_path / "completed.png")
+    assert [np.shape(completed) for *_, completed in drawn] == [(3, 8, 8, 8, 1)] * 3 + [(3, 2, 8, 8, 1)]
+    assert (tmp_path / "completed.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_empty_cells_of_a_table_are_drawn_and_all_others_stay(of_table, tmp_path):
+    (tmp_path / "holes.csv").write_text("color,size\nred, 0\n,1\ngreen,NaN\n ,nan\n")
+    arguments = ["complete", of_table, "--input", tmp_path / "holes.csv", "--seed", 0, "--out", tmp_path / "whole.csv"]
+    found = run_json(*arguments)
+    assert found["num"] == 4
+    header, *lines = (tmp_path / "whole.csv").read_text().splitlines()
+    lines = [line.split(",") for line in lines]
+    assert header == "color,size"
+    assert (lines[0], lines[1][1], lines[2][0]) == (["red", "0"], "1", "green")
+    assert all(color in ("red", "green") and size in ("0", "1") for color, size in lines)
+    model = keras_ar.load_model(of_table / "model.keras")
+    nan = np.nan
+    expected = model.complete([[1, 0], [nan, 1], [0, nan], [nan, nan]], num_draws=3, seed=0)
+    assert lines == [[["green", "red"][color], str(size)] for color, size in expected[0].tolist()]
+
+    assert run_json(*arguments, "--draws", 3)["draws"] == 3
+    header, *several = (tmp_path / "whole.csv").read_text().splitlines()
+    several = [line.split(",") for line in several]
+    assert header == "draw,color,size"
+    assert [draw for draw, *_ in several] == ["0"] * 4 + ["1"] * 4 + ["2"] * 4
+    assert [line for _, *line in several[:4]] == lines
+    assert [int(size) for *_, size in several] == expected[..., 1].ravel().tolist()
+    assert run_json(*arguments, "-n", 2)["num"] == 2
+    assert (tmp_path / "whole.csv").read_text().count("\n") == 3
+
+
+@pytest.mark.one_backend
+def test_known_cells_stay_as_they_are_written(tmp_path):
+    model = keras_ar.models.DeepNADE(3, hidden_units=4, head="normal")
+    model.save(tmp_path / "model.keras")
+    for header in ("", "width,length,height\n"):
+        (tmp_path / "holes.csv").write_text(f"{header}0.10,,1e-3\n,-7,+2.50\n")
+        run_json(
+            "complete", tmp_path / "model.keras", "--input", tmp_path / "holes.csv", "--out", tmp_path / "whole.csv"
+        )
+        text = (tmp_path / "whole.csv").read_text()
+        assert text.startswith(header)
+        (a, x, b), (y, c, d) = [line.split(",") for line in text.removeprefix(header).splitlines()]
+        assert (a, b, c, d) == ("0.10", "1e-3", "-7", "+2.50")
+        assert np.isfinite([float(x), float(y)]).all()
+
+
+def test_a_model_of_one_order_completes_anything_by_particles(tmp_path):
+    model = keras_ar.models.MADE((8, 8, 1), hidden_units=8)
+    keras_ar.noise.randomize(model)
+    model.save(tmp_path / "model.keras")
+    mask, out = draw_mask(tmp_path / "mask.png", HOLE), tmp_path / "completed.npy"
+    complete = ["complete", tmp_path / "model.keras", "--out", out, "--seed", 5]
+    of_images = [*complete, "--data", "digits", "--mask", mask, "-n", 2]
+    assert "unless there are `num_particles`" in error_of(*of_images)
+    found = run_json(*of_images, "--particles", 20, "--draws", 3)
+    truth = keras_ar.datasets.load("digits", binary=True).test[:2]
+    options = {"num_particles": 20, "num_draws": 3, "seed": 5}
+    expected, size = model.complete(truth, HOLE[..., None], return_effective_size=True, **options)
+    np.testing.assert_array_equal(np.load(out), expected)
+    assert (found["num"], found["draws"], found["particles"]) == (2, 3, 20)
+    assert found["effective_size_min"] == pytest.approx(size.min(), rel=1e-4)
+    assert (
+        f"effective sample size of the 20 particles of an event: at least {size.min():.1f}"
+        in call(*of_images, "--particles", 20)[1]
+    )
+
+    x = np.where(HOLE[..., None], truth, np.nan).reshape(2, -1)
+    x[0, :9] = np.nan  # a pattern for each event
+    np.savetxt(tmp_path / "x.csv", x, delimiter=",")
+    run_json(*complete, "--input", tmp_path / "x.csv", "--particles", 20)
+    expected = model.complete(x.reshape(truth.shape), num_particles=20, seed=5)
+    np.testing.assert_array_equal(np.load(out), expected)
+
+
+@pytest.mark.one_backend
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (None, "--input must be a csv file. "),
+        (b"color,size\nred\xff,1\n", "--input must be a csv file. "),
+        ('color,size\nred,"1\n', "cannot be read: "),
+        ("", "--input must have the columns of the data that the model was trained on: color, size. "),
+        ("color,size\n", "--input must have a line for each event. "),
+        ("red,1\n", "holes.csv has red, 1"),
+        ("size,color\n1,red\n", "The first line of"),
+        ("color,size\nred,1\nred\n", "Line 3 of"),
+        ("color,size\nred,1\nblue,1\n", "has 'blue' in column color: expected one of green, red, or an empty cell"),
+        ("color,size\nred,big\n", "has 'big' in column size: expected integers from 0 to 1, or an empty cell"),
+        ("color,size\nred,2\n", "has '2' in column size: expected integers from 0 to 1"),
+        ("color,size\nred,inf\n", "has 'inf' in column size"),
+        ("color,size\n3,0\n", "has '3' in column color"),
+    ],
+)
+def test_a_table_that_does_not_fit_is_refused(text, words, of_table, tmp_path):
+    path = tmp_path / "holes.csv"
+    if text is not None:
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    error = error_of("complete", of_table, "--input", path, "--out", tmp_path / "whole.csv")
+    assert words in error
+    assert "holes.csv" in error
+    assert not (tmp_path / "whole.csv").exists()
+
+
+@pytest.mark.one_backend
+def test_a_mask_that_does_not_fit_is_refused(any_order, of_table, tmp_path):
+    expected = "--mask must be a picture of 8 rows and 8 columns of pixels, the size of an event. "
+    complete = ["complete", any_order, "--data", "digits", "--mask"]
+    assert expected in error_of(*complete, tmp_path / "none.png")
+    (tmp_path / "text.png").write_text("no picture")
+    assert f"{expected}{tmp_path / 'text.png'} cannot be read: " in error_of(*complete, tmp_path / "text.png")
+    whole = draw_mask(tmp_path / "mask.png", HOLE).read_bytes()
+    (tmp_path / "half.png").write_bytes(whole[: len(whole) // 2])
+    assert f"{tmp_path / 'half.png'} cannot be read: " in error_of(*complete, tmp_path / "half.png")
+    small = draw_mask(tmp_path / "small.png", HOLE[:3, :5])
+    assert f"{expected}{small} has 3 rows and 5 columns" in error_of(*complete, small)
+    assert "--mask is for models of images" in error_of("complete", of_table, "--mask", tmp_path / "mask.png")
+
+
+@pytest.mark.one_backend
+def test_ways_to_say_what_is_known_exclude_each_other(any_order, tmp_path):
+    complete = ["complete", any_order, "--data", "digits"]
+    error = error_of(*complete, "--mask", "mask.png", "--known", 0.5)
+    assert error == "error: --known and --mask must not come together: each says what is known\n"
+    assert "--mask and --input" in error_of(*complete, "--mask", "mask.png", "--input", "x.csv")
+    assert "--data must not come with --input" in error_of(*complete, "--input", "x.csv")
+    assert "--particles is for models of one order. A DeepNADE needs none" in error_of(*complete, "--particles", 9)
+    keras_ar.models.DeepNADE(2, hidden_units=3, num_classes=2).save(tmp_path / "classes.keras")
+    assert "--input is for models without classes" in error_of(
+        "complete", tmp_path / "classes.keras", "--input", "x.csv"
+    )
 
 
 def test_list_shows_the_components_of_plugins_and_all_recipes():

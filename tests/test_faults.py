@@ -56,6 +56,20 @@ class Faulty(AutoregressiveModel):
 
 
 @keras.saving.register_keras_serializable(package="tests")
+class WeighsWhatItDraws(Faulty):
+    """Weighs particles by all of their values, and not only by those that are known."""
+
+    def drawer(self, *args, **kwargs):
+        draw = super().drawer(*args, **kwargs)
+
+        def weighs_all(*args):
+            values, log_prob, log_weight = draw(*args)
+            return values, log_prob, log_weight + log_prob
+
+        return weighs_all
+
+
+@keras.saving.register_keras_serializable(package="tests")
 class RoundsLate(heads.Normal):
     """Feeds on a value that is not the one it returns in the end: the grid comes too late."""
 
@@ -130,6 +144,7 @@ FAULTS = [
     (Faulty(6, fault="step adds before it draws"), checks.check_step_equals_call, "disagrees with `call` at step"),
     (Faulty(6, fault="step adds before it draws"), checks.check_methods_agree, "are not those of full"),
     (Faulty(6, fault="looks at the batch"), checks.check_draws_repeat, "drawn in batches of 12"),
+    (WeighsWhatItDraws(6), checks.check_any_pattern, "times as probable as it is"),
     (Faulty(6, fault="idle weight"), checks.check_every_weight_learns, "idle"),
     (Faulty(6, head=SumsToMore()), checks.check_normalized, "sum to 1.06"),
     (SumsToMore(), head_checks.check_head_normalized, "sum to"),

@@ -390,6 +390,106 @@ def test_completions_show_a_pattern_for_each_image():
         assert [bool((given[:, column] == 0).all()) for column in range(2)] == known[i, 0].tolist()
 
 
+def test_a_truth_that_nobody_knows_is_not_shown():
+    known = np.array([[[True, False]] * 2, [[False, True]] * 2])
+    truth, completed = np.where(known, 1.0, np.nan), np.where(known, 1, [[[[1]]], [[[0]]]])
+    ax = plots.completions(truth, known, completed, num_levels=2)
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["known", "completed"]
+    dots = ax.images[0].get_array()
+    for i in range(2):
+        for k in range(2):
+            drawn, _ = tile(dots[36 + 12 :], 2 * k + i, 2, (2, 2), 16)
+            assert (drawn[known[i]] == 255).all()
+            assert (drawn[~known[i]] == 255 * (1 - k)).all()
+
+
+# Imputations.
+
+
+def entries(ax):
+    """What the legend explains, and the artists that it explains."""
+    handles, labels = ax.get_legend_handles_labels()
+    return dict(zip(labels, handles, strict=True))
+
+
+def points_of(ax, label):
+    return list(zip(*entries(ax)[label].get_data(), strict=True))
+
+
+def test_real_numbers_are_where_the_scale_of_their_column_has_them():
+    truth = np.array([[0.0, 100.0], [10.0, 300.0]])
+    known = np.array([[True, False], [True, True]])
+    draws = np.linspace(100, 500, 41)[:, None, None]
+    ax = plots.imputations(truth, known, np.where(known, truth, draws), names=["a", "b"])
+    # In a cell the values go from 0.1 to 0.9: the column b from the truth, 100, to 95% of the draws, 480.
+    np.testing.assert_allclose(points_of(ax, "known"), [(0.1, 0), (0.9, 1), (1.1 + 0.8 * 200 / 380, 1)])
+    np.testing.assert_allclose(points_of(ax, "truth"), [(1.1, 0)])
+    np.testing.assert_allclose(points_of(ax, "median"), [(1.1 + 0.8 * 200 / 380, 0)])
+    for label, limits in (("90% of draws", (120, 480)), ("50% of draws", (200, 400))):
+        ((first, last),) = entries(ax)[label].get_segments()
+        expected = [1.1 + 0.8 * (limit - 100) / 380 for limit in limits]
+        np.testing.assert_allclose([first, last], [(x, 0) for x in expected])
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["a\n0 to 10", "b\n100 to 480"]
+    render(ax)
+
+
+def test_a_bar_is_as_high_as_the_share_of_the_draws():
+    truth, known = np.array([[2, 0], [1, 1]]), np.array([[True, False], [False, True]])
+    completed = np.repeat(truth[None], 10, axis=0)
+    completed[:3, 0, 1], completed[3:5, 0, 1], completed[:, 1, 0] = 1, 2, 2
+    ax = plots.imputations(truth, known, completed, num_levels=3)
+    bars = {
+        (round(bar.get_x() + bar.get_width() / 2, 6), round(bar.get_y())): bar.get_height() for bar in ax.containers[0]
+    }
+    centers = [0.1 + 0.8 * (level + 0.5) / 3 for level in range(3)]
+    for cell, shares in (((0, 1), (0.5, 0.3, 0.2)), ((1, 0), (0.0, 0.0, 1.0))):
+        found = [-bars[round(cell[1] + center, 6), cell[0]] / 0.86 for center in centers]
+        np.testing.assert_allclose(found, shares, atol=1e-12)
+    np.testing.assert_allclose(points_of(ax, "truth"), [(1 + centers[0], 0), (centers[1], 1)])
+    np.testing.assert_allclose(points_of(ax, "known"), [(centers[2], 0), (1 + centers[1], 1)])
+    assert "truth" not in entries(plots.imputations(np.where(known, truth, np.nan), known, completed, num_levels=3))
+
+
+def test_many_levels_have_quantiles_and_a_column_of_one_value_is_in_the_middle():
+    truth, known = np.full((3, 2), 7), np.array([True, False])
+    ax = plots.imputations(truth, known, np.full((5, 3, 2), 7), num_levels=256)
+    np.testing.assert_allclose(points_of(ax, "median"), [(1.5, row) for row in range(3)])
+    np.testing.assert_allclose(points_of(ax, "known"), [(0.5, row) for row in range(3)])
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["0\n7", "1\n7"]
+
+
+@pytest.mark.parametrize("names", [["a long name of many words", "b"] * 2, ["wide"] * 30], ids=["long", "many"])
+@pytest.mark.parametrize("count", [1, 12])
+def test_nothing_that_is_written_about_a_table_overlaps(count, names):
+    truth = np.random.default_rng(0).normal(scale=1000, size=(count, len(names)))
+    known = np.random.default_rng(1).random(truth.shape) < 0.5
+    ax = plots.imputations(truth, known, truth + np.arange(20)[:, None, None], names=names, title="A title")
+    render(ax)
+    texts = [*ax.get_xticklabels(), *ax.get_yticklabels(), ax.title, ax.yaxis.label, ax.get_legend()]
+    boxes = [text.get_window_extent() for text in texts] + [ax.bbox]
+    for one, other in itertools.combinations(boxes, 2):
+        width = min(one.x1, other.x1) - max(one.x0, other.x0)
+        height = min(one.y1, other.y1) - max(one.y0, other.y0)
+        assert width < 1 or height < 1
+
+
+def test_images_show_the_mean_and_the_deviation_of_what_was_drawn():
+    known = np.array([[True, True], [False, False]])
+    truth = np.array([[[255, 0], [10, 20]]])
+    completed = np.where(known, truth, np.array([[[[0, 0], [0, 100]]], [[[0, 0], [200, 100]]]]))
+    ax = plots.imputations(truth, known, completed, num_levels=256)
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["truth", "known", "mean", "deviation"]
+    dots = ax.images[0].get_array()
+    mean, _ = tile(dots[2 * (36 + 12) :], 0, 1, (2, 2), 16)
+    assert mean[..., 0].tolist() == [[255, 0], [100, 100]]
+    deviation, _ = tile(dots[3 * (36 + 12) :], 0, 1, (2, 2), 16)
+    viridis = matplotlib.colormaps["viridis"]
+    assert deviation[1].tolist() == [list(viridis(share, bytes=True)[:3]) for share in (1.0, 0.0)]
+    assert (np.ptp(deviation[0], axis=-1) == 0).all(), "gray, as viridis is nowhere"
+    colored = plots.imputations(np.zeros((1, 2, 2, 3)), np.zeros((2, 2, 3), bool), np.zeros((4, 1, 2, 2, 3)))
+    render(colored)
+
+
 SMALL, UPPER = np.zeros((2, 4, 4)), np.arange(16).reshape(4, 4) < 8
 
 
@@ -402,6 +502,21 @@ SMALL, UPPER = np.zeros((2, 4, 4)), np.arange(16).reshape(4, 4) < 8
         (lambda: plots.completions(SMALL, UPPER.astype(int), SMALL), "`known` must be a boolean array"),
         (lambda: plots.completions(SMALL, UPPER[:2], SMALL), r"`known` must be .* known.shape=\(2, 4\)"),
         (lambda: plots.completions(SMALL, UPPER, SMALL[:1]), r"`completed` must have the shape .*=\(1, 4, 4\)"),
+        (
+            lambda: plots.completions(SMALL + np.nan, UPPER, SMALL),
+            "`truth` must be finite, or NaN where it is not known",
+        ),
+        (lambda: plots.completions(SMALL, UPPER, SMALL + np.nan), "`completed` must be finite"),
+        (lambda: plots.imputations(SMALL, UPPER, SMALL[None]), r"at least two completions .*=\(1, 2, 4, 4\)"),
+        (lambda: plots.imputations(SMALL, UPPER, [SMALL] * 2, names="abcd"), "`names` must be None for images"),
+        (
+            lambda: plots.imputations(SMALL[0], UPPER, [SMALL[0]] * 2, names="abc"),
+            "`names` must hold a name for each of 4",
+        ),
+        (
+            lambda: plots.imputations(np.zeros(3), np.ones(3, bool), np.zeros((2, 3))),
+            r"`truth` must hold events.*\(3,\)",
+        ),
         (lambda: plots.images({}), "`images` must hold at least one grid"),
     ],
 )
@@ -579,6 +694,7 @@ EVERY_PLOT = {
     "images": lambda **ax: plots.images(np.zeros((1, 2, 2)), **ax),
     "neighbors": lambda **ax: plots.neighbors(SMALL, SMALL, **ax),
     "completions": lambda **ax: plots.completions(SMALL, UPPER, SMALL, **ax),
+    "imputations": lambda **ax: plots.imputations(SMALL[0], UPPER, [SMALL[0]] * 2, **ax),
     "receptive_field": lambda **ax: plots.receptive_field(models.FVSBN(2), **ax),
     "masks": lambda **ax: plots.masks(layers.MaskedDense(1, np.ones((1, 1))), **ax),
     "features": lambda **ax: plots.features(models.NADE((2, 2), units=4), **ax),

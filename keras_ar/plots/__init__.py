@@ -8,8 +8,9 @@ and closes it as any other.
 The numbers are in `keras_ar.diagnostics`; here they are drawn.
 """
 
-from keras_ar.plots.grids import completions, images, neighbors
+from keras_ar.plots.grids import images, neighbors
 from keras_ar.plots.likelihoods import calibration, learning_curves, position_nats
+from keras_ar.plots.missing import completions, imputations
 from keras_ar.plots.sensitivities import receptive_field
 from keras_ar.plots.sounds import spectrogram, waveform
 from keras_ar.plots.weights import features, masks
@@ -19,6 +20,7 @@ __all__ = [
     "completions",
     "features",
     "images",
+    "imputations",
     "learning_curves",
     "masks",
     "neighbors",

@@ -1,16 +1,12 @@
-"""Images in a grid, beside the training images that they resemble, and completed."""
+"""Images in a grid, and beside the training images that they resemble."""
 
 import math
 import textwrap
 
-import numpy as np
-
 from keras_ar import arguments, diagnostics
-from keras_ar.plots import canvas, mosaic
+from keras_ar.plots import mosaic
 
-__all__ = ["completions", "images", "neighbors"]
-
-_UNKNOWN = (188, 203, 224)  # a bluish gray, which no gray image holds
+__all__ = ["images", "neighbors"]
 
 
 def images(images, columns=None, *, num_levels=None, cmap="gray", title=None, ax=None):
@@ -44,10 +40,10 @@ def images(images, columns=None, *, num_levels=None, cmap="gray", title=None, ax
         raise ValueError("`images` must hold at least one grid. Received an empty dictionary.")
     if columns is not None:
         columns = arguments.integer(columns, "columns")
-    batches = [_check_images(batch, "images") for batch in batches.values()]
+    batches = [mosaic.check_images(batch, "images") for batch in batches.values()]
     layouts = [columns or math.ceil(math.sqrt(len(batch))) for batch in batches]
     names = list(images) if isinstance(images, dict) else [""]
-    return _side_by_side(_colored(batches, num_levels, cmap), layouts, names, title, ax)
+    return _side_by_side(mosaic.colored(batches, num_levels, cmap), layouts, names, title, ax)
 
 
 def neighbors(samples, train, count=4, *, num_levels=None, cmap="gray", title=None, ax=None):
@@ -73,95 +69,15 @@ def neighbors(samples, train, count=4, *, num_levels=None, cmap="gray", title=No
     >>> model = keras_ar.models.MADE((4, 4), hidden_units=8)
     >>> ax = keras_ar.plots.neighbors(model.sample(5, seed=0), train, num_levels=2)
     """
-    samples, train = _check_images(samples, "samples"), _check_images(train, "train")
+    samples, train = mosaic.check_images(samples, "samples"), mosaic.check_images(train, "train")
     if samples.shape[1:] != train.shape[1:]:
         raise ValueError(
             f"`train` must hold images like `samples`, of shape {samples.shape[1:]}. "
             f"Received: of shape {train.shape[1:]}."
         )
     nearest = diagnostics.nearest_neighbors(samples, train, count)
-    colored = _colored([samples, train[nearest.ravel()]], num_levels, cmap)
+    colored = mosaic.colored([samples, train[nearest.ravel()]], num_levels, cmap)
     return _side_by_side(colored, [1, nearest.shape[1]], ["samples", "nearest in training"], title, ax)
-
-
-def completions(truth, known, completed, *, num_levels=None, cmap="gray", title=None, ax=None):
-    """Images, what was known of them, and how a model completed them; a column for each.
-
-    Args:
-        truth: Array of images, as in `images`.
-        known: Boolean array of the shape of one image, or of all: what was given, as in `model.complete`.
-        completed: Array of the shape of `truth`, or `(completions, *truth.shape)` for several of each.
-        num_levels: As in `images`. Defaults to `None`.
-        cmap: As in `images`. Defaults to `"gray"`.
-        title: String above all, or `None`. Defaults to `None`.
-        ax: A matplotlib Axes to draw in, or `None` for that of a new figure. Defaults to `None`.
-
-    Returns:
-        The `matplotlib.axes.Axes`.
-
-    Example:
-
-    >>> model = keras_ar.models.MADE((4, 4), hidden_units=8)
-    >>> x, known = model.sample(3, seed=0), np.arange(16).reshape(4, 4) < 8
-    >>> completed = [model.complete(x, known, seed=seed) for seed in range(2)]
-    >>> ax = keras_ar.plots.completions(x, known, completed, num_levels=2)
-    """
-    shape = np.shape(truth)
-    truth, known, completed = _check_images(truth, "truth"), np.asarray(known), np.asarray(completed)
-    if known.shape not in (shape, shape[1:]) or known.dtype != bool:
-        raise ValueError(
-            f"`known` must be a boolean array of shape {shape[1:]}, that of an image of `truth`, or of that of all. "
-            f"Received: known.shape={known.shape}, known.dtype={known.dtype}."
-        )
-    if completed.shape[-len(shape) :] != shape or completed.ndim > len(shape) + 1:
-        raise ValueError(
-            f"`completed` must have the shape of `truth`, {shape}, or (completions, *{shape}). "
-            f"Received: completed.shape={completed.shape}."
-        )
-    completed = _check_images(completed.reshape(-1, *shape[1:]), "completed")
-    truth, completed = _colored([truth, completed], num_levels, cmap)
-    known = known.reshape(-1, *shape[1:3], math.prod(shape[3:]))
-    given = np.where(known, truth, np.array(_UNKNOWN, "uint8"))
-
-    rows, columns = (2 + len(completed) // len(truth)) * truth.shape[1], len(truth) * truth.shape[2]
-    scale = mosaic.scale_for(rows, columns)
-    rasters = [mosaic.grid(batch, len(truth), scale) for batch in (truth, given, completed)]
-    raster, centers = mosaic.join(rasters, axis=0, gap=12)
-    return mosaic.show(raster, ax, title=title, rows=(centers, ["truth", "known", "completed"]))
-
-
-def _check_images(images, name):
-    images = np.asarray(images)
-    shape = images.shape if images.ndim == 4 else (*images.shape, 1)
-    if len(shape) != 4 or shape[-1] not in (1, 3) or 0 in shape:
-        raise ValueError(
-            f"`{name}` must have shape (n, rows, columns), (n, rows, columns, 1) or (n, rows, columns, 3), and hold at "
-            f"least one image. Received: {name}.shape={images.shape}."
-        )
-    if images.dtype.kind not in "biuf":
-        raise ValueError(f"`{name}` must hold numbers. Received: {name}.dtype={images.dtype}.")
-    if not np.isfinite(images).all():
-        raise ValueError(f"`{name}` must be finite. Received NaN or infinite entries.")
-    return images.reshape(shape).astype("float32")
-
-
-def _colored(batches, num_levels, cmap):
-    """Each batch in colors, `(n, rows, columns, 3)` of uint8, all on one scale."""
-    lowest, highest = min(batch.min() for batch in batches), max(batch.max() for batch in batches)
-    black, white = min(lowest, 0), highest
-    if num_levels is not None:
-        black, white = 0, arguments.integer(num_levels, "num_levels", least=2) - 1
-        if lowest < black or highest > white:
-            raise ValueError(
-                f"`images` must lie between 0 and `num_levels` - 1 = {white}. "
-                f"Received: values from {lowest:g} to {highest:g}."
-            )
-    color_map = canvas.load_matplotlib().colormaps.get_cmap(cmap)
-    batches = [(batch - black) / ((white - black) or 1) for batch in batches]
-    return [
-        color_map(batch[..., 0], bytes=True)[..., :3] if batch.shape[-1] == 1 else np.round(255 * batch).astype("uint8")
-        for batch in batches
-    ]
 
 
 def _side_by_side(batches, layouts, names, title, ax):

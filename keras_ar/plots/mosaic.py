@@ -4,12 +4,48 @@ import math
 
 import numpy as np
 
+from keras_ar import arguments
 from keras_ar.plots import canvas
 
-__all__ = ["grid", "join", "scale_for", "show"]
+__all__ = ["check_images", "colored", "grid", "join", "scale_for", "show"]
 
 _WHITE = 255
 _GAP = 40  # dots between grids
+
+
+def check_images(images, name):
+    """Images as a float32 array of shape `(n, rows, columns, channels)`, or a `ValueError` that names them."""
+    images = np.asarray(images)
+    shape = images.shape if images.ndim == 4 else (*images.shape, 1)
+    if len(shape) != 4 or shape[-1] not in (1, 3) or 0 in shape:
+        raise ValueError(
+            f"`{name}` must have shape (n, rows, columns), (n, rows, columns, 1) or (n, rows, columns, 3), and hold at "
+            f"least one image. Received: {name}.shape={images.shape}."
+        )
+    if images.dtype.kind not in "biuf":
+        raise ValueError(f"`{name}` must hold numbers. Received: {name}.dtype={images.dtype}.")
+    if not np.isfinite(images).all():
+        raise ValueError(f"`{name}` must be finite. Received NaN or infinite entries.")
+    return images.reshape(shape).astype("float32")
+
+
+def colored(batches, num_levels, cmap):
+    """Each batch in colors, `(n, rows, columns, 3)` of uint8, all on one scale."""
+    lowest, highest = min(batch.min() for batch in batches), max(batch.max() for batch in batches)
+    black, white = min(lowest, 0), highest
+    if num_levels is not None:
+        black, white = 0, arguments.integer(num_levels, "num_levels", least=2) - 1
+        if lowest < black or highest > white:
+            raise ValueError(
+                f"`images` must lie between 0 and `num_levels` - 1 = {white}. "
+                f"Received: values from {lowest:g} to {highest:g}."
+            )
+    color_map = canvas.load_matplotlib().colormaps.get_cmap(cmap)
+    batches = [(batch - black) / ((white - black) or 1) for batch in batches]
+    return [
+        color_map(batch[..., 0], bytes=True)[..., :3] if batch.shape[-1] == 1 else np.round(255 * batch).astype("uint8")
+        for batch in batches
+    ]
 
 
 def scale_for(rows, columns, most=16):
@@ -44,7 +80,7 @@ def join(rasters, axis, gap=_GAP):
     return np.delete(np.concatenate(parts, axis), np.s_[begin - gap :], axis), centers
 
 
-def show(raster, ax, *, title=None, columns=((), ()), rows=((), ()), colors=None):
+def show(raster, ax, *, title=None, columns=((), ()), rows=((), ()), colors=None, extend="neither"):
     """Draws a raster; in a new figure, dot by dot.
 
     Args:
@@ -54,6 +90,8 @@ def show(raster, ax, *, title=None, columns=((), ()), rows=((), ()), colors=None
         columns: Pair of places along the upper edge, and what to write there. Defaults to none.
         rows: Pair of places along the left edge, and what to write there. Defaults to none.
         colors: Pair of what a color bar explains, and its label; `None` for no bar. Defaults to `None`.
+        extend: String, at which ends of the color bar there are values beyond it, as matplotlib has it. Defaults to
+            `"neither"`.
     """
     is_new = ax is None
     ax = canvas.new_or_given(ax, 1, 1)
@@ -69,7 +107,7 @@ def show(raster, ax, *, title=None, columns=((), ()), rows=((), ()), colors=None
         length=0, labelsize="large" if is_new else "medium", top=True, labeltop=True, bottom=False, labelbottom=False
     )
     if colors:
-        canvas.color_bar(ax, *colors, is_new, extend="both")
+        canvas.color_bar(ax, *colors, is_new, extend=extend)
     if title:
         ax.set_title(title, pad=10)
     if is_new:

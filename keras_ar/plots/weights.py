@@ -169,7 +169,7 @@ def features(layer, shape=None, *, count=100, columns=None, title=None, ax=None)
     raster = mosaic.grid(tiles.reshape(-1, *images.shape[1:3], 3), columns, scale, margin=max(2, scale // 5))
     shown = f"{count} of {len(images)}" if count < len(images) else f"all {count}"
     title = title or f"{layer.name}: weights of {part.name}, {shown} units"
-    return mosaic.show(raster, ax, title=title, colors=(colors, "weight"))
+    return mosaic.show(raster, ax, title=title, colors=(colors, "weight"), extend="both")
 
 
 def _weight_images(layer, shape):

@@ -23,6 +23,7 @@ from keras_ar.testing.any_order import ANY_ORDER_CHECKS
 __all__ = ["MODEL_CHECKS"]
 
 _MANY = 8192  # samples that a test of fit counts
+_PARTICLES = 1024
 _BFLOAT16 = 2.0**-8  # half the distance between neighbors, relative
 _NOISE = (
     keras.layers.AlphaDropout,
@@ -441,6 +442,38 @@ def check_methods_agree(model):
         )
 
 
+def check_any_pattern(model):
+    """Scores of a beginning are sums over the rest; of any other pattern particles estimate the sum without bias."""
+    model = tools.prepare(model)
+    events = tools.all_events(model)
+    _, *condition = model.random_batch(1)
+    n, condition = model.num_steps, tools.repeat(condition, len(events))
+    joint = np.exp(tools.score(model, events, condition).astype("float64"))
+    rng = np.random.default_rng(tools.SEED)
+    hidden = np.arange(n) < n - 1  # by steps: all but the last value are unknown, then those after the first
+    for is_known in (~hidden, np.arange(n) < 1):
+        known = ops.convert_to_numpy(model.from_steps(ops.convert_to_tensor(np.repeat(is_known[None], 1, axis=0))))
+        of_values = np.repeat(known.reshape(1, n, 1), model.step_size, axis=2).reshape(model.event_shape)
+        event = events[rng.integers(len(events))]
+        expected = joint[(events == event)[:, of_values].all(axis=1)].sum()
+        score, size = model.score_samples(
+            event[None],
+            *(c[:1] for c in condition),
+            known=of_values,
+            num_particles=_PARTICLES,
+            batch_size=_PARTICLES if backend.prefers_eager() else tools.BATCH,
+            return_effective_size=True,
+        )
+        error = np.exp(score[0].astype("float64")) / expected - 1
+        bound = 5 * math.sqrt(max(_PARTICLES / size[0] - 1, 0) / _PARTICLES) + 1e-4
+        assert abs(error) < bound, (
+            f"The particles of {model.name} estimate what is known, {np.flatnonzero(of_values).tolist()}, to be "
+            f"{1 + error:.4f} times as probable as it is, and may be off by {bound:.2g}."
+        )
+    exact = model.score_samples(event[None], *(c[:1] for c in condition), known=of_values, batch_size=tools.FEW)
+    assert abs(math.exp(exact[0]) / expected - 1) < 1e-4, f"{model.name} does not score a beginning exactly."
+
+
 def check_uniform_transform(model):
     """The probability integral transform of samples is uniform, where the head has a `cdf`."""
     model = tools.prepare(model)
@@ -565,6 +598,7 @@ MODEL_CHECKS = {
         _is_autoregressive(model) and model.steppable and model.has_prefill and model.num_steps > 1
     ),
     check_methods_agree: _is_autoregressive,
+    check_any_pattern: lambda model: _is_autoregressive(model) and _is_enumerable(model) and model.num_steps > 1,
     check_draws_are_scored: _always,
     check_draws_repeat: _always,
     check_honest_draws: _is_discrete_and_exact,
