@@ -16,7 +16,8 @@ import keras_ar
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", help="npz with train, valid and test, of bits, packed or not")
-    parser.add_argument("--set", nargs="*", default=[], metavar="NAME=VALUE", help="arguments of DeepNADE")
+    parser.add_argument("--model", default="deep_nade", help="its name in the registry")
+    parser.add_argument("--set", nargs="*", default=[], metavar="NAME=VALUE", help="arguments of the model")
     parser.add_argument("--epochs", type=int, default=200)
     parser.add_argument("--batch-size", type=int, default=100)
     parser.add_argument("--learning-rate", type=float, default=1e-3)
@@ -28,7 +29,8 @@ def main():
     options = parser.parse_args()
     train, valid, test = load(options.data)
     settings = dict(setting.split("=", 1) for setting in options.set)
-    model = keras_ar.models.DeepNADE(train.shape[1], **{name: json.loads(value) for name, value in settings.items()})
+    settings = {name: json.loads(value) for name, value in settings.items()}
+    model = keras_ar.models.get(options.model, event_shape=train.shape[1], **settings)
     steps = options.epochs * -(-len(train) // options.batch_size)
     rate = keras.optimizers.schedules.PolynomialDecay(options.learning_rate, steps, 0.0)
     model.compile(

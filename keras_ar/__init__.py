@@ -17,6 +17,7 @@ from keras_ar import (
     numerics,
     orderings,
     parts,
+    passes,
     plots,
     registry,
     sound,
@@ -28,6 +29,7 @@ from keras_ar.autoregressive import AutoregressiveModel
 from keras_ar.conditionals import ConditionalsModel
 from keras_ar.density import DensityModel
 from keras_ar.image import ImageModel
+from keras_ar.many_orders import ManyOrdersModel
 from keras_ar.saving import load_model
 from keras_ar.sequence import SequenceModel
 from keras_ar.support import Support
@@ -40,6 +42,7 @@ __all__ = [
     "ConditionalsModel",
     "DensityModel",
     "ImageModel",
+    "ManyOrdersModel",
     "SequenceModel",
     "Support",
     "arguments",
@@ -59,6 +62,7 @@ __all__ = [
     "numerics",
     "orderings",
     "parts",
+    "passes",
     "plots",
     "registry",
     "sound",

@@ -8,6 +8,7 @@ import numpy as np
 from keras import ops, tree
 
 from keras_ar import arguments, backend, batches, decoding, missing, noise, orderings, training
+from keras_ar import passes as in_passes
 from keras_ar.conditionals import ConditionalsModel
 
 __all__ = ["AnyOrderModel"]
@@ -338,6 +339,7 @@ class AnyOrderModel(ConditionalsModel):
         given=None,
         ordering=None,
         num_orderings=None,
+        passes=None,
         seed=0,
         batch_size=None,
         verbose=0,
@@ -357,6 +359,9 @@ class AnyOrderModel(ConditionalsModel):
                 `seed`, the same for all events. Defaults to `None`: in that of the model.
             num_orderings: Integer, how many random orders to mix; they are the same for all events. Defaults to
                 `None`: the single one of `ordering`.
+            passes: Score the model that takes several values in one pass, which are independent given those of the
+                passes before: the number of passes, or the steps at which they begin, as `keras_ar.passes.schedule`
+                finds them. Defaults to `None`: value by value.
             seed: Integer, the seed of the random orders; the first ones of a seed are always the same. Defaults to `0`.
             batch_size: Integer, how many events are scored at a time; `None`: 256 on a CPU, 1,024 elsewhere.
                 Defaults to `None`.
@@ -377,14 +382,16 @@ class AnyOrderModel(ConditionalsModel):
         scored = there & ~given[0] if given else there
         orders = self._orders(ordering, num_orderings, seed)
         x = ops.convert_to_numpy(self.filled(x))
-        compiled = self.compiled_function(self._score_batch)
+        score_batch = self.compiled_function(self._score_batch)
+        if passes is not None:
+            score_batch = functools.partial(self._score_in_passes, in_passes.check(passes, self.num_steps))
         batch_size = batches.fitting(batch_size, len(x), on_cpu=256)
         progress, num_conditions = batches.Progress(len(x), verbose), len(condition)
 
         def score(first, x, scored, *rest):
             given, condition = rest[: len(rest) - num_conditions], rest[len(rest) - num_conditions :]
             batch = (x, scored, list(given), *condition)
-            found = np.stack([ops.convert_to_numpy(compiled(order, *batch)) for order in orders])
+            found = np.stack([ops.convert_to_numpy(score_batch(order, *batch)) for order in orders])
             progress.add(batch_size)
             return np.logaddexp.reduce(found.astype("float64"), axis=0) - math.log(len(orders))
 
@@ -394,6 +401,36 @@ class AnyOrderModel(ConditionalsModel):
     def _score_batch(self, ordering, x, scored, given, condition=None):
         given = given[0] if given else None
         return self.score_in_order(x, scored, given, ordering, *self.encode_condition(condition))
+
+    def _score_in_passes(self, starts, order, x, scored, given, *condition):
+        score_pass = self.compiled_function(self.score_pass)
+        scored, known = (of.reshape(len(x), -1) for of in (scored, given[0] if given else np.zeros_like(scored)))
+        block = in_passes.blocks(starts, order, scored, known)
+        total = np.zeros(len(x), "float32")
+        for number in range(len(starts)):
+            if (block == number).any():
+                total = total + ops.convert_to_numpy(score_pass(x, known, block == number, *condition))
+                known = known | (block == number)
+        return total
+
+    def score_pass(self, x, known, scored, condition=None):
+        """Log-probability of some positions, each by itself given what is known: a piece of a graph, differentiable.
+
+        Args:
+            x: Tensor of shape `(batch, *event_shape)`, of possible values.
+            known: Boolean tensor of shape `(batch, num_steps)`.
+            scored: The same, of positions that are not known.
+            condition: As in `log_prob`. Defaults to `None`.
+
+        Returns:
+            float32 tensor of shape `(batch,)`.
+        """
+        nats = self.head.log_prob_of_possible(self._params_given(x, known, condition), x)
+        return ops.sum(ops.where(scored, self._by_position(nats), 0.0), axis=1)
+
+    def _params_given(self, x, known, condition):
+        known = ops.reshape(known, (-1, *self.position_shape))
+        return ops.cast(self.conditionals(x, known, *self.encode_condition(condition)), "float32")
 
     def loss_by_step(self, x, condition=None, *, num_orderings=8, seed=0, batch_size=None, verbose=0):
         """How hard a value is to predict by how many others are known: the mean over events and random orders.
@@ -527,6 +564,7 @@ class AnyOrderModel(ConditionalsModel):
         condition=None,
         *,
         ordering=None,
+        passes=None,
         temperature=1.0,
         top_k=None,
         top_p=None,
@@ -546,6 +584,7 @@ class AnyOrderModel(ConditionalsModel):
             condition: As in `AutoregressiveModel.sample`.
             ordering: In which order to draw the positions. `"random"`: each event in an order of its own. Defaults to
                 `None`: that of the model.
+            passes: Draw several values in one pass, as in `score_samples`. Defaults to `None`: value by value.
             temperature: As in `AutoregressiveModel.sample`.
             top_k: As in `AutoregressiveModel.sample`.
             top_p: As in `AutoregressiveModel.sample`.
@@ -566,7 +605,7 @@ class AnyOrderModel(ConditionalsModel):
         sampling = self.check_sampling(temperature, top_k, top_p)
         x = ops.convert_to_numpy(self.start_events(num_samples))
         progress = batches.Progress(num_samples, verbose)
-        draw = self._drawer(x, None, condition, ordering, sampling, seed, batch_size, progress, first_event)
+        draw = self._drawer(x, None, condition, ordering, passes, sampling, seed, batch_size, progress, first_event)
         return draw(0) if return_log_prob else draw(0)[0]
 
     def complete(
@@ -577,6 +616,7 @@ class AnyOrderModel(ConditionalsModel):
         *,
         num_draws=None,
         ordering=None,
+        passes=None,
         temperature=1.0,
         top_k=None,
         top_p=None,
@@ -595,6 +635,7 @@ class AnyOrderModel(ConditionalsModel):
             num_draws: Integer, how often to complete each event, independently: to see how sure the model is. Draw 3
                 of event 7 is the same whatever their numbers. Defaults to `None`: once.
             ordering: As in `sample`; what is known comes first. Defaults to `None`: that of the model.
+            passes: As in `sample`; what is known counts as taken. Defaults to `None`: value by value.
             temperature: As in `sample`.
             top_k: As in `sample`.
             top_p: As in `sample`.
@@ -623,14 +664,14 @@ class AnyOrderModel(ConditionalsModel):
         known = ops.convert_to_numpy(self.is_there(x)).reshape(len(x), -1)
         x = ops.convert_to_numpy(self.filled(x)).astype(self.support.dtype)
         progress = batches.Progress(count * len(x), verbose)
-        draw = self._drawer(x, known, condition, ordering, sampling, seed, batch_size, progress)
+        draw = self._drawer(x, known, condition, ordering, passes, sampling, seed, batch_size, progress)
         found = [draw(j) for j in range(count)]
         events, log_prob = (np.stack(each) for each in zip(*found, strict=True))
         if num_draws is None:
             events, log_prob = events[0], log_prob[0]
         return (events, log_prob) if return_log_prob else events
 
-    def _drawer(self, x, known, condition, ordering, sampling, seed, batch_size, progress, first_event=0):
+    def _drawer(self, x, known, condition, ordering, passes, sampling, seed, batch_size, progress, first_event=0):
         """A function of the number of a draw: events and their log-probabilities.
 
         Of them is `known` what an array of shape `(events, positions)` says; nothing, if it is `None`.
@@ -639,7 +680,9 @@ class AnyOrderModel(ConditionalsModel):
         arrays = [x, *condition] if is_new else [x, known, *condition]
         is_own = isinstance(ordering, str) and ordering == "random"
         (shared,) = [None] if is_own else self._orders(ordering, None, seed)
-        compiled = self.compiled_function(self._draw_batch)
+        draw_in_order = self.compiled_function(self._draw_batch)
+        if passes is not None:
+            draw_in_order = functools.partial(self._draw_in_passes, in_passes.check(passes, self.num_steps))
 
         def draw(j):
             def draw_batch(first, x, *rest):
@@ -658,7 +701,7 @@ class AnyOrderModel(ConditionalsModel):
                     num_steps = int(is_needed.sum())
                 found = x, np.zeros(batch_size, "float32")
                 if num_steps:
-                    found = compiled(order, num_steps, sampling, x, list(known), uniforms, *condition)
+                    found = draw_in_order(order, num_steps, sampling, x, list(known), uniforms, *condition)
                 progress.add(batch_size)
                 return found
 
@@ -669,6 +712,36 @@ class AnyOrderModel(ConditionalsModel):
     def _draw_batch(self, ordering, num_steps, sampling, x, known, uniforms, condition=None):
         known, encoded = known[0] if known else None, self.encode_condition(condition)
         return self.draw_in_order(x, known, uniforms, ordering, num_steps, sampling, *encoded)
+
+    def _draw_in_passes(self, starts, order, num_steps, sampling, x, known, uniforms, *condition):
+        draw_pass = self.compiled_function(self.draw_pass)
+        known = known[0] if known else np.zeros((len(x), self.num_steps), "bool")
+        block, total = in_passes.blocks(starts, order, ~known, known), np.zeros(len(x), "float32")
+        for number in range(len(starts)):
+            if (block == number).any():
+                x, log_prob = draw_pass(sampling, x, known, block == number, uniforms, *condition)
+                total, known = total + ops.convert_to_numpy(log_prob), known | (block == number)
+        return x, total
+
+    def draw_pass(self, sampling, x, known, drawn, uniforms, condition=None):
+        """Draws some positions, each by itself given what is known: a piece of a graph.
+
+        Args:
+            sampling: Dictionary, as `decoding` takes it.
+            x: As in `score_pass`.
+            known: As in `score_pass`.
+            drawn: Boolean tensor of shape `(batch, num_steps)`, of positions that are not known.
+            uniforms: Tensor of shape `(batch, *noise_shape)`.
+            condition: As in `log_prob`. Defaults to `None`.
+
+        Returns:
+            The events with what was drawn, and its log-probabilities.
+        """
+        params = ops.reshape(self._params_given(x, known, condition), (-1, self.num_steps, self.head.num_params))
+        head, flat = self.head.at(np.arange(self.num_steps)), ops.cast(self.flat(x), self.support.dtype)
+        values, log_prob = decoding.draw_step(head, params, uniforms, sampling)
+        x = ops.reshape(ops.where(self.over_draws(drawn), values, flat), (-1, *self.event_shape))
+        return x, ops.sum(ops.where(drawn, log_prob, 0.0), axis=1)
 
     # Checking.
 

@@ -390,8 +390,8 @@ class AutoregressiveModel(ConditionalsModel):
             top_p: As in `sample`; not beside `num_particles`.
             seed: Integer from 0 to 2**64 - 1; `None` for a fresh one. Defaults to `None`.
             batch_size: As in `sample`. Defaults to `None`.
-            return_log_prob: Boolean, whether to return the log-probabilities with which the
-                missing parts were drawn, given the known ones, as well; not beside `num_particles`. Defaults to `False`.
+            return_log_prob: Boolean, whether to return the log-probabilities with which the missing parts were drawn,
+                given the known ones, as well; not beside `num_particles`. Defaults to `False`.
             return_effective_size: Boolean, whether to return the effective sample size of the particles of each
                 event, as well. Defaults to `False`.
             verbose: `1` for a progress bar. Defaults to `0`.
@@ -582,7 +582,7 @@ class AutoregressiveModel(ConditionalsModel):
         return ["stepwise"]
 
     def _check_known_come_first(self, is_known):
-        """Raises a `ValueError` unless the steps that are known, `(events, steps)`, are the first ones of each event."""
+        """Raises a `ValueError` unless of each event the first steps are known: `is_known` is `(events, steps)`."""
         beyond = is_known & ~np.logical_and.accumulate(is_known, axis=1)
         if beyond.any():
             event, step = (int(i) for i in np.argwhere(beyond)[0])

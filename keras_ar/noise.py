@@ -25,7 +25,7 @@ __all__ = [
 # Samples use the streams 0, 1, 2, ... of a seed; what scores events by noise uses those from here on, so that an event
 # and the noise that scores it are never made of the same numbers.
 OTHER_STREAMS = 2**63
-# Between one draw of an event and the next: event `i` is drawn for the third time by stream `i + 2 * STREAMS_OF_A_DRAW`.
+# From one draw of an event to the next: event `i` is drawn again by stream `i + STREAMS_OF_A_DRAW`.
 STREAMS_OF_A_DRAW = 2**40
 # What a model is made of uses streams counted from the other end.
 _LAST_STREAM = 2**64 - 1

@@ -97,6 +97,15 @@ ANY_ORDER_MODELS = [
     models.DeepNADE((2, 2), hidden_units=6, head=heads.Categorical(3), condition_shape=2, name="deep_nade_levels"),
     models.DeepNADE((4, 2), hidden_units=6, head=PairOfBits(), name="deep_nade_pairs"),
     models.DeepNADE(2, hidden_units=6, head=NORMALS, name="deep_nade_normal"),
+    models.ConvNADE((2, 3, 1), filters=3, num_blocks=1, dropout=0.1, num_classes=2, name="conv_nade"),
+]
+
+MANY_ORDERS_MODELS = [
+    models.OrderAgnosticMADE(
+        5, hidden_units=(9, 7), num_masks=3, direct=True, dropout=0.1, num_classes=2, name="agnostic_made"
+    ),
+    models.OrderAgnosticMADE((2, 2), hidden_units=6, head=heads.Categorical(3), condition_shape=2, name="endless"),
+    models.OrderAgnosticMADE(2, hidden_units=5, mask_kind="order", head=NORMALS, name="agnostic_made_normal"),
 ]
 
 RGB = heads.DiscretizedLogisticMixture(num_levels=2, num_components=2, num_channels=3)
@@ -138,7 +147,8 @@ def expected_failures(component):
 
 
 @parametrize_with_checks(
-    [*MODELS, *ANY_ORDER_MODELS, *IMAGE_MODELS, *SEQUENCE_MODELS], expected_failures=expected_failures
+    [*MODELS, *ANY_ORDER_MODELS, *MANY_ORDERS_MODELS, *IMAGE_MODELS, *SEQUENCE_MODELS],
+    expected_failures=expected_failures,
 )
 def test_models_conform(check):
     check()
@@ -174,7 +184,14 @@ def test_a_layer_that_counts_positions_steps_after_the_strict_one_only():
 
 def test_every_component_of_ours_is_checked():
     components = [*HEADS, *(layer for _, group in LAYERS for layer in group)]
-    components += [*MODELS, *ANY_ORDER_MODELS, *IMAGE_MODELS, *SEQUENCE_MODELS, bijectors.Permute("reversed")]
+    components += [
+        *MODELS,
+        *ANY_ORDER_MODELS,
+        *MANY_ORDERS_MODELS,
+        *IMAGE_MODELS,
+        *SEQUENCE_MODELS,
+        bijectors.Permute("reversed"),
+    ]
     ours = {entry.load() for entry in registry.entries() if entry.distribution == "keras-ar"}
     # Coarse inputs and fine outputs have no positions in common: it is checked as a part of PixelCNN++.
     assert ours - {type(component) for component in components} <= {layers.ShiftedConv2DTranspose}

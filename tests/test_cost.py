@@ -205,10 +205,26 @@ def test_a_draw_in_any_order_costs_a_pass_and_the_deeper_layers_once_for_each_va
         assert 0.7 * expected < found < 1.1 * expected, f"a draw of {n} values costs {found / expected:.2f} of its law"
 
 
+@pytest.mark.parametrize("passes", [1, 3])
+def test_a_draw_in_passes_costs_that_many_passes(passes, counted):
+    model = models.ConvNADE((3, 4), filters=4, num_blocks=1)
+    one_pass = cost_of(lambda x: model.conditionals(x, x > 0), (1, 3, 4), counted)["multiply-adds"]
+    uniforms = keras.ops.full((1, *model.noise_shape), 0.5)
+
+    def draw(x):
+        counted.clear()
+        known = keras.ops.zeros((1, 12), "bool")
+        for _ in range(passes):
+            x, _ = model.draw_pass({}, x, known, keras.ops.logical_not(known), uniforms)
+        return x
+
+    assert cost_of(draw, (1, 3, 4), counted)["multiply-adds"] == passes * one_pass
+
+
 def test_every_model_is_counted():
     from keras_ar import registry
 
     counted = {type(build()) for build in IMAGES.values()} | {type(build(12)) for build in DENSE.values()}
-    counted |= {type(build(12)) for build, _ in ANY_ORDER.values()}
+    counted |= {type(build(12)) for build, _ in ANY_ORDER.values()} | {models.ConvNADE}
     ours = {entry.load() for entry in registry.entries("models") if entry.distribution == "keras-ar"}
     assert ours <= counted, f"no cost is counted for {ours - counted}"

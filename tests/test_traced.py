@@ -34,6 +34,8 @@ MODELS = {
     "window_mlp": lambda: models.WindowMLP(12, window=5, hidden_units=(6, 4), head=LEVELS, condition_shape=2),
     "fvsbn": lambda: models.FVSBN(12, condition_shape=2),
     "deep_nade": lambda: models.DeepNADE(12, hidden_units=(6, 5), direct=True, head=LEVELS, num_classes=3),
+    "conv_nade": lambda: models.ConvNADE((3, 4), filters=3, num_blocks=1, head=LEVELS, condition_shape=2),
+    "agnostic_made": lambda: models.OrderAgnosticMADE(12, hidden_units=(20, 7), head=LEVELS, direct=True),
     "nade": lambda: models.NADE(12, units=5, head=LEVELS, num_classes=3),
     "made": lambda: models.MADE(12, hidden_units=(20, 7), head=LEVELS, direct=True, condition_shape=2),
     "pixel_cnn": lambda: models.PixelCNN((3, 4), filters=4, num_blocks=1, head=LEVELS),

@@ -76,6 +76,9 @@ MODELS = [
         (3, 2), hidden_units=(5, 4), activation="tanh", head=heads.NormalMixture(2), name="deep_nade-mixture"
     ),
     models.DeepNADE(10, hidden_units=8, name="deep_nade-binary"),
+    models.ConvNADE((2, 2), filters=3, kernel_size=2, head=heads.NormalMixture(2), name="conv_nade-mixture"),
+    models.ConvNADE((1, 2, 3), filters=3, num_blocks=0, condition_shape=2, name="conv_nade-colors"),
+    models.ConvNADE((2, 2, 2), filters=3, activation="tanh", head=PairOfBits(), name="conv_nade-pairs"),
     models.MADE(10, hidden_units=(3, 1), activation="tanh", name="made-narrow"),
     models.MADE(2, hidden_units=3, name="made-of-two"),
     models.MADE(1, hidden_units=3, condition_shape=2, direct=True, name="made-of-one"),

@@ -3,12 +3,14 @@
 from keras_ar import registry
 from keras_ar.models.causal_sequential import CausalSequential
 from keras_ar.models.char_rnn import CharRNN
+from keras_ar.models.conv_nade import ConvNADE
 from keras_ar.models.deep_nade import DeepNADE
 from keras_ar.models.fvsbn import FVSBN
 from keras_ar.models.gated_pixel_cnn import GatedPixelCNN
 from keras_ar.models.made import MADE
 from keras_ar.models.multi_scale_pixel_rnn import MultiScalePixelRNN
 from keras_ar.models.nade import NADE
+from keras_ar.models.order_agnostic_made import OrderAgnosticMADE
 from keras_ar.models.pixel_cnn import PixelCNN
 from keras_ar.models.pixel_cnn_plus_plus import PixelCNNPlusPlus
 from keras_ar.models.pixel_rnn import PixelRNN
@@ -21,9 +23,11 @@ __all__ = [
     "NADE",
     "CausalSequential",
     "CharRNN",
+    "ConvNADE",
     "DeepNADE",
     "GatedPixelCNN",
     "MultiScalePixelRNN",
+    "OrderAgnosticMADE",
     "PixelCNN",
     "PixelCNNPlusPlus",
     "PixelRNN",

@@ -227,6 +227,29 @@ def check_honest_completions(model):
         )
 
 
+def check_passes(model):
+    """What takes several values a pass is a distribution, draws what it scores, and is the model in passes of one."""
+    model = tools.prepare(model)
+    events = tools.all_events(model)
+    _, *condition = model.random_batch(1)
+    every, many = (tools.repeat(condition, count) for count in (len(events), _MANY))
+    two = min(2, model.num_steps)
+    scores = _score(model, events, every, passes=two)
+    total = np.exp(scores).sum()
+    assert abs(total - 1) < 1e-5, f"{model.name}: all {len(events)} events sum to {total:.7f}, scored in two passes."
+    batch_size = _MANY if backend.prefers_eager() else tools.BATCH
+    options = {"passes": two, "seed": tools.SEED, "batch_size": batch_size, "return_log_prob": True}
+    drawn, log_prob = model.sample(_MANY, *many, **options)
+    index = {x.tobytes(): i for i, x in enumerate(events)}
+    found = np.array([index[x.tobytes()] for x in drawn.astype(events.dtype)])
+    p_value = statistics.g_test(np.bincount(found, minlength=len(events)), _MANY * np.exp(scores))
+    assert p_value > 1e-4, f"{_MANY} draws of {model.name} in two passes do not follow their scores: p = {p_value:.2g}."
+    error = np.abs(log_prob - scores[found]).max()
+    assert error < 1e-4, f"{model.name}: log-probabilities that come with draws in two passes are off by {error:.3g}."
+    error = np.abs(_score(model, events, every, passes=model.num_steps) - _score(model, events, every)).max()
+    assert error < 1e-4, f"{model.name}: in as many passes as values, scores are off by {error:.3g}."
+
+
 def check_completions_repeat(model):
     """A draw of an event is the same whatever the batch size and the number of draws, in an order of its own, too."""
     model = tools.prepare(model)
@@ -322,6 +345,7 @@ ANY_ORDER_CHECKS = {
     check_marginals: _is_enumerable,
     check_nothing_and_everything_known: _is_any_order,
     check_honest_completions: _is_enumerable,
+    check_passes: _is_enumerable,
     check_completions_repeat: _has_holes,
     check_missing_values_train: _has_holes,
 }

@@ -17,8 +17,10 @@ from keras_ar import backend, noise, parts
 from keras_ar.any_order import AnyOrderModel
 from keras_ar.autoregressive import AutoregressiveModel
 from keras_ar.conditionals import ConditionalsModel
+from keras_ar.many_orders import ManyOrdersModel
 from keras_ar.testing import elsewhere, statistics, tools
 from keras_ar.testing.any_order import ANY_ORDER_CHECKS
+from keras_ar.testing.many_orders import MANY_ORDERS_CHECKS
 
 __all__ = ["MODEL_CHECKS"]
 
@@ -197,7 +199,7 @@ def check_fit_lowers_loss(model):
     assert nats < before, f"`fit` does not lower the loss of {model.name}: {before} to {nats}."
     data = (events, *condition) if condition else events
     found = copy.evaluate(data, batch_size=256, verbose=0, return_dict=True)
-    if isinstance(copy, AnyOrderModel):  # its loss is an estimate, of which there are checks besides
+    if isinstance(copy, AnyOrderModel | ManyOrdersModel):  # its loss is an estimate
         nats = found["loss"]
     bits = nats / math.log(2) / copy.num_dims - math.log2(copy.support.resolution)
     name = "bits_per_dim" if copy.exact else "bits_per_dim_at_most"
@@ -617,4 +619,5 @@ MODEL_CHECKS = {
     check_refuses_bad_events: _always,
     check_impossible_values: _always,
     **ANY_ORDER_CHECKS,
+    **MANY_ORDERS_CHECKS,
 }
