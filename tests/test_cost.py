@@ -205,6 +205,34 @@ def test_a_draw_in_any_order_costs_a_pass_and_the_deeper_layers_once_for_each_va
         assert 0.7 * expected < found < 1.1 * expected, f"a draw of {n} values costs {found / expected:.2f} of its law"
 
 
+MANY_ORDERS = {
+    "agnostic_made": lambda n: models.OrderAgnosticMADE(n, hidden_units=4 * n),
+    "agnostic_made-deep": lambda n: models.OrderAgnosticMADE(n, hidden_units=(n, 2 * n), direct=True, head=LEVELS),
+}
+
+
+@pytest.mark.parametrize("name", MANY_ORDERS)
+def test_a_draw_in_an_order_of_its_own_costs_about_a_pass(name, counted):
+    for n in (24, 48):
+        model = MANY_ORDERS[name](n)
+        orders = model.orders([0, 1])
+        first = {key: array[0] for key, array in orders.items()}
+        one_pass = cost_of(lambda x, m=model, o=first: m.params_in_order(x, o), (1, n), counted)["multiply-adds"]
+
+        def draw(x, m=model, orders=orders):
+            state, constants, x = m.start(2), m.prepare(), keras.ops.concatenate([x, x])
+            counted.clear()
+            before, previous = keras.ops.zeros((2,), "int32"), x[:, 0]
+            for t in range(m.num_steps):
+                position = keras.ops.convert_to_tensor(orders["ordering"][:, t])
+                params, state = m.step(constants, state, orders, t, before, previous, position)
+                before, previous = position, x[:, t]
+            return params
+
+        found = cost_of(draw, (1, n), counted)["multiply-adds"] / 2
+        assert 0.7 * one_pass < found < 1.5 * one_pass, f"a draw of {n} values costs {found / one_pass:.2f} passes"
+
+
 @pytest.mark.parametrize("passes", [1, 3])
 def test_a_draw_in_passes_costs_that_many_passes(passes, counted):
     model = models.ConvNADE((3, 4), filters=4, num_blocks=1)
@@ -226,5 +254,6 @@ def test_every_model_is_counted():
 
     counted = {type(build()) for build in IMAGES.values()} | {type(build(12)) for build in DENSE.values()}
     counted |= {type(build(12)) for build, _ in ANY_ORDER.values()} | {models.ConvNADE}
+    counted |= {type(build(12)) for build in MANY_ORDERS.values()}
     ours = {entry.load() for entry in registry.entries("models") if entry.distribution == "keras-ar"}
     assert ours <= counted, f"no cost is counted for {ours - counted}"

@@ -159,10 +159,10 @@ class OrderAgnosticMADE(ManyOrdersModel):
     def prepare(self, condition=None):
         n, f, p = self.num_steps, self.num_features, self.head.num_params
         kernels = [ops.cast(ops.convert_to_tensor(kernel), self.compute_dtype) for kernel in self.kernels]
+        kernels[1:] = [ops.pad(kernel, [[0, 1], [0, 0]]) for kernel in kernels[1:]]  # zeros for slots without a unit
         constants = {
             "input_kernel": ops.reshape(kernels[0], (n, f, -1)),  # (positions, features, units)
-            # A last row of zeros, for slots without a unit.
-            "kernels": [ops.pad(kernel, [[0, 1], [0, 0]]) for kernel in kernels[1:-1]],
+            "kernels": kernels[1:-1],
             "output_kernel": ops.swapaxes(ops.reshape(kernels[-1], (-1, n, p)), 0, 1),  # (positions, units, params)
             "biases": self._biases_from(condition),
         }
@@ -175,7 +175,7 @@ class OrderAgnosticMADE(ManyOrdersModel):
         def zeros(*shape):
             return ops.zeros((batch_size, *shape), self.compute_dtype)
 
-        state = {"sums": [zeros(units) for units in self.hidden_units], "last": zeros(self.hidden_units[-1])}
+        state = {"sums": [zeros(units) for units in self.hidden_units], "last": zeros(self.hidden_units[-1] + 1)}
         if self.direct:
             state["inputs"] = zeros(self.num_steps, self.num_features)
         return state
@@ -193,8 +193,9 @@ class OrderAgnosticMADE(ManyOrdersModel):
                 rows = ops.take(constants["kernels"][layer], units, axis=0)
                 sums[layer + 1] = sums[layer + 1] + _products(h, rows)
             else:
-                here = ops.equal(units[..., None], ops.arange(size))  # (batch, width, units)
-                state["last"] = state["last"] + ops.sum(ops.where(here, h[..., None], 0.0), axis=1)
+                event = ops.broadcast_to(ops.arange(ops.shape(h)[0], dtype="int32")[:, None], ops.shape(h))
+                places = ops.reshape(ops.stack([event, units], axis=-1), (-1, 2))
+                state["last"] = ops.scatter_update(state["last"], places, ops.reshape(h, (-1,)))
         state["sums"] = sums
         params = _products(state["last"], ops.take(constants["output_kernel"], position, axis=0))
         params = params + self._at_position(constants["biases"][-1], position)
@@ -213,9 +214,10 @@ class OrderAgnosticMADE(ManyOrdersModel):
 
     def _at_position(self, bias, position):
         """The bias of each event at its position: `(batch, num_params)`."""
+        if len(bias.shape) == 1:
+            return ops.take(ops.reshape(bias, (self.num_steps, -1)), position, axis=0)
         bias = ops.reshape(bias, (-1, self.num_steps, self.head.num_params))
-        here = ops.cast(ops.equal(ops.arange(self.num_steps), position[:, None]), bias.dtype)
-        return ops.sum(bias * here[..., None], axis=1)
+        return ops.take_along_axis(bias, position[:, None, None], axis=1)[:, 0]
 
     def get_config(self):
         return {
