@@ -70,6 +70,8 @@ class ManyOrdersModel(ConditionalsModel):
         self.seed = noise.check_seed(seed)
         self.picking = keras.random.SeedGenerator(self.seed % 2**31)
         if orders is not None:
+            if not len(orders):
+                raise ValueError("`orders` must hold at least one permutation of the positions. Received none.")
             self._table = np.stack([orderings.get(order, self.num_steps) for order in orders])
         elif num_orders is not None:
             self._table = orderings.several(self.num_steps, arguments.integer(num_orders, "num_orders"), self.seed)

@@ -10,7 +10,19 @@ import numpy as np
 
 from keras_ar import arguments, noise
 
-__all__ = ["from_permutation", "get", "natural", "random", "reversed", "several"]
+__all__ = [
+    "by_distance",
+    "from_permutation",
+    "get",
+    "hilbert",
+    "natural",
+    "random",
+    "reversed",
+    "s_curve",
+    "several",
+    "spiral",
+    "symmetries",
+]
 
 
 def natural(shape):
@@ -119,3 +131,122 @@ def get(ordering, num_positions, seed=0):
 
 def _size(shape):
     return math.prod(arguments.integers(shape, "shape"))
+
+
+# Orders of the pixels of an image.
+
+
+def s_curve(shape):
+    """Row by row, every second row backwards: each pixel is next to the one before it.
+
+    Args:
+        shape: `(rows, columns)`, perhaps with axes of length 1 after them.
+
+    Example:
+
+    >>> keras_ar.orderings.s_curve((2, 3)).tolist()
+    [0, 1, 2, 5, 4, 3]
+    """
+    pixels = _pixels(shape)
+    pixels[1::2] = pixels[1::2, ::-1].copy()
+    return pixels.ravel()
+
+
+def hilbert(shape):
+    """Along a Hilbert curve, on which pixels that come soon after each other are near each other.
+
+    The curve is that of the smallest square of 2, 4, 8, ... pixels that holds the image; what lies outside is passed
+    over.
+
+    Args:
+        shape: As in `s_curve`.
+
+    Example:
+
+    >>> keras_ar.orderings.hilbert((2, 2)).tolist()
+    [0, 2, 3, 1]
+    """
+    pixels = _pixels(shape)
+    side = 1 << (max(pixels.shape) - 1).bit_length()
+    steps = np.arange(side * side)
+    row, column, size = np.zeros_like(steps), np.zeros_like(steps), 1
+    while size < side:  # puts together curves of half the size, of which the first and the last are turned
+        quarter = steps // (size * size) % 4
+        down, right = (quarter == 1) | (quarter == 2), quarter >= 2
+        turned = ~down
+        back = turned & right
+        row, column = np.where(back, size - 1 - row, row), np.where(back, size - 1 - column, column)
+        row, column = np.where(turned, column, row), np.where(turned, row, column)
+        row, column, size = row + size * down, column + size * right, 2 * size
+    inside = (row < pixels.shape[0]) & (column < pixels.shape[1])
+    return pixels[row[inside], column[inside]]
+
+
+def spiral(shape):
+    """Around the edge and then inwards: what lies in the middle comes last.
+
+    Args:
+        shape: As in `s_curve`.
+
+    Example:
+
+    >>> keras_ar.orderings.spiral((3, 3)).tolist()
+    [0, 1, 2, 5, 8, 7, 6, 3, 4]
+    """
+    pixels, found = _pixels(shape), []
+    while pixels.size:
+        found.append(pixels[0])
+        pixels = np.rot90(pixels[1:])
+    return np.concatenate(found)
+
+
+def by_distance(shape, pixel):
+    """The pixels near one of them first.
+
+    Args:
+        shape: As in `s_curve`.
+        pixel: Pair of integers, its row and column.
+
+    Example:
+
+    >>> keras_ar.orderings.by_distance((2, 3), pixel=(0, 2)).tolist()
+    [2, 1, 5, 4, 0, 3]
+    """
+    pixels = _pixels(shape)
+    pixel = np.asarray(pixel)
+    if pixel.shape != (2,) or pixel.dtype.kind not in "iu" or (pixel < 0).any() or (pixel >= pixels.shape).any():
+        raise ValueError(f"`pixel` must be the row and the column of one of {pixels.shape} pixels. Received: {pixel}.")
+    rows, columns = np.indices(pixels.shape)
+    distance = (rows - pixel[0]) ** 2 + (columns - pixel[1]) ** 2
+    return np.argsort(distance.ravel(), kind="stable")
+
+
+def symmetries(order, shape):
+    """An order of pixels, from each corner and along both axes: up to eight of them.
+
+    Args:
+        order: Function of a shape, such as `s_curve`.
+        shape: As in `s_curve`.
+
+    Returns:
+        int64 array of shape `(orders, pixels)`.
+
+    Example:
+
+    >>> keras_ar.orderings.symmetries(keras_ar.orderings.s_curve, (2, 3)).shape
+    (8, 6)
+    """
+    pixels, found = _pixels(shape), []
+    for image in (pixels, pixels.T):
+        along = order(image.shape)
+        for turned in (image, image[:, ::-1], image[::-1], image[::-1, ::-1]):
+            found.append(turned.ravel()[along])
+    return np.array(list(dict.fromkeys(map(tuple, found))))
+
+
+def _pixels(shape):
+    """The numbers of the pixels: an array of shape `(rows, columns)`."""
+    sizes = arguments.integers(shape, "shape")
+    if len(sizes) < 2 or set(sizes[2:]) - {1}:
+        raise ValueError(f"`shape` must be (rows, columns), or (rows, columns, 1). Received: shape={shape!r}.")
+    return natural(sizes).reshape(sizes[:2])

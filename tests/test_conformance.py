@@ -105,6 +105,7 @@ MANY_ORDERS_MODELS = [
         5, hidden_units=(9, 7), num_masks=3, direct=True, dropout=0.1, num_classes=2, name="agnostic_made"
     ),
     models.OrderAgnosticMADE((2, 2), hidden_units=6, head=heads.Categorical(3), condition_shape=2, name="endless"),
+    models.LocallyMaskedPixelCNN((2, 4, 1), filters=6, num_blocks=2, dropout=0.1, num_classes=2, name="local"),
     models.OrderAgnosticMADE(2, hidden_units=5, mask_kind="order", head=NORMALS, name="agnostic_made_normal"),
 ]
 

@@ -208,6 +208,7 @@ def test_a_draw_in_any_order_costs_a_pass_and_the_deeper_layers_once_for_each_va
 MANY_ORDERS = {
     "agnostic_made": lambda n: models.OrderAgnosticMADE(n, hidden_units=4 * n),
     "agnostic_made-deep": lambda n: models.OrderAgnosticMADE(n, hidden_units=(n, 2 * n), direct=True, head=LEVELS),
+    "local": lambda n: models.LocallyMaskedPixelCNN((4, n // 4), filters=8, num_blocks=2),
 }
 
 
@@ -217,7 +218,9 @@ def test_a_draw_in_an_order_of_its_own_costs_about_a_pass(name, counted):
         model = MANY_ORDERS[name](n)
         orders = model.orders([0, 1])
         first = {key: array[0] for key, array in orders.items()}
-        one_pass = cost_of(lambda x, m=model, o=first: m.params_in_order(x, o), (1, n), counted)["multiply-adds"]
+        one_pass = cost_of(lambda x, m=model, o=first: m.params_in_order(x, o), (1, *model.event_shape), counted)[
+            "multiply-adds"
+        ]
 
         def draw(x, m=model, orders=orders):
             state, constants, x = m.start(2), m.prepare(), keras.ops.concatenate([x, x])

@@ -61,11 +61,21 @@ class DrawsInOneOrder(ORDER_AGNOSTIC):
         return super().draw_in_orders(x, known, noise, first, *args)
 
 
+@keras.saving.register_keras_serializable(package="tests")
+class SeesTheCenter(models.LocallyMaskedPixelCNN):
+    """The first convolution sees its own pixel, too."""
+
+    def params_in_order(self, x, order, condition=None, training=None):
+        params = super().params_in_order(x, order, condition, training=training)
+        return params + 0.1 * ops.reshape(ops.cast(x, params.dtype), params.shape)
+
+
 FAULTS = [
     (SeesItself(4, hidden_units=5, name="sees_itself"), "check_each_order_is_causal"),
     (OneOrderForAll(4, hidden_units=9, name="one_order"), "check_steps_equal_passes"),
     (RanksForPositions(4, hidden_units=9, name="ranks"), "check_each_order_is_causal"),
     (MeansLogProbabilities(3, hidden_units=5, num_masks=3, name="means"), "check_normalized"),
+    (SeesTheCenter((2, 2), filters=4, num_blocks=1, name="center"), "check_each_order_is_causal"),
     (DrawsInOneOrder(4, hidden_units=9, num_masks=4, direct=True, name="draws"), "check_honest_draws"),
 ]
 
@@ -97,6 +107,32 @@ def test_scores_are_those_of_the_equations():
         probabilities.append(np.prod(np.where(x == 1, p, 1 - p)))
     assert made.score_samples(x[None])[0] == pytest.approx(np.log(np.mean(probabilities)), abs=1e-5)
     assert set(made.slot_degrees[0]) == {1, 2, 3, 4}
+
+
+def test_in_the_natural_order_a_local_mask_is_that_of_pixel_cnn():
+    """The kernels of a PixelCNN, in row-major windows: the same scores, by another way."""
+    shape, sizes = (3, 4), {"filters": 6, "num_blocks": 2, "head": heads.Categorical(3)}
+    plain = models.PixelCNN(shape, kernel_size=3, **sizes)
+    noise.randomize(plain)
+    local = models.LocallyMaskedPixelCNN(shape, orders=[orderings.natural(shape)], **sizes)
+    x = plain.random_batch(5)[0]
+    local.score_samples(x)
+
+    def copy(dense, conv, rest=0):
+        kernel = ops.convert_to_numpy(conv.kernel)  # of rows below it holds none
+        size = kernel.shape[1]
+        kernel = np.pad(kernel, [[0, size - kernel.shape[0]], [0, 0], [0, rest], [0, 0]])
+        dense.set_weights([kernel.reshape(-1, kernel.shape[3]), ops.convert_to_numpy(conv.bias)])
+
+    copy(local.stem, plain.stem, rest=1)
+    for ours, theirs in zip(local.blocks, plain.blocks, strict=True):
+        for dense, conv in zip(ours, [theirs.reduce, theirs.middle, theirs.expand], strict=True):
+            copy(dense, conv)
+    copy(local.hidden, plain.hidden)
+    copy(local.to_params, plain.to_params)
+    np.testing.assert_allclose(local.score_samples(x), plain.score_samples(x), atol=1e-5)
+    events, log_prob = local.sample(9, seed=0, return_log_prob=True)
+    np.testing.assert_allclose(log_prob, plain.score_samples(events), atol=1e-5)
 
 
 def test_masks_are_those_of_a_seed_whatever_their_number():
@@ -149,6 +185,11 @@ def test_missing_values_are_passed_over_in_endless_orders():
         (lambda: ORDER_AGNOSTIC(4, mask_kind="none"), "`mask_kind` must be"),
         (lambda: ORDER_AGNOSTIC(4, num_masks=2).score_samples(np.zeros((1, 4)), num_orderings=3), "at most 2"),
         (lambda: ORDER_AGNOSTIC(4).score_samples(np.zeros((1, 4)), num_orderings=0), "`num_orderings` must be"),
+        (lambda: models.LocallyMaskedPixelCNN((2, 2), orders=[[0, 1, 2, 2]]), "must be a permutation"),
+        (lambda: models.LocallyMaskedPixelCNN((2, 2), orders=[[0, 1]]), "must order the model's 4 positions"),
+        (lambda: models.LocallyMaskedPixelCNN((2, 2), orders=[]), "`orders` must hold at least one"),
+        (lambda: models.LocallyMaskedPixelCNN((2, 2, 3)), "`head` must draw the 3 colors of a pixel together"),
+        (lambda: models.LocallyMaskedPixelCNN((2, 2), kernel_size=2), "`kernel_size` must be odd"),
         (lambda: ORDER_AGNOSTIC(4).sample(2, num_orderings=0), "`num_orderings` must be"),
         (lambda: ORDER_AGNOSTIC(4).complete(np.zeros((1, 4)), [True] * 3), "`known` must be a boolean array"),
         (lambda: ORDER_AGNOSTIC(4).complete(np.zeros((1, 4)), num_draws=0), "`num_draws` must be"),
@@ -161,6 +202,25 @@ def test_missing_values_are_passed_over_in_endless_orders():
 def test_what_makes_no_sense_is_refused(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_an_image_is_completed_from_any_side():
+    """Of eight S-curves one begins with any half; of a spiral's the middle comes last; a corner alone, nowhere."""
+    local = models.LocallyMaskedPixelCNN((4, 4), filters=4, num_blocks=1)
+    noise.randomize(local)
+    image = np.ones((1, 4, 4))
+    for rows, columns in ((slice(2), slice(None)), (slice(2, 4), slice(None)), (slice(None), slice(2, 4))):
+        half = image.copy()
+        half[:, rows, columns] = np.nan
+        done, log_prob = local.complete(half, seed=0, return_log_prob=True)
+        assert ((done == half) | np.isnan(half)).all()
+        assert log_prob[0] < 0
+    middle = image.copy()
+    middle[:, 1:3, 1:3] = np.nan
+    with pytest.raises(ValueError, match="`known` must come first in one of the 8 orders"):
+        local.complete(middle)
+    spirals = orderings.symmetries(orderings.spiral, (4, 4))
+    models.LocallyMaskedPixelCNN((4, 4), orders=spirals, filters=4, num_blocks=1).complete(middle, seed=0)
 
 
 def test_a_single_value_and_values_drawn_together():

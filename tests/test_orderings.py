@@ -6,6 +6,42 @@ import pytest
 from keras_ar import orderings
 
 
+def test_curves_go_from_pixel_to_pixel():
+    """Each pixel once, and each next to the one before: the Hilbert curve on squares, the others on any image."""
+    for order, shape in [
+        (orderings.s_curve, (4, 5)),
+        (orderings.spiral, (4, 5)),
+        (orderings.spiral, (5, 1)),
+        (orderings.hilbert, (2, 2)),
+        (orderings.hilbert, (16, 16, 1)),
+    ]:
+        places = np.stack(np.unravel_index(order(shape), shape[:2]), axis=1)
+        assert len(np.unique(places, axis=0)) == np.prod(shape)
+        assert (np.abs(np.diff(places, axis=0)).sum(axis=1) == 1).all()
+    # Each quarter of a Hilbert curve fills a quarter of the square.
+    places = np.stack(np.unravel_index(orderings.hilbert((8, 8)), (8, 8)), axis=1).reshape(4, 16, 2) // 4
+    assert (np.ptp(places, axis=1) == 0).all()
+    assert sorted(orderings.hilbert((5, 3)).tolist()) == list(range(15))
+
+
+def test_symmetries_are_all_different_and_begin_in_all_corners():
+    found = orderings.symmetries(orderings.s_curve, (3, 4))
+    assert len(found) == 8
+    assert sorted({int(order[0]) for order in found}) == [0, 3, 8, 11]
+    assert (np.sort(found, axis=1) == np.arange(12)).all()
+    assert len(orderings.symmetries(orderings.s_curve, (1, 3))) == 2  # there is but one row
+
+
+def test_pixels_come_by_their_distance():
+    found = orderings.by_distance((3, 3), pixel=(1, 1)).tolist()
+    assert found[0] == 4
+    assert sorted(found[1:5]) == [1, 3, 5, 7]
+    with pytest.raises(ValueError, match="`pixel` must be"):
+        orderings.by_distance((3, 3), pixel=(0, 3))
+    with pytest.raises(ValueError, match="`shape` must be"):
+        orderings.spiral((3, 3, 2))
+
+
 @pytest.mark.parametrize("shape", [1, 7, (2, 3), (3, 2, 2)])
 @pytest.mark.parametrize(
     "make",

@@ -7,6 +7,7 @@ from keras_ar.models.conv_nade import ConvNADE
 from keras_ar.models.deep_nade import DeepNADE
 from keras_ar.models.fvsbn import FVSBN
 from keras_ar.models.gated_pixel_cnn import GatedPixelCNN
+from keras_ar.models.locally_masked_pixel_cnn import LocallyMaskedPixelCNN
 from keras_ar.models.made import MADE
 from keras_ar.models.multi_scale_pixel_rnn import MultiScalePixelRNN
 from keras_ar.models.nade import NADE
@@ -26,6 +27,7 @@ __all__ = [
     "ConvNADE",
     "DeepNADE",
     "GatedPixelCNN",
+    "LocallyMaskedPixelCNN",
     "MultiScalePixelRNN",
     "OrderAgnosticMADE",
     "PixelCNN",
