@@ -264,7 +264,7 @@ class AnyOrderModel(ConditionalsModel):
         there, encoded = self.is_there(x), self.encode_condition(condition)
         return self.score_in_order(self.filled(x), there, None, self.ordering, *encoded) + impossible.log_prob
 
-    def score_in_order(self, x, scored, given, ordering, *condition):
+    def score_in_order(self, x, scored, given, ordering, *condition, num_steps=None):
         """Log-probability of some positions given others, taken in an order: a piece of a graph, differentiable.
 
         Args:
@@ -273,13 +273,15 @@ class AnyOrderModel(ConditionalsModel):
             given: As in `score_steps_in_order`.
             ordering: As in `score_steps_in_order`.
             *condition: As in `score_steps_in_order`.
+            num_steps: As in `score_steps_in_order`. Defaults to `None`.
 
         Returns:
             float32 tensor of shape `(batch,)`.
         """
-        return ops.sum(self.score_steps_in_order(x, scored, given, ordering, *condition), axis=0)
+        steps = self.score_steps_in_order(x, scored, given, ordering, *condition, num_steps=num_steps)
+        return ops.sum(steps, axis=0)
 
-    def score_steps_in_order(self, x, scored, given, ordering, *condition):
+    def score_steps_in_order(self, x, scored, given, ordering, *condition, num_steps=None):
         """Log-probability of each of some positions given those before it: a piece of a graph, differentiable.
 
         Args:
@@ -288,6 +290,7 @@ class AnyOrderModel(ConditionalsModel):
             given: The same, of which none is scored; `None` if nothing is given.
             ordering: Integer tensor of shape `(num_steps,)`.
             *condition: The condition as `call` takes it, if there is one.
+            num_steps: Integer, after how many of the steps nothing is scored. Defaults to `None`: after all.
 
         Returns:
             float32 tensor of shape `(num_steps, batch)`, in the order; zero where a position is not scored.
@@ -298,7 +301,8 @@ class AnyOrderModel(ConditionalsModel):
         if backend.needs_gradients():
             return backend.scan(lambda state, row: self._score(0, state, row, constants), state, rows)[1]
         values = ops.zeros(rows[2].shape, "float32")
-        return self._scoring(self._score, 0, self.num_steps, state, rows, values, (constants,))[0]
+        last = self.num_steps if num_steps is None else num_steps
+        return self._scoring(self._score, 0, last, state, rows, values, (constants,))[0]
 
     def _begin(self, x, known, condition):
         """What all steps share, and the state before the first."""
@@ -382,7 +386,7 @@ class AnyOrderModel(ConditionalsModel):
         scored = there & ~given[0] if given else there
         orders = self._orders(ordering, num_orderings, seed)
         x = ops.convert_to_numpy(self.filled(x))
-        score_batch = self.compiled_function(self._score_batch)
+        score_batch = self._score_in_steps
         if passes is not None:
             score_batch = functools.partial(self._score_in_passes, in_passes.check(passes, self.num_steps))
         batch_size = batches.fitting(batch_size, len(x), on_cpu=256)
@@ -398,9 +402,15 @@ class AnyOrderModel(ConditionalsModel):
         scores = batches.run(score, [x, scored, *given, *condition], len(x), batch_size, progress).astype("float32")
         return self.check_scores(scores)
 
-    def _score_batch(self, ordering, x, scored, given, condition=None):
-        given = given[0] if given else None
-        return self.score_in_order(x, scored, given, ordering, *self.encode_condition(condition))
+    def _score_in_steps(self, order, x, scored, given, *condition):
+        is_needed = scored.reshape(len(x), -1).any(axis=0)[order]
+        order = np.concatenate([order[is_needed], order[~is_needed]])  # no step is taken for what nobody scores
+        score = self.compiled_function(self._score_batch)
+        return score(order, max(int(is_needed.sum()), 1), x, scored, given, *condition)
+
+    def _score_batch(self, order, num_steps, x, scored, given, condition=None):
+        given, encoded = given[0] if given else None, self.encode_condition(condition)
+        return self.score_in_order(x, scored, given, order, *encoded, num_steps=num_steps)
 
     def _score_in_passes(self, starts, order, x, scored, given, *condition):
         score_pass = self.compiled_function(self.score_pass)

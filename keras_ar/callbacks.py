@@ -24,7 +24,7 @@ __all__ = ["ExactValidation", "SampleAudio", "SampleImages", "SampleText"]
 class ExactValidation(keras.callbacks.Callback):
     """Scores events exactly in the course of training: `val_nats` in the logs, the mean over the events.
 
-    For models whose `loss` is an estimate, as that of an `AnyOrderModel` is. Place it ahead of callbacks that watch
+    For models whose `loss` is an estimate, as that of an `AnyOrderModel` or of a `ManyOrdersModel` is. Place it ahead of callbacks that watch
     `val_nats`, such as `keras.callbacks.EarlyStopping(monitor="val_nats", mode="min")`. In epochs without a score,
     `val_nats` is that of the last one.
 
@@ -54,6 +54,7 @@ class ExactValidation(keras.callbacks.Callback):
     def on_train_begin(self, logs=None):
         if not isinstance(self.model, DensityModel):
             raise ValueError(f"`ExactValidation` is for density models. Received: a {type(self.model).__name__}.")
+        self.model.check_event_shape(arguments.array(self.x, "x"))
         self._nats = None
 
     def on_epoch_end(self, epoch, logs=None):
