@@ -116,7 +116,19 @@ class NaNInTheLoss(SetMLP):
         return {**super().call(x, condition, training=training), "x": x}
 
 
+@keras.saving.register_keras_serializable(package="tests")
+class AnOrderForEachEvent(SetMLP):
+    """Scores each event in a random order of its own: unbiased, and no distribution."""
+
+    def score_samples(self, x, *args, **kwargs):
+        orders = orderings.several(self.num_steps, len(x), seed=0)
+        ways = [{**kwargs, "ordering": order} for order in orders]
+        scores = [super(AnOrderForEachEvent, self).score_samples(x, *args, **way) for way in ways]
+        return np.array([score[i] for i, score in enumerate(scores)])
+
+
 FAULTS = [
+    (AnOrderForEachEvent(3, name="own_orders"), "check_normalized"),
     (SetMLP(4, fault="sees what is unknown", name="leak"), "check_blind"),
     (WeightsOfThePaperMisread(4, name="misread"), "check_loss_is_unbiased"),
     (NoWeights(4, name="no_weights"), "check_loss_is_unbiased"),

@@ -53,6 +53,17 @@ class MeansLogProbabilities(ORDER_AGNOSTIC):
 
 
 @keras.saving.register_keras_serializable(package="tests")
+class AveragesLogits(ORDER_AGNOSTIC):
+    """Averages the logits of all orders: what comes out is no likelihood."""
+
+    def score_samples(self, x, condition=None, *, num_orderings=None, **kwargs):
+        orders = self.orders(np.arange(self.num_orders))
+        each = ({name: array[k] for name, array in orders.items()} for k in range(self.num_orders))
+        logits = sum(self.params_in_order(ops.convert_to_tensor(x), order) for order in each) / self.num_orders
+        return ops.convert_to_numpy(self.log_prob_from(logits, x))
+
+
+@keras.saving.register_keras_serializable(package="tests")
 class DrawsInOneOrder(ORDER_AGNOSTIC):
     """One order for all events of a draw, of a mixture of several."""
 
@@ -74,6 +85,7 @@ FAULTS = [
     (SeesItself(4, hidden_units=5, name="sees_itself"), "check_each_order_is_causal"),
     (OneOrderForAll(4, hidden_units=9, name="one_order"), "check_steps_equal_passes"),
     (RanksForPositions(4, hidden_units=9, name="ranks"), "check_each_order_is_causal"),
+    (AveragesLogits(3, hidden_units=5, num_masks=3, direct=True, name="logits"), "check_normalized"),
     (MeansLogProbabilities(3, hidden_units=5, num_masks=3, name="means"), "check_normalized"),
     (SeesTheCenter((2, 2), filters=4, num_blocks=1, name="center"), "check_each_order_is_causal"),
     (DrawsInOneOrder(4, hidden_units=9, num_masks=4, direct=True, name="draws"), "check_honest_draws"),

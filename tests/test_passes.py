@@ -10,7 +10,7 @@ from keras_ar import models, noise, passes
 
 @pytest.mark.parametrize("seed", range(5))
 def test_the_schedule_is_the_best_of_all(seed):
-    loss = np.random.default_rng(seed).exponential(size=9)
+    loss = np.random.default_rng(seed).exponential(size=9) - seed  # of densities losses may be negative
     for num_passes in (1, 2, 4, 9):
         every = [(0, *rest) for rest in itertools.combinations(range(1, 9), num_passes - 1)]
         lost = [passes.excess(loss, list(starts)) for starts in every]
