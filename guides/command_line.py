@@ -86,6 +86,29 @@ sh("keras-ar sample runs/guide/made -n 36 --seed 0 --temperature 0.7 --out tempe
 sh("keras-ar complete runs/guide/made -n 10 --known 0.5 --seed 0 --out completed.png")
 
 # %% [markdown]
+# ## Missing values
+#
+# A model for *any order* completes what is missing, wherever that is. This one learns four measures of flowers. Then
+# `--input` gives it a table in the same columns, of which some cells are empty. Each line is completed `--draws` times:
+# cells that are known stay as they are, and the draws of the others show how well they are known.
+
+# %%
+from sklearn.datasets import load_iris
+
+header = "sepal length,sepal width,petal length,petal width\n"
+lines = [",".join(map(str, flower)) for flower in load_iris().data.tolist()]
+pathlib.Path("iris.csv").write_text(header + "\n".join(lines))
+epochs = 2 if QUICK else 30
+settings = f"--set train.epochs={epochs} --set train.batch_size=10 --set train.learning_rate=0.003"
+sh(f"keras-ar train deep_nade --data iris.csv {settings} --set model.hidden_units=[100] --out runs/guide/iris")
+
+pathlib.Path("holes.csv").write_text(header + "5.1,,1.4,\n,3.0,,2.3\n")
+sh("keras-ar complete runs/guide/iris --input holes.csv --draws 4 --seed 0 --out whole.csv")
+print(pathlib.Path("whole.csv").read_text())
+
+# %% [markdown]
+# For images, `--mask hole.png` says which pixels are known: the white ones.
+#
 # ## Interrupted?
 #
 # A run saves its state after each epoch, so at most one epoch is lost when the process ends early. This run is killed

@@ -14,7 +14,6 @@ import os
 
 import keras
 import keras_ar
-import matplotlib.figure
 import numpy as np
 
 QUICK = "KERAS_AR_QUICK" in os.environ
@@ -62,10 +61,18 @@ known[6:8, ::2] = False  # every other row
 truth = data.test[[0, 1, 2, 3, 4, 5, 6, 7]]
 completed = model.complete(truth, known, num_draws=5, seed=1)
 
-figure = matplotlib.figure.Figure((6, 5), layout="constrained")
 title = "The truth, what was known, and five completions"
-keras_ar.plots.completions(truth, known, completed, num_levels=2, title=title, ax=figure.subplots())
-figure.savefig("holes.png")
+keras_ar.plots.completions(truth, known, completed, num_levels=2, title=title).figure.savefig("holes.png")
+
+# %% [markdown]
+# Many completions show at one glance where the model is sure. `imputations` draws their mean and their standard
+# deviation: dark pixels are the same in nearly all of them, bright ones may be either. (Of a table it shows for each
+# missing value between which values the draws are, or how often each level was drawn.)
+
+# %%
+many = model.complete(truth, known, num_draws=50, seed=1)
+title = "The mean of 50 completions, and their standard deviation"
+keras_ar.plots.imputations(truth, known, many, num_levels=2, title=title).figure.savefig("spread.png")
 
 # %% [markdown]
 # How sure it is of each pixel by itself, given all that is known, takes a single pass: `conditionals_of`.

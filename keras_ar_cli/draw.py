@@ -139,8 +139,8 @@ def complete(opened, *, data, num, known, mask, table, draws, particles, out, se
     if draws > 1:
         options["num_draws"] = draws
     if particles is not None:
-        if model.any_order:
-            raise ValueError(f"--particles is for models of one order. A {type(model).__name__} needs none")
+        if not isinstance(model, keras_ar.AutoregressiveModel):
+            raise ValueError(f"--particles is for models of one order. Received a {type(model).__name__}")
         options |= {"num_particles": particles, "return_effective_size": True}
     out = _check_out(opened, out or _default(opened, "completed"))
     if table is not None:

@@ -67,7 +67,9 @@ def read_table(path, model, data, num=None):
     cells = [["" if cell.lower() == "nan" else cell for cell in line] for line in cells[:num]]
     names = header or [str(column) for column in range(model.num_dims)]
     words = [(data.get("categories") or {}).get(name) for name in names]
-    x = np.array([[_value(cell, of) for cell, of in zip(line, words, strict=True)] for line in cells], "float32")
+    x = np.array([[_value(cell, of) for cell, of in zip(line, words, strict=True)] for line in cells])
+    with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and is found below
+        x = x.astype("float32")
     wrong = ~(keras.ops.convert_to_numpy(model.support.contains(x)) | np.isnan(x))
     if wrong.any():
         line, column = np.argwhere(wrong)[0]

@@ -399,6 +399,7 @@ def test_a_model_of_one_order_completes_anything_by_particles(tmp_path):
         ("color,size\nred,big\n", "has 'big' in column size: expected integers from 0 to 1, or an empty cell"),
         ("color,size\nred,2\n", "has '2' in column size: expected integers from 0 to 1"),
         ("color,size\nred,inf\n", "has 'inf' in column size"),
+        ("color,size\nred,1e99\n", "has '1e99' in column size"),
         ("color,size\n3,0\n", "has '3' in column color"),
     ],
 )
@@ -434,7 +435,7 @@ def test_ways_to_say_what_is_known_exclude_each_other(any_order, tmp_path):
     assert error == "error: --known and --mask must not come together: each says what is known\n"
     assert "--mask and --input" in error_of(*complete, "--mask", "mask.png", "--input", "x.csv")
     assert "--data must not come with --input" in error_of(*complete, "--input", "x.csv")
-    assert "--particles is for models of one order. A DeepNADE needs none" in error_of(*complete, "--particles", 9)
+    assert "--particles is for models of one order. Received a DeepNADE" in error_of(*complete, "--particles", 9)
     keras_ar.models.DeepNADE(2, hidden_units=3, num_classes=2).save(tmp_path / "classes.keras")
     assert "--input is for models without classes" in error_of(
         "complete", tmp_path / "classes.keras", "--input", "x.csv"

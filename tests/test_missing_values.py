@@ -11,8 +11,8 @@ from keras_ar import models
 
 _RNG = np.random.default_rng(0)
 _BITS = _RNG.random((400, 2)) < [0.5, 0.2]
-COMPLETE = np.stack([np.ones(400), _BITS[:, 0], _BITS[:, 0], _BITS[:, 1]], axis=1).astype("float32")
-EVENTS = np.where(_RNG.random((400, 4)) < 1 / 3, np.float32(np.nan), COMPLETE)  # a one, a bit twice, another bit
+_COMPLETE = np.stack([np.ones(400), _BITS[:, 0], _BITS[:, 0], _BITS[:, 1]], axis=1)  # a one, a bit twice, another bit
+EVENTS = np.where(_RNG.random((400, 4)) < 1 / 3, np.nan, _COMPLETE).astype("float32")
 BATCH_SIZE = 40
 
 
