@@ -24,9 +24,9 @@ __all__ = ["ExactValidation", "SampleAudio", "SampleImages", "SampleText"]
 class ExactValidation(keras.callbacks.Callback):
     """Scores events exactly in the course of training: `val_nats` in the logs, the mean over the events.
 
-    For models whose `loss` is an estimate, as that of an `AnyOrderModel` or of a `ManyOrdersModel` is. Place it ahead of callbacks that watch
-    `val_nats`, such as `keras.callbacks.EarlyStopping(monitor="val_nats", mode="min")`. In epochs without a score,
-    `val_nats` is that of the last one.
+    For models whose `loss` is an estimate, as that of an `AnyOrderModel` or of a `ManyOrdersModel` is. Place it ahead
+    of callbacks that watch `val_nats`, such as `keras.callbacks.EarlyStopping(monitor="val_nats", mode="min")`. In
+    epochs without a score, `val_nats` is that of the last one.
 
     Args:
         x: Array of events.

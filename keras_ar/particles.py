@@ -118,7 +118,7 @@ def _draw(model, events, numbers, known, condition, seed, method, batch_size, ve
 
     Particle `j` of an event is the same whatever the batch and the number of particles.
     """
-    batch_size = batches.fitting(batch_size, len(events), on_cpu=64)
+    batch_size = batches.fitting(batch_size, len(events), on_cpu=256)
     progress = batches.Progress(len(events), verbose)
     draw = model.drawer(method, math.ceil(len(events) / batch_size), progress, last=last)
     shape = (known[0].shape[1], model.head.num_uniforms)

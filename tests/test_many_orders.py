@@ -43,7 +43,7 @@ class MeansLogProbabilities(ORDER_AGNOSTIC):
     """Averages log-probabilities over orders, which is no likelihood."""
 
     def score_samples(self, x, condition=None, **kwargs):
-        count = self._checked_count(kwargs.pop("num_orderings", None))
+        count = self.num_orders
         each = [
             super(MeansLogProbabilities, self).score_samples(x, condition, num_orderings=k + 1, **kwargs)
             for k in range(count)

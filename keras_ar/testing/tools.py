@@ -63,6 +63,7 @@ def prepare(model):
 def trainee(model, learning_rate=0.01):
     """A copy of a model as it was made, with its initial weights, compiled for training; without regularizers."""
     if model not in _trainees:
+        keras.utils.set_random_seed(SEED)  # of the initial weights, whatever has been made before
         copy = type(model).from_config(model.get_config())
         for variable in copy.trainable_variables:
             variable.regularizer = None
