@@ -229,7 +229,7 @@ class AnyOrderModel(ConditionalsModel):
         return nats / (count * math.log(2.0)) - math.log2(self.support.resolution)
 
     def fit(self, x=None, *args, known=None, **kwargs):
-        """As in every density model; values may be missing.
+        """As in every density model; values may be missing, at random: see above.
 
         Args:
             x: As in `DensityModel.fit`, NaN where a value is missing.

@@ -130,3 +130,11 @@ def test_random_weights_depend_on_the_seed_alone():
     first, again, other = (layer.get_weights()[0] for layer in layers)
     assert np.array_equal(first, again)
     assert not np.array_equal(first, other)
+
+
+@pytest.mark.parametrize("size", [3, 300])  # short streams are drawn all at once, long ones one by one
+def test_streams_may_be_taken_in_any_sequence(size):
+    some = np.array([5, 2**40 + 1, 0, 5], "uint64")
+    found = noise.of_streams(7, some, (size,), skip=2)
+    expected = [noise.uniforms(7, int(stream), 1, (size,), skip=2)[0] for stream in some]
+    np.testing.assert_array_equal(found, expected)

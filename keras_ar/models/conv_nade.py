@@ -18,6 +18,9 @@ class ConvNADE(AnyOrderModel):
     depend on the size of the image. Every value is a pass over the whole image, so that scores and draws cost as many
     passes as there are positions; `passes=` makes them few.
 
+    Values may be missing in training, as NaN, if they are missing at random: whether one is missing must say nothing of
+    it that the others do not say.
+
     Args:
         event_shape: `(rows, columns)`, `(rows, columns, 1)` or `(rows, columns, colors)`.
         filters: Integer, number of features of a pixel. Defaults to `64`.

@@ -19,6 +19,9 @@ class DeepNADE(AnyOrderModel):
     With one hidden layer, a draw or a score in one order costs the arithmetic of about one pass: a value adds a row to
     what the hidden units sum up. Each deeper layer is computed again for each value.
 
+    Values may be missing in training, as NaN, if they are missing at random: whether one is missing must say nothing of
+    it that the others do not say.
+
     Args:
         event_shape: Integer or tuple, the shape of one event; an image is flattened inside.
         hidden_units: Integer or tuple, number of units of each hidden layer. Defaults to `(500,)`.
