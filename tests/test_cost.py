@@ -249,7 +249,8 @@ def test_a_draw_in_passes_costs_that_many_passes(passes, counted):
             x, _ = model.draw_pass({}, x, known, keras.ops.logical_not(known), uniforms)
         return x
 
-    assert cost_of(draw, (1, 3, 4), counted)["multiply-adds"] == passes * one_pass
+    found = cost_of(draw, (1, 3, 4), counted)["multiply-adds"]
+    assert passes * one_pass <= found < 1.1 * passes * one_pass
 
 
 def test_every_model_is_counted():
