@@ -28,6 +28,7 @@ from keras_ar.any_order import AnyOrderModel
 from keras_ar.autoregressive import AutoregressiveModel
 from keras_ar.conditionals import ConditionalsModel
 from keras_ar.density import DensityModel
+from keras_ar.flow import FlowModel
 from keras_ar.image import ImageModel
 from keras_ar.many_orders import ManyOrdersModel
 from keras_ar.saving import load_model
@@ -41,6 +42,7 @@ __all__ = [
     "AutoregressiveModel",
     "ConditionalsModel",
     "DensityModel",
+    "FlowModel",
     "ImageModel",
     "ManyOrdersModel",
     "SequenceModel",

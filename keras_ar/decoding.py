@@ -24,7 +24,7 @@ from keras import ops, tree
 
 from keras_ar import backend
 
-__all__ = ["Drawing", "Fastest", "FullPasses", "advance", "draw", "draw_step", "initial_carry", "parallel"]
+__all__ = ["Drawing", "Fastest", "FullPasses", "advance", "draw", "draw_step", "initial_carry", "parallel", "undo"]
 
 
 class FullPasses:
@@ -167,6 +167,36 @@ def draw(model, noise, *condition):
     else:
         values, log_prob, *_ = parallel(model, noise, {}, condition)
     return model.from_steps(ops.swapaxes(values, 0, 1)), log_prob
+
+
+def undo(model, noise, *condition):
+    """Events whose values have a given noise, step by step: the inverse of a pass, for heads with `from_noise`.
+
+    Args:
+        model: The model.
+        noise: Tensor of shape `(batch, *event_shape)`: of each value, where it stands in its conditional distribution.
+        *condition: The condition as `call` takes it, if there is one.
+
+    Returns:
+        Events `(batch, *event_shape)`, and the log-determinants `(batch,)` of the map from events to noise.
+    """
+    stepper = model if model.steppable else FullPasses(model)
+    rows = ops.swapaxes(model.to_steps(noise), 0, 1)
+    num_steps, batch_size = rows.shape[:2]
+    carry = {
+        "state": stepper.start(batch_size, num_steps),
+        "previous": ops.zeros_like(rows[0]),
+        "log_det": ops.zeros_like(rows[0]),
+    }
+
+    def body(t, carry, row, constants):
+        params, state = stepper.step(constants, carry["state"], t, carry["previous"])
+        value, log_slope = model.head_at(t).from_noise(ops.cast(params, "float32"), row)
+        return {"state": state, "previous": value, "log_det": carry["log_det"] + log_slope}, value
+
+    constants = (stepper.prepare(*condition),)
+    values, carry = backend.Loop(model)(body, 0, num_steps, carry, rows, ops.zeros_like(rows), constants)
+    return model.from_steps(ops.swapaxes(values, 0, 1)), carry["log_det"]
 
 
 def draw_step(head, params, uniforms, sampling):

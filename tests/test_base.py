@@ -301,3 +301,32 @@ def test_an_option_that_a_model_does_not_have_is_no_silent_wish():
 def test_kinds_that_are_not_autoregressive_have_no_ordering():
     assert not any(hasattr(model, "ordering") or hasattr(model, "head") for model in KINDS)
     assert all(testing.checks_for(model) for model in KINDS)
+
+
+def test_tails_of_the_normal_distribution_are_exact_in_logarithms():
+    """Beside scipy, in double precision: probabilities, their gradients, and the way back."""
+    scipy_special = pytest.importorskip("scipy.special")
+    z = np.concatenate([np.linspace(-40, 40, 2001), [-1e4, 1e4]]).astype("float32")
+    found = ops.convert_to_numpy(numerics.log_normal_cdf(z))
+    np.testing.assert_allclose(found, scipy_special.log_ndtr(z.astype("float64")), rtol=1e-6, atol=1e-6)
+    logs = [scipy_special.log_ndtr(sign * z.astype("float64")).astype("float32") for sign in (1, -1)]
+    back = ops.convert_to_numpy(numerics.normal_quantile_of_logs(*map(ops.convert_to_tensor, logs)))
+    np.testing.assert_allclose(back, z, rtol=2e-6, atol=2e-6)
+
+    some = np.array([-20.0, -3.0, -0.5, 0.0, 0.5, 3.0, 6.0], "float32")
+
+    def there_and_back(z):
+        return numerics.normal_quantile_of_logs(numerics.log_normal_cdf(z), numerics.log_normal_cdf(-z))
+
+    np.testing.assert_allclose(np.diag(backend.jacobian(there_and_back, some)), 1.0, atol=1e-3)
+    slope = np.diag(backend.jacobian(numerics.log_normal_cdf, some))
+    expected = np.exp(-0.5 * some.astype("float64") ** 2 - scipy_special.log_ndtr(some.astype("float64")))
+    np.testing.assert_allclose(slope, expected / np.sqrt(2 * np.pi), rtol=1e-3, atol=1e-7)
+
+
+def test_the_root_of_an_increasing_function_is_found_to_the_last_bit():
+    low, high = (np.full(3, edge, "float32") for edge in (-100.0, 50.0))
+    targets = np.array([-27.0, 0.001, 64.0], "float32")
+    cubes = ops.convert_to_tensor(targets)
+    found = ops.convert_to_numpy(numerics.monotone_root(lambda x: x**3 - cubes, low, high))
+    np.testing.assert_allclose(found, np.cbrt(targets), rtol=1e-6, atol=1e-6)

@@ -8,7 +8,7 @@ import keras
 from pair_of_bits import PairOfBits
 from variants import parametrize_by_shape
 
-from keras_ar import backend, bijectors, heads, layers, models, orderings, registry
+from keras_ar import FlowModel, backend, bijectors, heads, layers, models, orderings, registry
 from keras_ar.testing import parametrize_with_checks
 
 HEADS = [
@@ -124,6 +124,32 @@ IMAGE_MODELS = [
     ),
 ]
 
+
+def autoregressive(n, head="normal", **options):
+    made = models.MADE(n, hidden_units=8, activation="tanh", head=head, **options)
+    return bijectors.Autoregressive(made, name=f"of_{head}")
+
+
+BIJECTORS = [
+    bijectors.Permute("reversed"),
+    bijectors.Permute("random", seed=3),
+    autoregressive((6, 2), ordering="random"),
+    bijectors.Inverse(autoregressive((6, 2), head="normal_mixture")),
+]
+
+MIXTURES = models.MADE(2, hidden_units=4, head="normal_mixture", condition_shape=2, name="mixtures")
+
+FLOWS = [
+    FlowModel(
+        2,
+        bijectors=[autoregressive(2), bijectors.Permute("reversed"), autoregressive(2, head="normal_mixture")],
+        resolution=0.1,
+        name="flow",
+    ),
+    FlowModel(2, bijectors=[autoregressive(2, condition_shape=2)], base=MIXTURES, num_classes=2, name="flow_classes"),
+    FlowModel((3, 2), bijectors=[autoregressive((3, 2), ordering="random")], name="flow_matrix"),
+]
+
 SEQUENCE_MODELS = [
     models.CharRNN(6, vocabulary="abcd", embedding_dim=3, units=4, num_layers=2, dropout=0.1, name="char_rnn"),
     models.WindowMLP(10, window=4, hidden_units=(6, 5), condition_shape=3, name="window_mlp"),
@@ -148,7 +174,7 @@ def expected_failures(component):
 
 
 @parametrize_with_checks(
-    [*MODELS, *ANY_ORDER_MODELS, *MANY_ORDERS_MODELS, *IMAGE_MODELS, *SEQUENCE_MODELS],
+    [*MODELS, *ANY_ORDER_MODELS, *MANY_ORDERS_MODELS, *FLOWS, *IMAGE_MODELS, *SEQUENCE_MODELS],
     expected_failures=expected_failures,
 )
 def test_models_conform(check):
@@ -191,13 +217,13 @@ def test_every_component_of_ours_is_checked():
         *MANY_ORDERS_MODELS,
         *IMAGE_MODELS,
         *SEQUENCE_MODELS,
-        bijectors.Permute("reversed"),
+        *BIJECTORS,
     ]
     ours = {entry.load() for entry in registry.entries() if entry.distribution == "keras-ar"}
     # Coarse inputs and fine outputs have no positions in common: it is checked as a part of PixelCNN++.
     assert ours - {type(component) for component in components} <= {layers.ShiftedConv2DTranspose}
 
 
-@parametrize_with_checks([bijectors.Permute("reversed"), bijectors.Permute("random", seed=3)])
+@parametrize_with_checks(BIJECTORS)
 def test_bijectors_conform(check):
     check()

@@ -6,7 +6,7 @@ import math
 import keras
 import pytest
 
-from keras_ar import backend, heads, layers, models
+from keras_ar import backend, bijectors, heads, layers, models
 
 LEVELS = heads.Categorical(4)
 
@@ -251,6 +251,13 @@ def test_a_draw_in_passes_costs_that_many_passes(passes, counted):
 
     found = cost_of(draw, (1, 3, 4), counted)["multiply-adds"]
     assert passes * one_pass <= found < 1.1 * passes * one_pass
+
+
+def test_noise_is_undone_at_the_cost_of_a_pass(counted):
+    bijector = bijectors.Autoregressive(models.MADE(24, hidden_units=(40, 40), head="normal"))
+    one_pass = cost_of(lambda x: bijector(x)[0], (1, 24), counted)["multiply-adds"]
+    undone = cost_of(lambda z: bijector.from_noise(z)[0], (1, 24), counted)["multiply-adds"]
+    assert 0.5 * one_pass < undone < 1.5 * one_pass, f"undoing noise costs {undone / one_pass:.2f} passes"
 
 
 def test_every_model_is_counted():

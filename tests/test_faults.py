@@ -94,6 +94,27 @@ class IgnoresTheLogit(heads.Bernoulli):
 
 
 @keras.saving.register_keras_serializable(package="tests")
+class SharesASign(heads.Normal):
+    """Both ways say the same wrong thing of the slope."""
+
+    def to_noise(self, params, x):
+        z, log_slope = super().to_noise(params, x)
+        return z, -log_slope
+
+    def from_noise(self, params, z):
+        x, log_slope = super().from_noise(params, z)
+        return x, -log_slope
+
+
+@keras.saving.register_keras_serializable(package="tests")
+class ClampsItsDraws(heads.Normal):
+    """Draws nothing from the tails, and scores them."""
+
+    def from_noise(self, params, z):
+        return super().from_noise(params, ops.clip(z, -1.5, 1.5))
+
+
+@keras.saving.register_keras_serializable(package="tests")
 class DrawsRealNumbers(IgnoresTheLogit):
     """Levels, but of another dtype."""
 
@@ -152,6 +173,8 @@ FAULTS = [
     (IgnoresTheLogit(), head_checks.check_head_draws_what_it_scores, "do not follow"),
     (Faulty(6, head=RoundsLate()), checks.check_uniform_transform, "do not follow"),
     (RoundsLate(scale=0.1), head_checks.check_head_draws_what_it_scores, "do not follow"),
+    (SharesASign(scale=3.0), head_checks.check_head_noise, "is off by"),
+    (ClampsItsDraws(), head_checks.check_head_noise, "not increasing"),
     (DrawsRealNumbers(), head_checks.check_head_draws_what_it_scores, "do not follow"),
     (DrawsRealNumbers(), head_checks.check_head_shapes, "must be int32. Received: float32"),
     (ClipsTheProbability(), head_checks.check_head_extremes, "not finite"),

@@ -1,10 +1,12 @@
 """Bijectors: invertible maps between events and noise."""
 
 from keras_ar import registry
+from keras_ar.bijectors.autoregressive import Autoregressive
 from keras_ar.bijectors.bijector import Bijector
+from keras_ar.bijectors.inverse import Inverse
 from keras_ar.bijectors.permute import Permute
 
-__all__ = ["Bijector", "Permute", "get"]
+__all__ = ["Autoregressive", "Bijector", "Inverse", "Permute", "get"]
 
 
 def get(identifier, **kwargs):

@@ -23,6 +23,10 @@ class Bijector(keras.layers.Layer):
     Args:
         **kwargs: `name` and `dtype`, as in every Keras layer.
 
+    Attributes:
+        loops_to_noise: Boolean, whether `to_noise` is a loop, without a gradient.
+        loops_from_noise: Boolean, whether `from_noise` is a loop, without a gradient.
+
     Call arguments:
         x: Tensor of shape `(batch, *event_shape)`.
         condition: Tensor of shape `(batch, *condition_shape)`, or `None`. Defaults to `None`.
@@ -51,8 +55,16 @@ class Bijector(keras.layers.Layer):
     [-3.0, -3.0]
     """
 
+    loops_to_noise: bool = False
+    loops_from_noise: bool = False
+
     def __init__(self, **kwargs):
         super().__init__(autocast=False, **kwargs)
+
+    @property
+    def metrics(self):
+        """None: those of a model inside are for its own training."""
+        return []
 
     def add_weight(self, *args, **kwargs):
         """As in every Keras layer, but the weight stays float32 under a mixed-precision policy."""

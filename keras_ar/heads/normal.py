@@ -51,6 +51,17 @@ class Normal(RealHead):
         """Probability of a value of at most `x`."""
         return normal_cdf(self.encode(x), *_mean_and_scale(params))
 
+    def to_noise(self, params, x):
+        """The standardized value: noise, and the logarithm of its slope."""
+        mean, scale = _mean_and_scale(params)
+        z = (self.encode(x) - mean) / scale
+        return z, self.per_unit(ops.broadcast_to(-ops.log(scale), ops.shape(z)))
+
+    def from_noise(self, params, z):
+        """The value, and the same logarithm."""
+        mean, scale = _mean_and_scale(params)
+        return self.decode(mean + scale * z), self.per_unit(ops.broadcast_to(-ops.log(scale), ops.shape(z)))
+
     def temper(self, params, temperature):
         """Multiplies the variance by the temperature."""
         mean, log_scale = params[..., 0], params[..., 1]

@@ -8,7 +8,16 @@ from keras import ops
 
 from keras_ar import arguments
 from keras_ar.heads.real_head import RealHead
-from keras_ar.numerics import bounded_exp, inverse_cdf, normal_cdf, normal_log_density, normal_quantile
+from keras_ar.numerics import (
+    bounded_exp,
+    inverse_cdf,
+    log_normal_cdf,
+    monotone_root,
+    normal_cdf,
+    normal_log_density,
+    normal_quantile,
+    normal_quantile_of_logs,
+)
 
 
 @keras.saving.register_keras_serializable(package="keras_ar")
@@ -76,6 +85,26 @@ class NormalMixture(RealHead):
         logits, means, scales = self._components(params)
         below = normal_cdf(ops.expand_dims(self.encode(x), -1), means, scales)
         return ops.sum(ops.softmax(logits, axis=-1) * below, axis=-1)
+
+    def to_noise(self, params, x):
+        """The standard normal quantile of the CDF at `x`, and the logarithm of its slope."""
+        z = self._noise(*self._components(params), self.encode(x))
+        return z, self.log_prob_of_possible(params, x) - normal_log_density(z, 0.0, 1.0)
+
+    def from_noise(self, params, z):
+        """The value, and the same logarithm. It is searched for, between the quantiles of the components."""
+        logits, means, scales = self._components(params)
+        quantiles = means + scales * ops.expand_dims(z, -1)
+        low, high = ops.min(quantiles, axis=-1), ops.max(quantiles, axis=-1)
+        x = self.decode(monotone_root(lambda e: self._noise(logits, means, scales, e) - z, low, high))
+        return x, self.log_prob_of_possible(params, x) - normal_log_density(z, 0.0, 1.0)
+
+    def _noise(self, logits, means, scales, encoded):
+        """Noise of values in the units of the network."""
+        standard = (ops.expand_dims(encoded, -1) - means) / scales
+        weights = ops.log_softmax(logits, axis=-1)
+        below, above = (ops.logsumexp(weights + log_normal_cdf(t), axis=-1) for t in (standard, -standard))
+        return normal_quantile_of_logs(below, above)
 
     def temper(self, params, temperature):
         """Tempers the choice of the component and each component: close to, not exactly, a power of the density."""

@@ -11,6 +11,7 @@ import numpy as np
 from keras import ops
 
 from keras_ar import backend, noise
+from keras_ar.numerics import normal_quantile
 from keras_ar.testing import statistics, tools
 
 __all__ = ["HEAD_CHECKS"]
@@ -164,6 +165,47 @@ def check_head_temperature(head):
         )
 
 
+def check_head_noise(head):
+    """`to_noise` is increasing, undone by `from_noise`, and as steep as the density says; noise is standard normal."""
+    count = 400
+    params = tools.random_params(head, count)
+    z = noise.normals(count, seed=6).astype("float32").clip(-4.5, 4.5)
+
+    def compute(params, z):
+        x, log_slope = head.from_noise(params, z)
+        back, same_log_slope = head.to_noise(params, x)
+        scored = head.log_prob(params, x) + 0.5 * (ops.square(back) + math.log(2.0 * math.pi))
+        further, _ = head.from_noise(params, z + 0.1)
+        return x, log_slope, back, same_log_slope, scored, further
+
+    x, log_slope, back, same_log_slope, scored, further = tools.computed(compute, params, z)
+    assert x.shape == z.shape == log_slope.shape, f"`from_noise` of {head} must give a value and a number for each."
+    assert (further > x).all(), f"`from_noise` of {head} is not increasing."
+    for what, found, expected in (
+        ("noise, there and back", back, z),
+        ("the logarithm of the slope on the way back", same_log_slope, log_slope),
+        ("log p(x) - log p(z)", scored, same_log_slope),
+    ):
+        error = np.abs(found - expected).max()
+        assert error < 2e-3 * (1 + np.abs(expected).max()), f"{head}: {what} is off by {error:.3g}."
+    if "cdf" in head.capabilities:
+        below = [0.5 * (1 + math.erf(value * math.sqrt(0.5))) for value in z]
+        error = np.abs(tools.computed(head.cdf, params, x) - below).max()
+        assert error < 1e-3, f"{head}: the CDF of noise is not that of its values, by {error:.3g}."
+    if head.num_uniforms == 1:
+        uniforms = noise.uniforms(3, 0, count, (1,))
+        drawn, mapped = tools.computed(
+            lambda p, u: (head.sample(p, u), head.from_noise(p, normal_quantile(u[:, 0]))[0]), params, uniforms
+        )
+        assert np.allclose(drawn, mapped, rtol=1e-4, atol=1e-4), (
+            f"`sample` of {head} is not `from_noise` of normal noise."
+        )
+    far = 1e3 * np.sign(z)
+    extreme = 100 * params
+    found = tools.computed(lambda p, z: (*head.from_noise(p, 5.3 * z), *head.to_noise(p, far)), extreme, np.sign(z))
+    assert all(np.isfinite(each).all() for each in found), f"Noise of {head} is not finite for extreme parameters."
+
+
 def check_head_round_trip(head):
     """A copy made by the name that Keras serializes a head under has the same config, and scores and draws alike."""
     twin = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(head))
@@ -276,6 +318,7 @@ HEAD_CHECKS = {
     check_head_mode: lambda head: "mode" in head.capabilities,
     check_head_extremes: _always,
     check_head_temperature: lambda head: "temper" in head.capabilities,
+    check_head_noise: lambda head: {"to_noise", "from_noise"} <= head.capabilities,
     check_head_round_trip: _always,
     check_head_refuses: _always,
 }

@@ -27,7 +27,7 @@ def g_test(found, expected):
     g = 2.0 * np.sum(np.where(found > 0, found * np.log(np.maximum(found, 1e-300) / expected), 0.0) - found + expected)
     degrees = len(found) - 1
     # Of small counts G is too large in the mean: Williams, 1976.
-    correction = 1.0 + (np.sum(1.0 / expected) - 1.0 / expected.sum()) / (6.0 * max(degrees, 1))
+    correction = 1.0 + (np.sum(1.0 / np.maximum(expected, _LEAST)) - 1.0 / expected.sum()) / (6.0 * max(degrees, 1))
     return chi_squared_tail(g / correction, degrees)
 
 

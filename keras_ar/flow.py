@@ -1,0 +1,148 @@
+"""FlowModel: bijectors, and the density of the noise that they end in."""
+
+import keras
+from keras import ops
+
+from keras_ar import arguments, bijectors, heads
+from keras_ar.density import DensityModel
+from keras_ar.support import Support
+
+__all__ = ["FlowModel"]
+
+
+@keras.saving.register_keras_serializable(package="keras_ar")
+class FlowModel(DensityModel):
+    """A normalizing flow: an event is mapped to noise by one bijector after the other, and scored as what it becomes.
+
+    By the change of variables, `log p(x) = log p(z) + sum of all log_det`.
+
+    Args:
+        event_shape: Integer or tuple, the shape of one event.
+        bijectors: List of bijectors, the first one next to the events: each one a `Bijector`, or its config.
+        base: The density of the noise: a head, or its name, of which each entry of the noise is drawn with all
+            parameters zero, so that `"normal"` is the standard normal; or a `DensityModel` of the shape of the noise,
+            such as a MADE of mixtures. Defaults to `"normal"`.
+        resolution: Float, the spacing of the grid that the data were measured on; only bits per dimension need it.
+            Defaults to `1.0`.
+        condition_shape: Integer or tuple, the shape of the condition of one event, or `None`. Each bijector is given
+            the condition, and the base if it takes one. Defaults to `None`.
+        num_classes: Integer, the number of classes that a condition may be, or `None`. Bijectors are given one-hot
+            vectors. Defaults to `None`.
+        **kwargs: `name` and `dtype`.
+
+    Example:
+
+    >>> layers = [
+    ...     keras_ar.bijectors.Autoregressive(
+    ...         keras_ar.models.MADE(2, hidden_units=16, head="normal", ordering=ordering)
+    ...     )
+    ...     for ordering in ("natural", "reversed")
+    ... ]
+    >>> flow = keras_ar.FlowModel(2, bijectors=layers)
+    >>> flow.sample(5, seed=0).shape
+    (5, 2)
+    """
+
+    def __init__(
+        self,
+        event_shape,
+        *,
+        bijectors,
+        base="normal",
+        resolution=1.0,
+        condition_shape=None,
+        num_classes=None,
+        **kwargs,
+    ):
+        super().__init__(event_shape, condition_shape=condition_shape, num_classes=num_classes, **kwargs)
+        self.bijectors = [_bijector(each) for each in bijectors]
+        self.resolution = arguments.number(resolution, "resolution", above=0)
+        shape = (1, *self.event_shape)
+        for bijector in self.bijectors:
+            shape, _ = bijector.compute_output_shape(shape)
+        self.latent_shape = tuple(shape[1:])
+        base = keras.saving.deserialize_keras_object(base) if isinstance(base, dict) else base
+        self.base = base if isinstance(base, DensityModel) else None
+        self.base_head = None if self.base else heads.get(base)
+        if self.base is not None and self.base.event_shape != self.latent_shape:
+            raise ValueError(
+                f"`base` must be a density of noise of shape {self.latent_shape}. Received: {self.base.name}, a "
+                f"density of events of shape {self.base.event_shape}."
+            )
+        if self.base is not None and self.base.num_classes is not None:
+            raise ValueError("`base` must take its condition as vectors, by `condition_shape`, not by `num_classes`.")
+        support = (self.base or self.base_head).support
+        if support.is_discrete or (self.base_head is not None and self.base_head.event_shape):
+            raise ValueError(f"`base` must be a density of single real values. Received: base={base!r}.")
+
+    @property
+    def support(self):
+        """All real numbers."""
+        return Support.reals(resolution=self.resolution)
+
+    def call(self, x, condition=None, training=None):
+        """The noise that events are mapped to, and the sums of all log-determinants."""
+        z, total = ops.cast(x, "float32"), 0.0
+        for bijector in self.bijectors:
+            z, log_det = bijector(z, condition) if condition is not None else bijector(z)
+            total = total + log_det
+        return self._base_log_prob(z, condition) + total
+
+    def log_prob_from(self, outputs, x):
+        return outputs
+
+    def _base_log_prob(self, z, condition):
+        if self.base is not None:
+            return self.base.log_prob(z, *self._base_condition(condition))
+        steps = self.base_head.log_prob(self._base_params(z), z)
+        return ops.sum(ops.reshape(steps, (ops.shape(z)[0], -1)), axis=-1)
+
+    def _base_params(self, z):
+        return ops.zeros((*ops.shape(z), self.base_head.num_params), "float32")
+
+    def _base_condition(self, condition):
+        return [] if self.base.condition_shape is None else [condition]
+
+    @property
+    def noise_shape(self):
+        """Shape of the uniforms that `draw` makes one event of: those of the base."""
+        return self.base.noise_shape if self.base else (*self.latent_shape, self.base_head.num_uniforms)
+
+    def draw(self, noise, condition=None):
+        encoded = self.encode_condition(condition)
+        if self.base is not None:
+            z, total = self.base.draw(noise, *self._base_condition(*encoded or [None]))
+        else:
+            z = self.base_head.sample(ops.zeros((*noise.shape[:-1], self.base_head.num_params), "float32"), noise)
+            total = self._base_log_prob(z, None)
+        for bijector in reversed(self.bijectors):
+            z, log_det = bijector.from_noise(z, *encoded)
+            total = total + log_det
+        return z, total
+
+    def fit(self, *args, **kwargs):
+        """As in every density model.
+
+        Args:
+            *args: As in `DensityModel.fit`.
+            **kwargs: As in `DensityModel.fit`.
+        """
+        loops = [bijector.name for bijector in self.bijectors if bijector.loops_to_noise]
+        if loops:
+            raise ValueError(
+                f"`bijectors` must map to noise in one pass to be trained by likelihood: {', '.join(loops)} would take "
+                f"a loop without a gradient. Is an `Inverse` one too many?"
+            )
+        return super().fit(*args, **kwargs)
+
+    def get_config(self):
+        base = keras.saving.serialize_keras_object(self.base or self.base_head)
+        layers = [keras.saving.serialize_keras_object(bijector) for bijector in self.bijectors]
+        return {**super().get_config(), "bijectors": layers, "base": base, "resolution": self.resolution}
+
+
+def _bijector(identifier):
+    found = bijectors.get(identifier)
+    if not isinstance(found, bijectors.Bijector):
+        raise ValueError(f"`bijectors` must hold bijectors. Received: {identifier!r}.")
+    return found
