@@ -17,6 +17,8 @@ HEADS = [
     heads.Categorical(17),
     heads.Normal(loc=3.0, scale=2.0, resolution=0.1),
     heads.NormalMixture(3, loc=3.0, scale=2.0),
+    heads.RationalQuadraticSpline(5, bound=3.0, loc=3.0, scale=2.0),
+    heads.RationalQuadraticSpline(2),
     heads.DiscretizedLogisticMixture(17, num_components=3),
     heads.DiscretizedLogisticMixture(2),
     heads.DiscretizedLogisticMixture(4, num_components=2, num_channels=3),

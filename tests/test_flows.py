@@ -49,7 +49,27 @@ def test_draws_are_what_maps_to_the_noise_of_their_uniforms():
     np.testing.assert_allclose(z, ops.convert_to_numpy(normal_quantile(uniforms)), atol=1e-4)
 
 
+def test_splines_are_those_of_tensorflow_probability():
+    """The same knots and slopes, from the paper's softmax and softplus, in its bijector; within the bound and beyond."""
+    if keras.backend.backend() != "tensorflow":
+        pytest.skip("TensorFlow Probability runs on TensorFlow")
+    tfp = pytest.importorskip("tensorflow_probability")
+    rng = np.random.default_rng(0)
+    params, x = rng.normal(size=(500, 14)).astype("float32"), rng.uniform(-5, 5, 500).astype("float32")
+    widths, heights, slopes = np.split(params.astype("float64"), [5, 10], axis=1)
+    sizes = [
+        6 * (1e-3 + (1 - 5e-3) * np.exp(each) / np.exp(each).sum(axis=1, keepdims=True)) for each in (widths, heights)
+    ]
+    slopes = 1e-3 + np.log1p(np.exp(slopes + np.log(np.expm1(1 - 1e-3))))
+    sizes, slopes = [each.astype("float32") for each in sizes], slopes.astype("float32")
+    spline = tfp.bijectors.RationalQuadraticSpline(*sizes, slopes, range_min=-3.0)
+    z, log_slope = heads.RationalQuadraticSpline(5, bound=3.0).to_noise(params, x)
+    np.testing.assert_allclose(z, spline.forward(x), atol=1e-5)
+    np.testing.assert_allclose(log_slope, spline.forward_log_det_jacobian(x, event_ndims=0), atol=2e-4)
+
+
 MODELS = {
+    "spline": lambda: models.MADE(4, hidden_units=9, head=heads.RationalQuadraticSpline(4)),
     "fvsbn": lambda: models.FVSBN(5, head="normal", ordering="reversed"),
     "nade": lambda: models.NADE((2, 2), units=6, head="normal_mixture"),
     "pixel_cnn": lambda: models.PixelCNN((2, 3), filters=4, num_blocks=1, head="normal"),

@@ -9,6 +9,7 @@ from keras_ar.heads.independent import Independent
 from keras_ar.heads.level_head import LevelHead
 from keras_ar.heads.normal import Normal
 from keras_ar.heads.normal_mixture import NormalMixture
+from keras_ar.heads.rational_quadratic_spline import RationalQuadraticSpline
 from keras_ar.heads.real_head import RealHead
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "LevelHead",
     "Normal",
     "NormalMixture",
+    "RationalQuadraticSpline",
     "RealHead",
     "get",
 ]

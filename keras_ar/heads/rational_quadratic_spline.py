@@ -1,0 +1,130 @@
+"""Rational-quadratic spline head. https://arxiv.org/abs/1906.04032"""
+
+import math
+
+import keras
+from keras import ops
+
+from keras_ar import arguments
+from keras_ar.heads.real_head import RealHead
+from keras_ar.numerics import normal_cdf, normal_log_density, normal_quantile
+
+_LEAST = 1e-3  # of the whole width or height that a bin has, and of slopes
+_FLAT = math.log(math.expm1(1.0 - _LEAST))  # of which `softplus` is a slope of one
+
+
+@keras.saving.register_keras_serializable(package="keras_ar")
+class RationalQuadraticSpline(RealHead):
+    """Real values, by a spline that maps them to standard normal noise.
+
+    Each bin of the spline has a width, a height and slopes at its edges; between them it is a ratio of two quadratic
+    polynomials, increasing, whose inverse is known. Beyond `bound` it is the identity, so that the tails are normal.
+    All parameters zero make the standard normal. Units, `loc`, `scale` and `resolution` are those of `Normal`.
+
+    Args:
+        num_bins: Integer, number of bins, at least 2. Defaults to `8`.
+        bound: Float, how far from `loc` the spline reaches, in units of `scale`. Defaults to `4.0`.
+        loc: Float, the mean of the data, roughly; or a float for each position, as in `Normal`. Defaults to `0.0`.
+        scale: Float, the standard deviation of the data, roughly; or an array of such. Defaults to `1.0`.
+        resolution: Float, spacing of the grid that the data were measured on; only
+            `bits_per_dim` uses it. Defaults to `1.0`.
+
+    Example:
+
+    >>> head = keras_ar.heads.RationalQuadraticSpline(num_bins=4)
+    >>> head.num_params
+    11
+    >>> z, log_slope = head.to_noise(np.zeros((1, 11), "float32"), np.array([1.5], "float32"))
+    >>> round(float(z[0]), 4)
+    1.5
+
+    Reference:
+        [Durkan et al., 2019](https://arxiv.org/abs/1906.04032), section 3.
+    """
+
+    def __init__(self, num_bins=8, bound=4.0, loc=0.0, scale=1.0, resolution=1.0):
+        super().__init__(loc, scale, resolution)
+        self.num_bins = arguments.integer(num_bins, "num_bins", least=2)
+        if num_bins * _LEAST >= 0.5:
+            raise ValueError(f"`num_bins` must be less than {int(0.5 / _LEAST)}. Received: num_bins={num_bins}.")
+        self.bound = arguments.number(bound, "bound", above=0)
+        self.num_params = 3 * self.num_bins - 1
+
+    def log_prob(self, params, x):
+        """Log-density of `x`, in nats per unit of the data."""
+        z, log_slope = self.to_noise(params, x)
+        return normal_log_density(z, 0.0, ops.ones_like(z)) + log_slope
+
+    def sample(self, params, uniforms):
+        """The value that maps to the normal quantile of the uniform."""
+        return self.from_noise(params, normal_quantile(uniforms[..., 0]))[0]
+
+    def cdf(self, params, x):
+        """Probability of a value of at most `x`."""
+        return normal_cdf(self.to_noise(params, x)[0], 0.0, 1.0)
+
+    def to_noise(self, params, x):
+        """What the spline makes of the value, and the logarithm of its slope."""
+        encoded = self.encode(x)
+        inside = ops.clip(encoded, -self.bound, self.bound)
+        knots = self._knots(params)
+        bin_ = self._bin(inside, knots["x"], knots)
+        share = ops.clip((inside - bin_["x"]) / bin_["width"], 0.0, 1.0)
+        z, log_slope = self._at(share, bin_)
+        return self._with_tails(encoded, z, log_slope)
+
+    def from_noise(self, params, z):
+        """The value that the spline maps to the noise, and the same logarithm."""
+        inside = ops.clip(ops.cast(z, "float32"), -self.bound, self.bound)
+        knots = self._knots(params)
+        bin_ = self._bin(inside, knots["z"], knots)
+        # The share of the bin solves a quadratic equation: equations 6 to 8 of the paper.
+        height, steep, first, excess = bin_["height"], bin_["steep"], bin_["first"], bin_["excess"]
+        above = inside - bin_["z"]
+        a, b, c = height * (steep - first) + above * excess, height * first - above * excess, -steep * above
+        root = ops.sqrt(ops.maximum(ops.square(b) - 4.0 * a * c, 0.0))
+        share = ops.clip(2.0 * c / (-b - root), 0.0, 1.0)
+        _, log_slope = self._at(share, bin_)
+        encoded, log_slope = self._with_tails(z, bin_["x"] + share * bin_["width"], log_slope)
+        return self.decode(encoded), log_slope
+
+    def _with_tails(self, value, mapped, log_slope):
+        """What is mapped within the bound, and the identity beyond it; the slope in units of the data."""
+        is_inside = ops.abs(value) < self.bound
+        return ops.where(is_inside, mapped, value), self.per_unit(ops.where(is_inside, log_slope, 0.0))
+
+    def _knots(self, params):
+        """Edges of the bins on both axes, and the slopes there, `(..., num_bins + 1)`; and sizes, `(..., num_bins)`."""
+        widths, heights, slopes = ops.split(params, [self.num_bins, 2 * self.num_bins], axis=-1)
+        zero = ops.zeros_like(params[..., :1])
+        slopes = _LEAST + ops.softplus(slopes + _FLAT)
+        found = {"slope": ops.concatenate([zero + 1.0, slopes, zero + 1.0], axis=-1)}
+        for name, size, logits in (("x", "width", widths), ("z", "height", heights)):
+            share = _LEAST + (1.0 - _LEAST * self.num_bins) * ops.softmax(logits, axis=-1)
+            found[size] = 2.0 * self.bound * share
+            inner = ops.cumsum(found[size], axis=-1)[..., :-1] - self.bound
+            found[name] = ops.concatenate([zero - self.bound, inner, zero + self.bound], axis=-1)
+        return found
+
+    def _bin(self, value, edges, knots):
+        """The bin in which values lie between the edges: where it begins, its size, and slopes."""
+        index = ops.sum(ops.cast(ops.expand_dims(value, -1) >= edges[..., 1:-1], "int32"), axis=-1, keepdims=True)
+
+        def take(name, shift=0):
+            return ops.take_along_axis(knots[name], index + shift, axis=-1)[..., 0]
+
+        bin_ = {name: take(name) for name in ("x", "z", "width", "height")}
+        first, last, steep = take("slope"), take("slope", 1), bin_["height"] / bin_["width"]
+        return {**bin_, "first": first, "last": last, "steep": steep, "excess": first + last - 2.0 * steep}
+
+    def _at(self, share, bin_):
+        """Where the spline is after a share of a bin, and the logarithm of its slope: equations 4 and 5."""
+        steep, first, last, middle = bin_["steep"], bin_["first"], bin_["last"], share * (1.0 - share)
+        below = steep + bin_["excess"] * middle
+        z = bin_["z"] + bin_["height"] * (steep * ops.square(share) + first * middle) / below
+        above = last * ops.square(share) + 2.0 * steep * middle + first * ops.square(1.0 - share)
+        return z, 2.0 * ops.log(steep) + ops.log(above) - 2.0 * ops.log(below)
+
+    def get_config(self):
+        """Arguments of the constructor."""
+        return {"num_bins": self.num_bins, "bound": self.bound, **super().get_config()}
