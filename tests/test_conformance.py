@@ -72,6 +72,8 @@ NORMALS = heads.Normal(loc=3.0, scale=2.0, resolution=0.1)
 MODELS = [
     models.FVSBN(5, head=heads.Categorical(4), ordering="reversed", condition_shape=3, name="fvsbn"),
     models.NADE(12, units=7, name="nade"),
+    models.Factorized((2, 2), hidden_units=6, dropout=0.1, head=heads.Categorical(3), num_classes=2, name="decoder"),
+    models.Factorized((3, 2), head=PairOfBits(), name="baseline"),
     models.NADE(17, units=4, activation="relu", name="nade_two_blocks"),
     models.MADE(
         (3, 3, 1),

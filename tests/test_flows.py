@@ -50,7 +50,7 @@ def test_draws_are_what_maps_to_the_noise_of_their_uniforms():
 
 
 def test_splines_are_those_of_tensorflow_probability():
-    """The same knots and slopes, from the paper's softmax and softplus, in its bijector; within the bound and beyond."""
+    """The same knots and slopes, from the paper's softmax and softplus, within the bound and beyond."""
     if keras.backend.backend() != "tensorflow":
         pytest.skip("TensorFlow Probability runs on TensorFlow")
     tfp = pytest.importorskip("tensorflow_probability")

@@ -37,6 +37,7 @@ MODELS = {
     "conv_nade": lambda: models.ConvNADE((3, 4), filters=3, num_blocks=1, head=LEVELS, condition_shape=2),
     "agnostic_made": lambda: models.OrderAgnosticMADE(12, hidden_units=(20, 7), head=LEVELS, direct=True),
     "local": lambda: models.LocallyMaskedPixelCNN((3, 4), filters=6, num_blocks=1, head=LEVELS, condition_shape=2),
+    "factorized": lambda: models.Factorized(12, hidden_units=5, head=LEVELS, condition_shape=2),
     "nade": lambda: models.NADE(12, units=5, head=LEVELS, num_classes=3),
     "made": lambda: models.MADE(12, hidden_units=(20, 7), head=LEVELS, direct=True, condition_shape=2),
     "pixel_cnn": lambda: models.PixelCNN((3, 4), filters=4, num_blocks=1, head=LEVELS),

@@ -5,6 +5,7 @@ from keras_ar.models.causal_sequential import CausalSequential
 from keras_ar.models.char_rnn import CharRNN
 from keras_ar.models.conv_nade import ConvNADE
 from keras_ar.models.deep_nade import DeepNADE
+from keras_ar.models.factorized import Factorized
 from keras_ar.models.fvsbn import FVSBN
 from keras_ar.models.gated_pixel_cnn import GatedPixelCNN
 from keras_ar.models.locally_masked_pixel_cnn import LocallyMaskedPixelCNN
@@ -26,6 +27,7 @@ __all__ = [
     "CharRNN",
     "ConvNADE",
     "DeepNADE",
+    "Factorized",
     "GatedPixelCNN",
     "LocallyMaskedPixelCNN",
     "MultiScalePixelRNN",
