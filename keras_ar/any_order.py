@@ -297,7 +297,7 @@ class AnyOrderModel(ConditionalsModel):
         """
         constants, state = self._begin(x, given, condition)
         ordering = ops.convert_to_tensor(ordering, "int32")
-        rows = (ordering, self._in_order(self.flat(x), ordering), self._in_order(self._by_position(scored), ordering))
+        rows = (ordering, self.in_order(self.flat(x), ordering), self.in_order(self._by_position(scored), ordering))
         if backend.needs_gradients():
             return backend.scan(lambda state, row: self._score(0, state, row, constants), state, rows)[1]
         values = ops.zeros(rows[2].shape, "float32")
@@ -326,13 +326,6 @@ class AnyOrderModel(ConditionalsModel):
 
     def _by_position(self, positions):
         return ops.reshape(positions, (-1, self.num_steps))
-
-    def _in_order(self, x, ordering):
-        """`(batch, positions, ...) -> (steps, batch, ...)`, in one order for all, or in that of each event."""
-        if len(ordering.shape) == 1:
-            return ops.swapaxes(ops.take(x, ordering, axis=1), 0, 1)
-        indices = ops.reshape(ops.swapaxes(ordering, 0, 1), (-1, self.num_steps, *(1 for _ in x.shape[2:])))
-        return ops.swapaxes(ops.take_along_axis(x, indices, axis=1), 0, 1)
 
     def score_samples(
         self,
@@ -551,11 +544,11 @@ class AnyOrderModel(ConditionalsModel):
         constants, state = self._begin(x, known, condition)
         known = ops.zeros((ops.shape(x)[0], self.num_steps), "bool") if known is None else known
         flat = ops.cast(self.flat(x), self.support.dtype)
-        values, noise, known = (self._in_order(each, ordering) for each in (flat, noise, self._by_position(known)))
+        values, noise, known = (self.in_order(each, ordering) for each in (flat, noise, self._by_position(known)))
         carry = {"state": state, "log_prob": ops.zeros((ops.shape(x)[0],), "float32")}
         rows = (ordering, values, noise, known)
         drawn, carry = self._drawing(self._draw, 0, num_steps, carry, rows, values, (constants, sampling))
-        drawn = self._in_order(ops.swapaxes(drawn, 0, 1), ops.argsort(ordering, axis=0))  # undoes the order
+        drawn = self.in_order(ops.swapaxes(drawn, 0, 1), ops.argsort(ordering, axis=0))  # undoes the order
         return ops.reshape(ops.swapaxes(drawn, 0, 1), (-1, *self.event_shape)), carry["log_prob"]
 
     def _draw(self, t, carry, row, constants, sampling):
@@ -666,13 +659,12 @@ class AnyOrderModel(ConditionalsModel):
         >>> model.complete(np.array([[np.nan, 1, np.nan, 0]]), num_draws=2, seed=0)[:, 0, [1, 3]].tolist()
         [[1, 0], [1, 0]]
         """
-        x, *condition = self.check_batch(missing.with_nan(x, known), condition)
+        x, known = self.incomplete_events(x, known)
+        condition, known = self.check_condition(condition, len(x)), known.reshape(len(x), -1)
         arguments.boolean(return_log_prob, "return_log_prob")
         count = 1 if num_draws is None else arguments.integer(num_draws, "num_draws")
         sampling, seed = self.check_sampling(temperature, top_k, top_p), noise.check_seed(seed)
         batch_size = batches.fitting(batch_size, len(x), on_cpu=64)
-        known = ops.convert_to_numpy(self.is_there(x)).reshape(len(x), -1)
-        x = ops.convert_to_numpy(self.filled(x)).astype(self.support.dtype)
         progress = batches.Progress(count * len(x), verbose)
         draw = self._drawer(x, known, condition, ordering, passes, sampling, seed, batch_size, progress)
         found = [draw(j) for j in range(count)]

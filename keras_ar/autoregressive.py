@@ -439,12 +439,8 @@ class AutoregressiveModel(ConditionalsModel):
         """Events of which parts are known, checked: they, and by steps the values and which of these are known."""
         if num_particles is not None:
             arguments.integer(num_particles, "num_particles")
-        x = x if isinstance(x, np.ma.MaskedArray) else arguments.array(x, "x")
-        self.check_event_shape(x)
-        x = missing.with_nan(x, known)
-        self.check_incomplete_events(x)
-        is_known = ops.convert_to_numpy(self.params_to_steps(self.is_there(x)))
-        x = ops.convert_to_numpy(self.filled(x)).astype(self.support.dtype)
+        x, is_known = self.incomplete_events(x, known)
+        is_known = ops.convert_to_numpy(self.params_to_steps(ops.convert_to_tensor(is_known)))
         if num_particles is None:
             self._check_known_come_first(is_known)
         return x, [ops.convert_to_numpy(self.to_steps(ops.convert_to_tensor(x))), is_known]

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_ar import arguments, backend, heads, noise, orderings
+from keras_ar import arguments, backend, heads, missing, noise, orderings
 from keras_ar.density import DensityModel
 
 __all__ = ["ConditionalsModel"]
@@ -88,6 +88,18 @@ class ConditionalsModel(DensityModel):
         """`(..., positions)` with an axis of length 1 for each of those of a draw."""
         return ops.reshape(positions, (*positions.shape, *(1 for _ in self.head.event_shape)))
 
+    def in_order(self, x, ordering):
+        """What there is of each position, in the order of steps: `(batch, positions, ...) -> (steps, batch, ...)`.
+
+        Args:
+            x: Tensor of shape `(batch, positions, ...)`.
+            ordering: Integer tensor of shape `(steps,)`, one order for all, or `(steps, batch)`.
+        """
+        if len(ordering.shape) == 1:
+            return ops.swapaxes(ops.take(x, ordering, axis=1), 0, 1)
+        indices = ops.reshape(ops.swapaxes(ordering, 0, 1), (-1, self.num_steps, *(1 for _ in x.shape[2:])))
+        return ops.swapaxes(ops.take_along_axis(x, indices, axis=1), 0, 1)
+
     def flat_condition(self, condition):
         """The condition as one vector for each event, `(batch, features)`; `None` if there is none."""
         return None if condition is None else ops.reshape(condition, (-1, math.prod(self.condition_shape)))
@@ -112,15 +124,33 @@ class ConditionalsModel(DensityModel):
         if x.dtype.kind != "f":
             self.head.check(x, name)
             return
-        missing = np.isnan(x)
-        self.head.check(np.where(missing, ops.convert_to_numpy(self.filled(np.nan)), x), name)
+        is_missing = np.isnan(x)
+        self.head.check(np.where(is_missing, ops.convert_to_numpy(self.filled(np.nan)), x), name)
         if self.head.event_shape:
-            of_draw = missing.reshape(-1, self.step_size)
+            of_draw = is_missing.reshape(-1, self.step_size)
             if (of_draw.any(axis=1) != of_draw.all(axis=1)).any():
                 raise ValueError(
                     f"`{name}` must be NaN in all the values that {self.head} draws together, or in none. Received "
                     f"some of shape {self.head.event_shape} that are NaN in part."
                 )
+
+    def incomplete_events(self, x, known=None):
+        """Events of which parts are known, checked, as arrays.
+
+        Args:
+            x: Array of shape `(events, *event_shape)`, NaN where a value is missing, or masked.
+            known: Boolean array, of the shape of one event or of all; `None`: what is not NaN. Defaults to `None`.
+
+        Returns:
+            The events, with possible values where they are missing, and which positions are known, a boolean array of
+            shape `(events, *positions)`.
+        """
+        x = x if isinstance(x, np.ma.MaskedArray) else arguments.array(x, "x")
+        self.check_event_shape(x)
+        x = missing.with_nan(x, known)
+        self.check_incomplete_events(x)
+        filled = ops.convert_to_numpy(self.filled(x)).astype(self.support.dtype)
+        return filled, ops.convert_to_numpy(self.is_there(x))
 
     # Events.
 

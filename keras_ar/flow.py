@@ -63,7 +63,7 @@ class FlowModel(DensityModel):
         self.latent_shape = tuple(shape[1:])
         base = keras.saving.deserialize_keras_object(base) if isinstance(base, dict) else base
         self.base = base if isinstance(base, DensityModel) else None
-        self.base_head = None if self.base else heads.get(base)
+        self.base_head = heads.get(base) if self.base is None else None
         if self.base is not None and self.base.event_shape != self.latent_shape:
             raise ValueError(
                 f"`base` must be a density of noise of shape {self.latent_shape}. Received: {self.base.name}, a "
@@ -71,7 +71,7 @@ class FlowModel(DensityModel):
             )
         if self.base is not None and self.base.num_classes is not None:
             raise ValueError("`base` must take its condition as vectors, by `condition_shape`, not by `num_classes`.")
-        support = (self.base or self.base_head).support
+        support = (self.base_head if self.base is None else self.base).support
         if support.is_discrete or (self.base_head is not None and self.base_head.event_shape):
             raise ValueError(f"`base` must be a density of single real values. Received: base={base!r}.")
 
@@ -106,7 +106,7 @@ class FlowModel(DensityModel):
     @property
     def noise_shape(self):
         """Shape of the uniforms that `draw` makes one event of: those of the base."""
-        return self.base.noise_shape if self.base else (*self.latent_shape, self.base_head.num_uniforms)
+        return (*self.latent_shape, self.base_head.num_uniforms) if self.base is None else self.base.noise_shape
 
     def draw(self, noise, condition=None):
         encoded = self.encode_condition(condition)
@@ -136,7 +136,7 @@ class FlowModel(DensityModel):
         return super().fit(*args, **kwargs)
 
     def get_config(self):
-        base = keras.saving.serialize_keras_object(self.base or self.base_head)
+        base = keras.saving.serialize_keras_object(self.base_head if self.base is None else self.base)
         layers = [keras.saving.serialize_keras_object(bijector) for bijector in self.bijectors]
         return {**super().get_config(), "bijectors": layers, "base": base, "resolution": self.resolution}
 

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_ar import arguments, backend, batches, decoding, missing, noise, orderings, training
+from keras_ar import arguments, backend, batches, decoding, noise, orderings, training
 from keras_ar.conditionals import ConditionalsModel
 
 __all__ = ["ManyOrdersModel"]
@@ -204,7 +204,8 @@ class ManyOrdersModel(ConditionalsModel):
         >>> float(model.score_samples(np.full((1, 4), np.nan))[0])
         0.0
         """
-        x, known, condition = self._incomplete(x, known, condition)
+        x, known = self.incomplete_events(x, known)
+        condition, known = self.check_condition(condition, len(x)), known.reshape(len(x), -1)
         orders = self.orders(np.arange(self._checked_count(num_orderings)))
         batch_size, progress = batches.fitting(batch_size, len(x), on_cpu=256), batches.Progress(len(x), verbose)
         if known.all():
@@ -282,8 +283,8 @@ class ManyOrdersModel(ConditionalsModel):
         """
         batch_size = ops.shape(x)[0]
         known = ops.zeros((batch_size, self.num_steps), "bool") if known is None else known
-        ordering = ops.cast(orders["ordering"], "int32")
-        rows = [self._in_order(each, ordering) for each in (self.flat(x), noise, known)]
+        ordering = ops.cast(ops.swapaxes(orders["ordering"], 0, 1), "int32")  # (steps, batch)
+        rows = [self.in_order(each, ordering) for each in (self.flat(x), noise, known)]
         start = {
             "state": self.start(batch_size),
             "previous": ops.zeros_like(rows[0][0]),
@@ -292,9 +293,9 @@ class ManyOrdersModel(ConditionalsModel):
             "log_known": ops.zeros((batch_size,), "float32"),
         }
         constants = (self.prepare(*condition), orders, sampling)
-        rows = (ops.swapaxes(ordering, 0, 1), *rows)
+        rows = (ordering, *rows)
         drawn, carry = self._drawing(self._turn, 0, num_steps, start, rows, rows[1], constants)
-        drawn = self._in_order(ops.swapaxes(drawn, 0, 1), ops.argsort(ordering, axis=1))  # undoes the order
+        drawn = self.in_order(ops.swapaxes(drawn, 0, 1), ops.argsort(ordering, axis=0))  # undoes the order
         x = ops.reshape(ops.swapaxes(drawn, 0, 1), (-1, *self.event_shape))
         return x, carry["log_prob"], carry["log_known"]
 
@@ -313,11 +314,6 @@ class ManyOrdersModel(ConditionalsModel):
             "log_prob": carry["log_prob"] + ops.where(is_known, 0.0, log_prob),
             "log_known": carry["log_known"] + ops.where(is_known, log_known, 0.0),
         }, value
-
-    def _in_order(self, x, ordering):
-        """`(batch, positions, ...) -> (steps, batch, ...)`, in the order of each event."""
-        indices = ops.reshape(ordering, (-1, self.num_steps, *(1 for _ in x.shape[2:])))
-        return ops.swapaxes(ops.take_along_axis(x, indices, axis=1), 0, 1)
 
     def sample(
         self,
@@ -419,7 +415,8 @@ class ManyOrdersModel(ConditionalsModel):
         >>> model.complete(np.array([[np.nan, 1, np.nan, 0]]), num_draws=2, seed=0)[:, 0, [1, 3]].tolist()
         [[1, 0], [1, 0]]
         """
-        x, known, condition = self._incomplete(x, known, condition)
+        x, known = self.incomplete_events(x, known)
+        condition, known = self.check_condition(condition, len(x)), known.reshape(len(x), -1)
         arguments.boolean(return_log_prob, "return_log_prob")
         count = 1 if num_draws is None else arguments.integer(num_draws, "num_draws")
         sampling, seed = self.check_sampling(temperature, top_k, top_p), noise.check_seed(seed)
@@ -458,17 +455,7 @@ class ManyOrdersModel(ConditionalsModel):
         encoded = self.encode_condition(condition)
         return self.draw_in_orders(x, known, uniforms, orders, num_steps, sampling, *encoded)
 
-    # Checking and saving.
-
-    def _incomplete(self, x, known, condition):
-        """Events of which parts are known, checked and filled; which positions are known; and the conditions."""
-        x = x if isinstance(x, np.ma.MaskedArray) else arguments.array(x, "x")
-        self.check_event_shape(x)
-        x = missing.with_nan(x, known)
-        self.check_incomplete_events(x)
-        is_known = ops.convert_to_numpy(self.is_there(x)).reshape(len(x), -1)
-        x = ops.convert_to_numpy(self.filled(x)).astype(self.support.dtype)
-        return x, is_known, self.check_condition(condition, len(x))
+    # Saving.
 
     def get_config(self):
         config = super().get_config()

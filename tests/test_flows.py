@@ -152,6 +152,12 @@ def test_what_makes_no_flow_is_refused(make, message):
         make()
 
 
+def test_a_map_that_has_a_condition_is_given_one():
+    bijector = Autoregressive(models.MADE(2, hidden_units=4, head="normal", condition_shape=3))
+    with pytest.raises(ValueError, match="`condition` must be given"):
+        bijector.from_noise(np.zeros((1, 2), "float32"))
+
+
 def test_a_map_that_is_a_loop_is_not_trained_by_likelihood():
     flow = FlowModel(2, bijectors=[Inverse(Autoregressive(models.MADE(2, hidden_units=4, head="normal")))])
     flow.compile("adam")

@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from keras_ar import decoding, registry
+from keras_ar.autoregressive import AutoregressiveModel
 from keras_ar.bijectors.bijector import Bijector
 
 __all__ = ["Autoregressive"]
@@ -49,13 +50,12 @@ class Autoregressive(Bijector):
     def __init__(self, model, **kwargs):
         super().__init__(**kwargs)
         self.model = registry.get("models", model)
-        head = getattr(self.model, "head", None)
-        if not hasattr(self.model, "to_steps") or head is None or head.event_shape:
+        if not isinstance(self.model, AutoregressiveModel) or self.model.head.event_shape:
             raise ValueError(
                 f"`model` must be an AutoregressiveModel with a head of single values. Received: model={model!r}."
             )
         for capability in ("to_noise", "from_noise"):
-            head.require(capability, "model")
+            self.model.head.require(capability, "model")
         if self.model.num_classes is not None:
             raise ValueError(
                 f"`model` must take its condition as vectors, by `condition_shape`. Received: a model with "
@@ -78,7 +78,11 @@ class Autoregressive(Bijector):
         return decoding.undo(self.model, ops.cast(z, "float32"), *self._condition(condition))
 
     def _condition(self, condition):
-        return [] if self.model.condition_shape is None else [condition]
+        if self.model.condition_shape is None:
+            return []
+        if condition is None:
+            raise ValueError(f"`condition` must be given to {self.model.name}. Received: None.")
+        return [condition]
 
     def compute_output_shape(self, x_shape, condition_shape=None):
         return tuple(x_shape), (x_shape[0],)
