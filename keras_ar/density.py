@@ -82,6 +82,7 @@ class DensityModel(keras.Model, metaclass=_BuiltAtOnce):
         exact: Boolean, whether scores are likelihoods; `False` where they are lower bounds.
         steppable: Boolean, whether the model can sample one position at a time.
         any_order: Boolean, whether the model answers for any set of known values.
+        differentiable: Boolean, whether `log_prob` has a gradient, so that `fit` can train the model.
 
     Example:
 
@@ -113,6 +114,7 @@ class DensityModel(keras.Model, metaclass=_BuiltAtOnce):
     exact = True
     steppable = False
     any_order = False
+    differentiable = True
 
     def __init__(self, event_shape, *, condition_shape=None, num_classes=None, **kwargs):
         super().__init__(autocast=False, **kwargs)

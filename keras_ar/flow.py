@@ -1,5 +1,7 @@
 """FlowModel: bijectors, and the density of the noise that they end in."""
 
+import dataclasses
+
 import keras
 from keras import ops
 
@@ -77,21 +79,70 @@ class FlowModel(DensityModel):
 
     @property
     def support(self):
-        """All real numbers."""
-        return Support.reals(resolution=self.resolution)
+        """What the first bijector takes: all real numbers, mostly."""
+        taken = self.bijectors[0].support if self.bijectors else Support.reals()
+        return dataclasses.replace(taken, resolution=self.resolution)
+
+    @property
+    def differentiable(self):
+        """Whether every bijector maps to noise in one pass, so that `fit` can train by likelihood."""
+        return not any(bijector.loops_to_noise for bijector in self.bijectors)
+
+    def initialize_from_data(self, x, condition=None):
+        """Lets each bijector set weights from what becomes of a few hundred events, before training."""
+        z, condition = self.checked_pair(x, condition)
+        condition, z = self.encode_condition(condition), ops.cast(z, "float32")
+        for bijector in self.bijectors:
+            bijector.initialize_from_data(z, *condition)
+            z, _ = bijector(z, *condition)
+
+    def to_noise(self, x, condition=None):
+        """What events become, and by how much they are stretched: a piece of a graph.
+
+        Args:
+            x: Tensor of shape `(batch, *event_shape)`.
+            condition: As `call` takes it: `encode_condition` makes it. Defaults to `None`.
+
+        Returns:
+            Tensor of shape `(batch, *latent_shape)`, and the sums of all `log_det`, of shape `(batch,)`.
+        """
+        z, total = ops.cast(x, "float32"), ops.zeros(ops.shape(x)[:1], "float32")
+        for bijector in self.bijectors:
+            z, log_det = bijector(z) if condition is None else bijector(z, condition)
+            total = total + log_det
+        return z, total
+
+    def from_noise(self, z, condition=None):
+        """The events that become this noise, and the same sums: a piece of a graph.
+
+        Args:
+            z: Tensor of shape `(batch, *latent_shape)`.
+            condition: As in `to_noise`. Defaults to `None`.
+
+        Returns:
+            Tensor of shape `(batch, *event_shape)`, and the sums of all `log_det`, of shape `(batch,)`.
+        """
+        x, total = z, ops.zeros(ops.shape(z)[:1], "float32")
+        for bijector in reversed(self.bijectors):
+            x, log_det = bijector.from_noise(x, condition)
+            total = total + log_det
+        return x, total
 
     def call(self, x, condition=None, training=None):
-        """The noise that events are mapped to, and the sums of all log-determinants."""
-        z, total = ops.cast(x, "float32"), 0.0
-        for bijector in self.bijectors:
-            z, log_det = bijector(z, condition) if condition is not None else bijector(z)
-            total = total + log_det
-        return self._base_log_prob(z, condition) + total
+        """Log-likelihoods: those of the noise, and by how much events are stretched on the way to it."""
+        z, log_det = self.to_noise(x, condition)
+        return self.base_log_prob(z, condition) + log_det
 
     def log_prob_from(self, outputs, x):
         return outputs
 
-    def _base_log_prob(self, z, condition):
+    def base_log_prob(self, z, condition=None):
+        """Log-density of noise under the base: a piece of a graph.
+
+        Args:
+            z: Tensor of shape `(batch, *latent_shape)`.
+            condition: As in `to_noise`. Defaults to `None`.
+        """
         if self.base is not None:
             return self.base.log_prob(z, *self._base_condition(condition))
         steps = self.base_head.log_prob(self._base_params(z), z)
@@ -109,16 +160,14 @@ class FlowModel(DensityModel):
         return (*self.latent_shape, self.base_head.num_uniforms) if self.base is None else self.base.noise_shape
 
     def draw(self, noise, condition=None):
-        encoded = self.encode_condition(condition)
+        condition = self.encode_condition(condition)
         if self.base is not None:
-            z, total = self.base.draw(noise, *self._base_condition(*encoded or [None]))
+            z, log_prob = self.base.draw(noise, *self._base_condition(*condition or [None]))
         else:
             z = self.base_head.sample(ops.zeros((*noise.shape[:-1], self.base_head.num_params), "float32"), noise)
-            total = self._base_log_prob(z, None)
-        for bijector in reversed(self.bijectors):
-            z, log_det = bijector.from_noise(z, *encoded)
-            total = total + log_det
-        return z, total
+            log_prob = self.base_log_prob(z, None)
+        x, log_det = self.from_noise(z, *condition)
+        return x, log_prob + log_det
 
     def fit(self, *args, **kwargs):
         """As in every density model.
@@ -135,10 +184,14 @@ class FlowModel(DensityModel):
             )
         return super().fit(*args, **kwargs)
 
-    def get_config(self):
+    def config_of_flow(self):
+        """The arguments of the constructor but `bijectors`: for the config of a subclass that makes its own."""
         base = keras.saving.serialize_keras_object(self.base_head if self.base is None else self.base)
+        return {**super().get_config(), "base": base, "resolution": self.resolution}
+
+    def get_config(self):
         layers = [keras.saving.serialize_keras_object(bijector) for bijector in self.bijectors]
-        return {**super().get_config(), "bijectors": layers, "base": base, "resolution": self.resolution}
+        return {**self.config_of_flow(), "bijectors": layers}
 
 
 def _bijector(identifier):

@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 from keras import ops, tree
 
-from keras_ar import bijectors, heads, layers, masks
+from keras_ar import FlowModel, bijectors, heads, layers, masks
 from keras_ar.autoregressive import AutoregressiveModel
 from keras_ar.testing import bijectors as bijector_checks
 from keras_ar.testing import checks_for
+from keras_ar.testing import densities as density_checks
+from keras_ar.testing import flows as flow_checks
 from keras_ar.testing import heads as head_checks
 from keras_ar.testing import layers as layer_checks
 from keras_ar.testing import models as checks
@@ -159,6 +161,47 @@ class DropsInVain(Faulty):
         return self.blocks[0](super().call(x), training=False)
 
 
+@keras.saving.register_keras_serializable(package="tests")
+class Sinh(bijectors.Bijector):
+    """`z = sinh(x + shift)`, with one fault."""
+
+    def __init__(self, fault=None, **kwargs):
+        super().__init__(**kwargs)
+        self.fault = fault
+
+    def build(self, x_shape, condition_shape=None):
+        self.shift = self.add_weight(x_shape[1:], "zeros", name="shift")
+
+    def to_noise(self, x, condition=None):
+        if self.fault == "statistics of the batch":
+            x = x - ops.mean(x, axis=0)
+        moved = x + self.shift
+        return ops.sinh(moved), self.log_det(moved)
+
+    def from_noise(self, z, condition=None):
+        moved = ops.arcsinh(z)
+        x = moved - self.shift
+        return ops.clip(x, -1.0, 1.0) if self.fault == "clamped draw" else x, self.log_det(moved)
+
+    def log_det(self, moved):
+        log_slopes = ops.log(ops.cosh(moved))
+        if self.fault == "other sign":
+            log_slopes = -log_slopes
+        if self.fault == "missing term":
+            log_slopes = log_slopes[:, 1:]
+        return ops.sum(log_slopes, axis=-1)
+
+    def get_config(self):
+        return {**super().get_config(), "fault": self.fault}
+
+
+OF_LOG_DETS = ("other sign", "missing term")
+
+
+def flow_with(fault):
+    return FlowModel(2, bijectors=[Sinh(fault)])
+
+
 FAULTS = [
     (Faulty(6, fault="leaking mask"), checks.check_causal, "step 4 sees step 4"),
     (Faulty(6, fault="leak of a step's own value"), checks.check_causal, "step 0 sees step 0"),
@@ -190,6 +233,18 @@ FAULTS = [
         bijector_checks.check_bijector_round_trip,
         "from its config computes otherwise",
     ),
+    *((flow_with(fault), density_checks.check_density_integrates, "integrates to") for fault in OF_LOG_DETS),
+    *(
+        (flow_with(fault), flow_checks.check_flow_changes_variables, "must be that of its noise")
+        for fault in OF_LOG_DETS
+    ),
+    *((Sinh(fault), bijector_checks.check_bijector_log_det, "must be log") for fault in OF_LOG_DETS),
+    (flow_with("statistics of the batch"), checks.check_batch_of_one, "scores an event otherwise in another batch"),
+    (flow_with("statistics of the batch"), flow_checks.check_flow_changes_variables, "must be that of its noise"),
+    (Sinh("statistics of the batch"), bijector_checks.check_bijector_alone_and_in_batch, "depends on the batch"),
+    (flow_with("clamped draw"), density_checks.check_draws_follow_density, "do not follow its own density"),
+    (flow_with("clamped draw"), flow_checks.check_flow_inverts, "is off by"),
+    (Sinh("clamped draw"), bijector_checks.check_bijector_inverts, "must undo"),
     (DropsInVain(6), checks.check_dropout_drops, "is idle in training"),
 ]
 
@@ -220,3 +275,10 @@ def test_expected_failures_become_xfails():
     marks = {case.id.split("-")[-1]: case.marks for case in mark.args[1]}
     assert [m.kwargs["reason"] for m in marks["check_head_normalized"]] == ["planted"]
     assert not marks["check_head_mode"]
+
+
+@pytest.mark.parametrize("component", [flow_with(None), Sinh()])
+def test_the_map_without_a_fault_passes(component):
+    checks = checks_for(component, input_shape=(2,))
+    for name in checks.keys() - {"check_extreme_weights", "check_bijector_extremes"}:  # `sinh` overflows
+        checks[name]()

@@ -84,8 +84,5 @@ class Autoregressive(Bijector):
             raise ValueError(f"`condition` must be given to {self.model.name}. Received: None.")
         return [condition]
 
-    def compute_output_shape(self, x_shape, condition_shape=None):
-        return tuple(x_shape), (x_shape[0],)
-
     def get_config(self):
         return {**super().get_config(), "model": keras.saving.serialize_keras_object(self.model)}

@@ -4,6 +4,8 @@ from typing import Any
 
 import keras
 
+from keras_ar.support import Support
+
 __all__ = ["Bijector"]
 
 
@@ -26,6 +28,7 @@ class Bijector(keras.layers.Layer):
     Attributes:
         loops_to_noise: Boolean, whether `to_noise` is a loop, without a gradient.
         loops_from_noise: Boolean, whether `from_noise` is a loop, without a gradient.
+        support: `keras_ar.Support`, the values that an entry of an event may have. Defaults to all real numbers.
 
     Call arguments:
         x: Tensor of shape `(batch, *event_shape)`.
@@ -57,6 +60,7 @@ class Bijector(keras.layers.Layer):
 
     loops_to_noise: bool = False
     loops_from_noise: bool = False
+    support: Support = Support.reals()
 
     def __init__(self, **kwargs):
         super().__init__(autocast=False, **kwargs)
@@ -96,3 +100,10 @@ class Bijector(keras.layers.Layer):
 
     def call(self, x, condition=None):
         return self.to_noise(x, condition)
+
+    def compute_output_shape(self, x_shape: Any, condition_shape: Any = None) -> Any:
+        """Shapes of the noise, which are those of the events unless a subclass says otherwise, and of `log_det`."""
+        return tuple(x_shape), (x_shape[0],)
+
+    def initialize_from_data(self, x: Any, condition: Any = None) -> None:
+        """Sets weights from a few hundred events, before training. Does nothing, unless a subclass says otherwise."""

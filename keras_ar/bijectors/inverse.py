@@ -63,8 +63,5 @@ class Inverse(Bijector):
         x, log_det = self.bijector.to_noise(z, condition)
         return x, -log_det
 
-    def compute_output_shape(self, x_shape, condition_shape=None):
-        return tuple(x_shape), (x_shape[0],)
-
     def get_config(self):
         return {**super().get_config(), "bijector": keras.saving.serialize_keras_object(self.bijector)}

@@ -44,8 +44,8 @@ class Permute(Bijector):
         self.ordering = ordering if isinstance(ordering, str) else orderings.from_permutation(ordering)
         self.seed = noise.check_seed(seed)
 
-    def build(self, input_shape):
-        self.event_shape = tuple(input_shape[1:])
+    def build(self, x_shape, condition_shape=None):
+        self.event_shape = tuple(x_shape[1:])
         self.ordering = orderings.get(self.ordering, math.prod(self.event_shape), self.seed)
 
     def to_noise(self, x, condition=None):
@@ -58,9 +58,6 @@ class Permute(Bijector):
         flat = ops.reshape(x, (-1, len(ordering)))
         permuted = ops.reshape(ops.take(flat, ordering, axis=1), (-1, *self.event_shape))
         return permuted, ops.zeros(ops.shape(permuted)[:1], "float32")
-
-    def compute_output_shape(self, input_shape):
-        return tuple(input_shape), (input_shape[0],)
 
     def get_config(self):
         ordering = self.ordering if isinstance(self.ordering, str) else self.ordering.tolist()

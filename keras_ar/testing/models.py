@@ -20,6 +20,8 @@ from keras_ar.conditionals import ConditionalsModel
 from keras_ar.many_orders import ManyOrdersModel
 from keras_ar.testing import elsewhere, statistics, tools
 from keras_ar.testing.any_order import ANY_ORDER_CHECKS
+from keras_ar.testing.densities import DENSITY_CHECKS
+from keras_ar.testing.flows import FLOW_CHECKS
 from keras_ar.testing.many_orders import MANY_ORDERS_CHECKS
 
 __all__ = ["MODEL_CHECKS"]
@@ -49,18 +51,6 @@ def check_normalized(model):
         assert abs(total - 1) < 1e-5, f"The probabilities {what}"
     else:
         assert total < 1 + 1e-5, f"The exponentials of the bounds {what} Bounds from below sum to 1 at most."
-
-
-def check_density_integrates(model):
-    """A density in one or two dimensions integrates to one."""
-    model = tools.prepare(model)
-    _, *condition = model.random_batch(1)
-    nodes = [_nodes(model, condition, axis) for axis in range(model.num_dims)]
-    grid = np.stack(np.meshgrid(*(x for x, _ in nodes), indexing="ij"), axis=-1).reshape(-1, *model.event_shape)
-    weights = np.prod(np.meshgrid(*(w for _, w in nodes), indexing="ij"), axis=0).ravel()
-    density = np.exp(tools.score(model, grid.astype("float32"), tools.repeat(condition, len(grid))))
-    total = (density * weights).sum()
-    assert abs(total - 1) < 0.01, f"The density of {model.name} integrates to {total:.4f}."
 
 
 def check_draws_are_scored(model):
@@ -111,21 +101,6 @@ def check_honest_draws(model):
         expected = np.append(expected[often], max(_MANY - expected[often].sum(), 0.0))
     p_value = statistics.g_test(counts, expected)
     assert p_value > 1e-4, f"{_MANY} samples of {model.name} do not follow its own probabilities: p = {p_value:.2g}."
-
-
-def check_draws_follow_density(model):
-    """The mean over samples of q / p is one, for a density q that lies where p does."""
-    model = tools.prepare(model)
-    _, *condition = model.random_batch(1)
-    condition = tools.repeat(condition, _MANY)
-    events = tools.sample(model, _MANY, condition).astype("float64")
-    log_ratio = _other_log_density(model, events) - tools.score(model, events.astype("float32"), condition)
-    ratio = np.exp(log_ratio)
-    error = ratio.std() / math.sqrt(_MANY)
-    assert abs(ratio.mean() - 1) < 6 * error + 0.01, (
-        f"{_MANY} samples of {model.name} do not follow its own density: "
-        f"the mean of q / p is {ratio.mean():.3f} ± {error:.3f}, not 1."
-    )
 
 
 def check_config_round_trip(model):
@@ -506,37 +481,6 @@ def _another_value(support, steps, others):
     return np.where(others == steps, 0.5 * others, others)
 
 
-def _nodes(model, condition, axis, count=301):
-    """Nodes and weights of a quadrature along one axis of an event, close where samples are close."""
-    support, drawn = model.support, tools.sample(model, 2048, tools.repeat(condition, 2048)).reshape(2048, -1)[:, axis]
-    u = (np.arange(count) + 0.5) / count
-    if math.isfinite(support.low) and math.isfinite(support.high):
-        return support.low + (support.high - support.low) * u, np.full(count, (support.high - support.low) / count)
-    center, scale = (support.low, np.median(drawn) - support.low) if math.isfinite(support.low) else _middle(drawn)
-    if math.isfinite(support.low):
-        return center + scale * u / (1 - u), scale / (1 - u) ** 2 / count
-    angle = math.pi * (u - 0.5)
-    return center + scale * np.tan(angle), scale * math.pi / np.cos(angle) ** 2 / count
-
-
-def _middle(drawn):
-    low, center, high = np.quantile(drawn, [0.1, 0.5, 0.9])
-    return center, high - low
-
-
-def _other_log_density(model, events):
-    """A density with lighter tails than the samples', on the same support; of whole events."""
-    support, events = model.support, events.reshape(len(events), -1)
-    if math.isfinite(support.low) and math.isfinite(support.high):
-        return np.full(len(events), -model.num_dims * math.log(support.high - support.low))
-    if math.isfinite(support.low):
-        scale = 0.5 * np.median(events - support.low, axis=0)
-        return (-(events - support.low) / scale - np.log(scale)).sum(axis=1)
-    low, center, high = np.quantile(events, [0.16, 0.5, 0.84], axis=0)
-    scale = 0.35 * (high - low)
-    return (-0.5 * ((events - center) / scale) ** 2 - np.log(scale) - 0.5 * math.log(2 * math.pi)).sum(axis=1)
-
-
 def _assert_same_scores(model, twin, which):
     events, *condition = model.random_batch(8)
     expected, found = (tools.score(each, events, condition) for each in (model, twin))
@@ -572,6 +516,10 @@ def _is_enumerable(model):
     return model.num_events <= tools.MOST_EVENTS
 
 
+def _is_trainable(model):
+    return model.differentiable
+
+
 def _is_autoregressive(model):
     return isinstance(model, AutoregressiveModel)
 
@@ -593,7 +541,6 @@ def _has_cdf(model):
 MODEL_CHECKS = {
     check_causal: _is_autoregressive,
     check_normalized: _is_enumerable,
-    check_density_integrates: lambda model: model.exact and not model.support.is_discrete and model.num_dims <= 2,
     check_step_equals_call: lambda model: _is_autoregressive(model) and model.steppable,
     # The `prefill` of the base is a loop of steps, which another check compares.
     check_prefill_equals_steps: lambda model: (
@@ -604,20 +551,21 @@ MODEL_CHECKS = {
     check_draws_are_scored: _always,
     check_draws_repeat: _always,
     check_honest_draws: _is_discrete_and_exact,
-    check_draws_follow_density: lambda model: model.exact and not model.support.is_discrete and not _has_cdf(model),
     check_uniform_transform: _has_cdf,
-    check_compiled: lambda model: backend.prefers_eager(),
+    check_compiled: lambda model: backend.prefers_eager() and model.differentiable,
     check_config_round_trip: _always,
     check_file_round_trip: _always,
     check_opens_on_other_backends: lambda model: type(model).__module__ != "__main__",  # another process has no such
-    check_every_weight_learns: _always,
-    check_fit_lowers_loss: _always,
-    check_dropout_drops: _has_dropout,
+    check_every_weight_learns: _is_trainable,
+    check_fit_lowers_loss: _is_trainable,
+    check_dropout_drops: lambda model: _is_trainable(model) and _has_dropout(model),
     check_batch_of_one: _always,
-    check_extreme_weights: _always,
+    check_extreme_weights: _is_trainable,
     check_mixed_precision: _always,
     check_refuses_bad_events: _always,
     check_impossible_values: _always,
     **ANY_ORDER_CHECKS,
     **MANY_ORDERS_CHECKS,
+    **DENSITY_CHECKS,
+    **FLOW_CHECKS,
 }

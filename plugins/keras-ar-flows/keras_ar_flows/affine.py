@@ -1,0 +1,67 @@
+"""Affine head: a normal distribution whose scale is bounded softly."""
+
+import keras
+from keras import ops
+
+from keras_ar.arguments import number
+from keras_ar.heads import Head, Normal
+
+__all__ = ["Affine"]
+
+
+@keras.saving.register_keras_serializable(package="keras_ar_flows")
+class Affine(Normal):
+    """A normal distribution whose log-scale stays within a bound, for maps that are stacked.
+
+    The head `Normal` lets a scale be anything from `exp(-7)` to `exp(7)`, which is right for one layer; five of them
+    would stretch by `exp(35)`. Here the log-scale is `bound * tanh(parameter / bound)`: it never leaves the bound, and
+    always has a gradient.
+
+    Args:
+        bound: Float, which log-scales do not reach. Defaults to `3.0`.
+        loc: Float or array, as in `Normal`. Defaults to `0.0`.
+        scale: Float or array, as in `Normal`. Defaults to `1.0`.
+        resolution: Float, as in `Normal`. Defaults to `1.0`.
+
+    Example:
+
+    >>> head = keras_ar_flows.Affine(bound=2.0)
+    >>> z, log_slope = head.to_noise(np.array([[1.0, -100.0]], "float32"), np.array([3.0], "float32"))
+    >>> round(float(log_slope[0]), 3)
+    2.0
+    """
+
+    def __init__(self, bound=3.0, loc=0.0, scale=1.0, resolution=1.0):
+        super().__init__(loc, scale, resolution)
+        self.bound = number(bound, "bound", above=0)
+
+    temper = Head.temper  # another scale could lie beyond the bound
+
+    def log_prob(self, params, x):
+        """Log-density of `x`, in nats per unit of the data."""
+        return super().log_prob(self._bounded(params), x)
+
+    def sample(self, params, uniforms):
+        """The quantile of the uniform."""
+        return super().sample(self._bounded(params), uniforms)
+
+    def cdf(self, params, x):
+        """Probability of a value of at most `x`."""
+        return super().cdf(self._bounded(params), x)
+
+    def to_noise(self, params, x):
+        """The standardized value: noise, and the logarithm of its slope."""
+        return super().to_noise(self._bounded(params), x)
+
+    def from_noise(self, params, z):
+        """The value, and the same logarithm."""
+        return super().from_noise(self._bounded(params), z)
+
+    def _bounded(self, params):
+        params = ops.convert_to_tensor(params)
+        log_scale = self.bound * ops.tanh(params[..., 1] / self.bound)
+        return ops.stack([params[..., 0], log_scale], axis=-1)
+
+    def get_config(self):
+        """Arguments of the constructor."""
+        return {"bound": self.bound, **super().get_config()}
