@@ -33,6 +33,7 @@ test: lint
 $(BACKENDS:%=test-%): test-%: .venv/ready
 	$(QUIET) KERAS_BACKEND=$* $(BIN)/python -m pytest $(OPTIONS) tests $(NAMED)
 	$(QUIET) KERAS_BACKEND=$* $(BIN)/python -m pytest plugins/template $(NAMED)
+	$(QUIET) KERAS_BACKEND=$* $(BIN)/python -m pytest plugins/keras-ar-tfp $(NAMED)
 
 everything:
 	$(MAKE) test OPTIONS=--everything
@@ -75,9 +76,10 @@ lint: .venv/ready
 	$(BIN)/mypy
 
 # The environment: everything that development needs, in the versions of constraints.txt.
-.venv/ready: pyproject.toml constraints.txt plugins/template/pyproject.toml
+.venv/ready: pyproject.toml constraints.txt plugins/template/pyproject.toml plugins/keras-ar-tfp/pyproject.toml
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]" -e plugins/template
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]" \
+	    -e plugins/template -e plugins/keras-ar-tfp
 	touch $@
 
 clean:
