@@ -77,7 +77,8 @@ lint: .venv/ready
 # The environment: everything that development needs, in the versions of constraints.txt.
 .venv/ready: pyproject.toml constraints.txt $(wildcard plugins/*/pyproject.toml)
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]" -e plugins/template -e plugins/keras-ar-flows
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]" \
+	    $(addprefix -e ,$(wildcard plugins/*/))
 	touch $@
 
 clean:
