@@ -6,8 +6,8 @@ KERAS_BACKEND=jax python benchmarks/power.py made maf --test
 What the papers call POWER is the UCI data set "Individual household electric power consumption" without date, reactive
 power and intensity: noise as wide as the rounding, shuffled, a tenth for testing, a tenth of the rest for validation,
 standardized. Rows that the package had filled in with those of the day before are left out. First the log-likelihood
-of a normal distribution of full covariance is printed: -7.74 ± 0.02 in the papers, which tells that the data are theirs.
-`power.toml` holds the presets, chosen by `valid`.
+of a normal distribution of full covariance is printed: -7.74 ± 0.02 in the papers. `power.toml`
+holds the presets, chosen by `valid`.
 """
 
 import argparse

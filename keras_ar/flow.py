@@ -89,12 +89,14 @@ class FlowModel(DensityModel):
         return not any(bijector.loops_to_noise for bijector in self.bijectors)
 
     def initialize_from_data(self, x, condition=None):
-        """Lets each bijector set weights from what becomes of a few hundred events, before training."""
+        """Lets each bijector, and the base, set weights from what becomes of a few hundred events, before training."""
         z, condition = self.checked_pair(x, condition)
         condition, z = self.encode_condition(condition), ops.cast(z, "float32")
         for bijector in self.bijectors:
             bijector.initialize_from_data(z, *condition)
             z, _ = bijector(z, *condition)
+        if self.base is not None:
+            self.base.initialize_from_data(z, *self._base_condition(*condition or [None]))
 
     def to_noise(self, x, condition=None):
         """What events become, and by how much they are stretched: a piece of a graph.

@@ -11,6 +11,7 @@ The numbers are in `keras_ar.diagnostics`; here they are drawn.
 from keras_ar.plots.grids import images, neighbors
 from keras_ar.plots.likelihoods import calibration, learning_curves, position_nats
 from keras_ar.plots.missing import completions, imputations
+from keras_ar.plots.planes import density, unfolding
 from keras_ar.plots.sensitivities import receptive_field
 from keras_ar.plots.sounds import spectrogram, waveform
 from keras_ar.plots.weights import features, masks
@@ -18,6 +19,7 @@ from keras_ar.plots.weights import features, masks
 __all__ = [
     "calibration",
     "completions",
+    "density",
     "features",
     "images",
     "imputations",
@@ -27,5 +29,6 @@ __all__ = [
     "position_nats",
     "receptive_field",
     "spectrogram",
+    "unfolding",
     "waveform",
 ]
