@@ -236,6 +236,22 @@ def test_members_with_training_of_their_own_behind_them(tmp_path):
     assert sorted(members[0].evaluate(x, verbose=0, return_dict=True)) == ["bits_per_dim", "loss"]
 
 
+def test_a_member_without_a_gradient_must_be_frozen():
+    slow = bijectors.Inverse(bijectors.Autoregressive(models.MADE(2, hidden_units=4, head="normal")))
+    slow = FlowModel(2, bijectors=[slow], name="slow")
+    ensemble = Ensemble([slow, models.FVSBN(2, head="normal")], weights="learned")
+    assert not ensemble.differentiable
+    ensemble.compile("sgd")
+    x = ensemble.random_batch(16)[0]
+    with pytest.raises(ValueError, match=r"`members` must have a gradient .* Received: slow"):
+        ensemble.fit(x, verbose=0)
+    slow.trainable = False
+    ensemble.compile("sgd", run_eagerly=True)  # in a graph of TensorFlow a loop of steps must know the batch size
+    before = ops.convert_to_numpy(ensemble.weight_logits)
+    ensemble.fit(x, verbose=0)
+    assert (ops.convert_to_numpy(ensemble.weight_logits) != before).all()
+
+
 # What is refused.
 
 

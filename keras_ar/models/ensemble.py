@@ -46,6 +46,7 @@ class Ensemble(DensityModel):
     Attributes:
         exact: Boolean, whether scores are likelihoods: if those of all members are. The mixture of lower bounds, and of
             bounds and likelihoods, is a lower bound.
+        differentiable: Boolean, whether the `log_prob` of every member has a gradient.
 
     Example:
 
@@ -90,6 +91,11 @@ class Ensemble(DensityModel):
         return self.members[0].support
 
     @property
+    def differentiable(self):
+        """Whether `log_prob` has a gradient: if that of every member has."""
+        return all(member.differentiable for member in self.members)
+
+    @property
     def log_weights(self):
         """Logarithms of the weights of the members: a float32 tensor of shape `(members,)`."""
         return ops.log_softmax(ops.convert_to_tensor(self.weight_logits))
@@ -106,7 +112,12 @@ class Ensemble(DensityModel):
     def call(self, x, condition=None, training=None):
         """Log-likelihood of each event by each member: float32 tensor of shape `(batch, members)`."""
         given = self.encode_condition(condition)
-        return ops.stack([member.log_prob(x, *given) for member in self.members], axis=-1)
+        scores = [member.log_prob(x, *given) for member in self.members]
+        scores = [
+            score if member.differentiable else ops.stop_gradient(score)
+            for member, score in zip(self.members, scores, strict=True)
+        ]
+        return ops.stack(scores, axis=-1)
 
     def log_prob_from(self, outputs, x):
         terms = outputs + self.log_weights  # (batch, members)
@@ -245,6 +256,21 @@ class Ensemble(DensityModel):
         return batches.run(draw_batch, arrays, num_events, batch_size, progress)
 
     # Training and saving.
+
+    def fit(self, *args, **kwargs):
+        """As in every density model. A member without a gradient takes part if it is not trained.
+
+        Args:
+            *args: As in `DensityModel.fit`.
+            **kwargs: As in `DensityModel.fit`.
+        """
+        names = [member.name for member in self.members if member.trainable_variables and not member.differentiable]
+        if names:
+            raise ValueError(
+                f"`members` must have a gradient to be trained by likelihood. Received: {', '.join(names)}. Set "
+                f"`trainable = False` of each of them to train the rest."
+            )
+        return super().fit(*args, **kwargs)
 
     def stateless_call(
         self, trainable_variables, non_trainable_variables, x, condition=None, *, return_losses=False, **kwargs
