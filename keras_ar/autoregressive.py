@@ -283,7 +283,11 @@ class AutoregressiveModel(ConditionalsModel):
 
     def draw(self, noise, condition=None):
         """Events and their log-probabilities, from uniforms of shape `(batch, num_steps, num_uniforms)`."""
-        return decoding.draw(self, noise, *self.encode_condition(condition))
+        return decoding.draw(self, self._drawing, noise, *self.encode_condition(condition))
+
+    @functools.cached_property
+    def _drawing(self):
+        return backend.Loop(self)
 
     def sample(
         self,

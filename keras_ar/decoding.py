@@ -146,11 +146,12 @@ def parallel(model, noise, sampling, condition=(), known=()):
     return ops.swapaxes(values, 0, 1), log_prob, log_weight, passes
 
 
-def draw(model, noise, *condition):
+def draw(model, loop, noise, *condition):
     """Draws events as they are: by steps if the model has them, else in parallel.
 
     Args:
         model: The model.
+        loop: A `backend.Loop`, the same one for all draws of the model: on torch it keeps its traces.
         noise: Tensor of shape `(batch, steps, num_uniforms)`.
         *condition: The condition as `call` takes it, if there is one.
 
@@ -162,7 +163,7 @@ def draw(model, noise, *condition):
     if model.steppable:
         carry = initial_carry(model, model, batch_size, num_steps)
         constants = model.prepare(*condition)
-        values, carry = advance(model, model, backend.Loop(model), constants, carry, 0, num_steps, [noise], {})
+        values, carry = advance(model, model, loop, constants, carry, 0, num_steps, [noise], {})
         log_prob = carry["log_prob"]
     else:
         values, log_prob, *_ = parallel(model, noise, {}, condition)

@@ -154,6 +154,25 @@ FLOWS = [
     FlowModel((3, 2), bijectors=[autoregressive((3, 2), ordering="random")], name="flow_matrix"),
 ]
 
+ENSEMBLES = [
+    models.Ensemble(
+        [
+            models.MADE(4, hidden_units=8, dropout=0.1, num_classes=2, name="forward"),
+            models.MADE(4, hidden_units=(6, 7), ordering="reversed", num_classes=2, name="backward"),
+            models.DeepNADE(4, hidden_units=5, num_classes=2, name="any_order"),
+        ],
+        weights="learned",
+        name="ensemble",
+    ),
+    models.Ensemble(
+        [
+            models.MADE(2, hidden_units=8, head=NORMALS, name="normals"),
+            FlowModel(2, bijectors=[autoregressive(2), bijectors.Permute("reversed")], resolution=0.1, name="map"),
+        ],
+        name="ensemble_densities",
+    ),
+]
+
 SEQUENCE_MODELS = [
     models.CharRNN(6, vocabulary="abcd", embedding_dim=3, units=4, num_layers=2, dropout=0.1, name="char_rnn"),
     models.WindowMLP(10, window=4, hidden_units=(6, 5), condition_shape=3, name="window_mlp"),
@@ -178,7 +197,7 @@ def expected_failures(component):
 
 
 @parametrize_with_checks(
-    [*MODELS, *ANY_ORDER_MODELS, *MANY_ORDERS_MODELS, *FLOWS, *IMAGE_MODELS, *SEQUENCE_MODELS],
+    [*MODELS, *ANY_ORDER_MODELS, *MANY_ORDERS_MODELS, *FLOWS, *ENSEMBLES, *IMAGE_MODELS, *SEQUENCE_MODELS],
     expected_failures=expected_failures,
 )
 def test_models_conform(check):
@@ -219,6 +238,7 @@ def test_every_component_of_ours_is_checked():
         *MODELS,
         *ANY_ORDER_MODELS,
         *MANY_ORDERS_MODELS,
+        *ENSEMBLES,
         *IMAGE_MODELS,
         *SEQUENCE_MODELS,
         *BIJECTORS,

@@ -5,6 +5,7 @@ from keras_ar.models.causal_sequential import CausalSequential
 from keras_ar.models.char_rnn import CharRNN
 from keras_ar.models.conv_nade import ConvNADE
 from keras_ar.models.deep_nade import DeepNADE
+from keras_ar.models.ensemble import Ensemble
 from keras_ar.models.factorized import Factorized
 from keras_ar.models.fvsbn import FVSBN
 from keras_ar.models.gated_pixel_cnn import GatedPixelCNN
@@ -27,6 +28,7 @@ __all__ = [
     "CharRNN",
     "ConvNADE",
     "DeepNADE",
+    "Ensemble",
     "Factorized",
     "GatedPixelCNN",
     "LocallyMaskedPixelCNN",
