@@ -36,6 +36,66 @@ def made_step(backend, num_inputs, hidden_units):
     return training_step(backend, weights, nats)
 
 
+def maf_step(backend, num_inputs, units, num_layers):
+    """The same for a MAF of real vectors: MADEs of one hidden layer, in the natural order and its reverse in turns."""
+    rng = np.random.default_rng(0)
+    weights, connections = [], []
+    for layer in range(num_layers):
+        order = np.arange(num_inputs)[:: (-1) ** layer] + 1
+        hidden = np.sort(masks.even_degrees(units, 1, num_inputs - 1))
+        connections += [masks.connect(order, hidden), *[masks.connect(hidden, order - 1)] * 2]
+        for mask in connections[-3:]:
+            limit = np.sqrt(6 / sum(mask.shape))
+            weights += [rng.uniform(-limit, limit, mask.shape), np.zeros(mask.shape[1])]
+
+    def nats(library, weights, x):
+        z, total = library.real(x), 0.0
+        layers = iter(zip(weights[::2], weights[1::2], connections, strict=True))
+
+        def affine(h):
+            kernel, bias, mask = next(layers)
+            return library.matmul(h, kernel * library.constant(mask)) + bias
+
+        for _ in range(num_layers):
+            h = library.relu(affine(z))
+            mean, log_scale = affine(h), 3.0 * library.tanh(affine(h) / 3.0)
+            z, total = (z - mean) * library.exp(-log_scale), total + log_scale
+        return library.mean_of_sums(0.5 * z * z + total)
+
+    return training_step(backend, [w.astype("float32") for w in weights], nats)
+
+
+def real_nvp_step(backend, num_inputs, units, num_layers):
+    """The same for a RealNVP of real vectors: couplings of every other entry, by networks of two hidden layers."""
+    rng, half = np.random.default_rng(0), num_inputs // 2
+    weights = []
+    for _ in range(num_layers):
+        for shape in ((half, units), (units, units), (units, half), (units, half)):
+            limit = np.sqrt(6 / sum(shape))
+            weights += [rng.uniform(-limit, limit, shape), np.zeros(shape[1])]
+        weights += [np.zeros(num_inputs), np.zeros(num_inputs)]
+
+    def nats(library, weights, x):
+        weights, x, total = iter(weights), library.real(x), 0.0
+        halves = [x[:, ::2], x[:, 1::2]]
+
+        def affine(h):
+            return library.matmul(h, next(weights)) + next(weights)
+
+        for layer in range(num_layers):
+            kept, moved = halves[layer % 2], halves[1 - layer % 2]
+            h = library.relu(affine(library.relu(affine(kept))))
+            mean, log_scale = affine(h), 3.0 * library.tanh(affine(h) / 3.0)
+            moved, total = (moved - mean) * library.exp(-log_scale), total + log_scale
+            loc, size = next(weights), next(weights)
+            kept = (kept - loc[:half]) * library.exp(-size[:half])
+            moved, total = (moved - loc[half:]) * library.exp(-size[half:]), total + size[:half] + size[half:]
+            halves = [kept, moved] if layer % 2 == 0 else [moved, kept]
+        return library.mean_of_sums(0.5 * (halves[0] ** 2 + halves[1] ** 2) + total)
+
+    return training_step(backend, [w.astype("float32") for w in weights], nats)
+
+
 def wavenet_step(backend, form, filters, dilations, num_levels):
     """The same for WaveNet of kernels of 2 taps, whose convolutions have the form "convolution" or "products"."""
     rng = np.random.default_rng(0)
@@ -120,7 +180,11 @@ def _jax(weights, nats):
             return x.reshape(x.shape[0], -1)
 
         matmul, relu, tanh, sigmoid, constant = jnp.matmul, jax.nn.relu, jnp.tanh, jax.nn.sigmoid, jnp.asarray
+        exp = jnp.exp
         real, integer = (staticmethod(lambda x, t=t: x.astype(t)) for t in ("float32", "int32"))
+
+        def mean_of_sums(nats):
+            return nats.sum(axis=1).mean()
 
         def nats_of_bits(h, x):
             return -jax.nn.log_sigmoid((2 * x - 1) * h).sum(axis=1).mean()
@@ -174,7 +238,11 @@ def _tensorflow(weights, nats):
             return tf.reshape(x, (tf.shape(x)[0], -1))
 
         matmul, relu, tanh, sigmoid, constant = tf.matmul, tf.nn.relu, tf.tanh, tf.sigmoid, tf.constant
+        exp = tf.exp
         real, integer = (staticmethod(lambda x, t=t: tf.cast(x, t)) for t in ("float32", "int32"))
+
+        def mean_of_sums(nats):
+            return tf.reduce_mean(tf.reduce_sum(nats, axis=1))
 
         def nats_of_bits(h, x):
             return tf.reduce_mean(tf.reduce_sum(tf.nn.sigmoid_cross_entropy_with_logits(x, h), axis=1))
@@ -225,11 +293,14 @@ def _torch(weights, nats):
         def flat(x):
             return x.reshape(x.shape[0], -1)
 
-        matmul, relu, tanh, sigmoid = torch.matmul, torch.relu, torch.tanh, torch.sigmoid
+        matmul, relu, tanh, sigmoid, exp = torch.matmul, torch.relu, torch.tanh, torch.sigmoid, torch.exp
         constant = functools.partial(torch.tensor, device=device)
         real, integer = (
             staticmethod(lambda x, t=t: torch.as_tensor(x, device=device).to(t)) for t in (torch.float32, torch.int64)
         )
+
+        def mean_of_sums(nats):
+            return nats.sum(dim=1).mean()
 
         def nats_of_bits(h, x):
             return functional.binary_cross_entropy_with_logits(h, x, reduction="none").sum(dim=1).mean()

@@ -6,6 +6,7 @@ trained on them first, because the number of passes depends on what a model has 
 """
 
 import argparse
+import importlib
 import json
 import subprocess
 import sys
@@ -22,7 +23,18 @@ from keras_ar import backend, decoding, noise
 
 NAME = keras.backend.backend()
 DIMS = 784
-SECTIONS = ("draw", "train", "nade", "nade_scores", "images", "image_training", "pixel_rnn", "wavenet", "import")
+SECTIONS = (
+    "draw",
+    "train",
+    "nade",
+    "nade_scores",
+    "images",
+    "image_training",
+    "pixel_rnn",
+    "wavenet",
+    "flows",
+    "import",
+)
 
 
 def main():
@@ -336,6 +348,54 @@ def time_wavenet(x):
         "seconds": times[0] / 4,
         **{f"this / by hand, as {form}": times[0] / time for form, time in zip(by_hand, times[1:], strict=True)},
     }
+
+
+def time_flows(x):
+    """Training steps of flows beside those by hand; draws of a MAF beside its scores and, on torch, beside zuko's."""
+    import keras_ar_flows
+
+    dims, units, layers, batch = 64, 512, 5, 200
+    events = np.random.default_rng(0).normal(size=(50 * batch, dims)).astype("float32")
+    flows = {
+        "MAF": keras_ar_flows.MAF(dims, num_layers=layers, hidden_units=units),
+        "RealNVP": keras_ar_flows.RealNVP(dims, num_layers=layers, hidden_units=(units, units)),
+    }
+    for name, flow in flows.items():
+        flow.compile("adam")
+        step, wait = getattr(hand_written, {"MAF": "maf_step", "RealNVP": "real_nvp_step"}[name])(
+            NAME, dims, units, layers
+        )
+
+        def by_hand(step=step, wait=wait):
+            order = np.random.default_rng(0).permutation(len(events))
+            for first in range(0, len(events), batch):
+                loss = step(events[order[first : first + batch]])
+            wait(loss)
+
+        def by_fit(flow=flow):
+            flow.fit(events, batch_size=batch, epochs=1, verbose=0)
+
+        ours, theirs = best(by_fit, by_hand, rounds=3)
+        yield {
+            "what": f"{name} of {layers} layers of {units}, {dims} values: a training step of {batch}",
+            "seconds": ours * batch / len(events),
+            "by hand": theirs * batch / len(events),
+            "this / by hand": ours / theirs,
+        }
+
+    maf = keras_ar_flows.MAF(DIMS, num_layers=5, hidden_units=(512,))
+    drawn = maf.sample(64, seed=0)
+    drawing, scoring = best(lambda: maf.sample(64, seed=0), lambda: maf.score_samples(drawn), rounds=3)
+    figure = {"what": "MAF of 5 layers, 784 values: 64 draws", "seconds": drawing, "64 scores": scoring}
+    if NAME == "torch":
+        torch, zuko = importlib.import_module("torch"), importlib.import_module("zuko")
+        flow = zuko.flows.MAF(DIMS, transforms=5, hidden_features=(512,))
+        with torch.no_grad():
+            start = time.perf_counter()
+            flow().sample((64,))
+            figure["zuko"] = time.perf_counter() - start
+        figure["zuko / this"] = figure["zuko"] / drawing
+    yield figure
 
 
 def time_import(x):

@@ -92,8 +92,8 @@ figure.savefig("densities.png")
 #
 # A `MADE` with a head of real values maps each value to noise by its conditional distribution: that is
 # `bijectors.Autoregressive(made)`. `to_noise` is one pass of the network. `from_noise` draws step by step, and here is
-# what sets keras_ar apart: a step computes only what is new in it, so that all steps together cost about one pass, where
-# other libraries run the whole network once for each value.
+# what sets keras_ar apart: a step computes only what is new in it, so that all steps together cost about one pass,
+# where other libraries run the whole network once for each value.
 #
 # The order of the values matters, as the figure 1 of the MAF paper shows. Below, x2 is normal, and x1 is normal around
 # x2² / 4. A MADE that has x2 first is exactly right. One that has x1 first cannot be: given x1, there are two places
@@ -114,7 +114,7 @@ networks = {"hidden_units": (64, 64), "head": "normal"}
 candidates = {
     "x2 first": keras_ar.models.MADE(2, ordering="reversed", **networks),
     "x1 first": keras_ar.models.MADE(2, **networks),
-    "five, x1 first": flows.MAF(2, num_layers=5, hidden_units=(64, 64)),
+    "five, x1 first": flows.MAF(2, num_layers=5, hidden_units=(64, 64), act_norm=True),
 }
 figure = matplotlib.figure.Figure((10, 3.4), layout="constrained")
 for ax, (name, model) in zip(figure.subplots(1, 3), candidates.items(), strict=True):
@@ -186,8 +186,8 @@ keras_ar.plots.images(np.floor(drawn).clip(0, 16).astype(int), num_levels=17, co
 # %% [markdown]
 # ## A bijector of your own
 #
-# Two methods, and the kit says whether they hold what they promise: that one undoes the other, and that `log_det` is the
-# logarithm of the determinant of the Jacobian. An error of sign that both methods share, or a term that is missing,
+# Two methods, and the kit says whether they hold what they promise: that one undoes the other, and that `log_det` is
+# the logarithm of the determinant of the Jacobian. An error of sign that both methods share, or a term that is missing,
 # survives a test that only goes there and back.
 
 

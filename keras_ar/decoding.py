@@ -170,11 +170,12 @@ def draw(model, loop, noise, *condition):
     return model.from_steps(ops.swapaxes(values, 0, 1)), log_prob
 
 
-def undo(model, noise, *condition):
+def undo(model, loop, noise, *condition):
     """Events whose values have a given noise, step by step: the inverse of a pass, for heads with `from_noise`.
 
     Args:
         model: The model.
+        loop: As in `draw`.
         noise: Tensor of shape `(batch, *event_shape)`: of each value, where it stands in its conditional distribution.
         *condition: The condition as `call` takes it, if there is one.
 
@@ -183,7 +184,7 @@ def undo(model, noise, *condition):
     """
     stepper = model if model.steppable else FullPasses(model)
     rows = ops.swapaxes(model.to_steps(noise), 0, 1)
-    num_steps, batch_size = rows.shape[:2]
+    num_steps, batch_size = rows.shape[0], ops.shape(rows)[1]
     carry = {
         "state": stepper.start(batch_size, num_steps),
         "previous": ops.zeros_like(rows[0]),
@@ -196,7 +197,7 @@ def undo(model, noise, *condition):
         return {"state": state, "previous": value, "log_det": carry["log_det"] + log_slope}, value
 
     constants = (stepper.prepare(*condition),)
-    values, carry = backend.Loop(model)(body, 0, num_steps, carry, rows, ops.zeros_like(rows), constants)
+    values, carry = loop(body, 0, num_steps, carry, rows, ops.zeros_like(rows), constants)
     return model.from_steps(ops.swapaxes(values, 0, 1)), carry["log_det"]
 
 

@@ -51,6 +51,9 @@ class _BuiltAtOnce(type(keras.Model)):  # type: ignore[misc]
         model = super().__call__(*args, **kwargs)
         if not model.built:
             model.build((None, *model.event_shape))
+        if not model.trainable:  # Keras does not tell this to the weights of a layer that is made from its config
+            for variable in model.variables:
+                variable.trainable = False
         return model
 
 
@@ -198,9 +201,16 @@ class DensityModel(keras.Model, metaclass=_BuiltAtOnce):
         x, *condition = self._unpack(x, condition)
         return super().__call__(x, *condition, **kwargs)
 
-    def stateless_call(self, trainable_variables, non_trainable_variables, x, condition=None, **kwargs):
-        x, *condition = self._unpack(x, condition)
-        return super().stateless_call(trainable_variables, non_trainable_variables, x, *condition, **kwargs)
+    def stateless_call(
+        self, trainable_variables, non_trainable_variables, x, condition=None, *, return_losses=False, **kwargs
+    ):
+        """As in every Keras layer. Keras would run `call` alone: models inside would not hear of `training`."""
+        values = [*trainable_variables, *non_trainable_variables]
+        mapping = zip([*self.trainable_variables, *self.non_trainable_variables], values, strict=True)
+        with keras.StatelessScope(state_mapping=list(mapping), collect_losses=return_losses) as scope:
+            outputs = self(x, condition, **kwargs)
+            losses = [self.losses] if return_losses else []
+        return outputs, [scope.get_current_value(v) for v in self.non_trainable_variables], *losses
 
     def _unpack(self, x, condition):
         """Events, and the condition as `call` takes it if there is one, from the two forms of a batch."""

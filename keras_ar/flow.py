@@ -86,7 +86,8 @@ class FlowModel(DensityModel):
     @property
     def differentiable(self):
         """Whether every bijector maps to noise in one pass, so that `fit` can train by likelihood."""
-        return not any(bijector.loops_to_noise for bijector in self.bijectors)
+        of_base = self.base is None or self.base.differentiable
+        return of_base and not any(bijector.loops_to_noise for bijector in self.bijectors)
 
     def initialize_from_data(self, x, condition=None):
         """Lets each bijector, and the base, set weights from what becomes of a few hundred events, before training."""
@@ -178,13 +179,26 @@ class FlowModel(DensityModel):
             *args: As in `DensityModel.fit`.
             **kwargs: As in `DensityModel.fit`.
         """
+        self._check_differentiable("trained by likelihood")
+        return super().fit(*args, **kwargs)
+
+    def evaluate(self, *args, **kwargs):
+        """As in every density model.
+
+        Args:
+            *args: As in `DensityModel.evaluate`.
+            **kwargs: As in `DensityModel.evaluate`.
+        """
+        self._check_differentiable("scored by what trains models; `score_samples` takes the loop")
+        return super().evaluate(*args, **kwargs)
+
+    def _check_differentiable(self, purpose):
         loops = [bijector.name for bijector in self.bijectors if bijector.loops_to_noise]
         if loops:
             raise ValueError(
-                f"`bijectors` must map to noise in one pass to be trained by likelihood: {', '.join(loops)} would take "
-                f"a loop without a gradient. Is an `Inverse` one too many?"
+                f"`bijectors` must map to noise in one pass to be {purpose}: {', '.join(loops)} would take a loop "
+                f"without a gradient. Is an `Inverse` one too many?"
             )
-        return super().fit(*args, **kwargs)
 
     def config_of_flow(self):
         """The arguments of the constructor but `bijectors`: for the config of a subclass that makes its own."""

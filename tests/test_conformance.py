@@ -151,7 +151,7 @@ FLOWS = [
         name="flow",
     ),
     FlowModel(2, bijectors=[autoregressive(2, condition_shape=2)], base=MIXTURES, num_classes=2, name="flow_classes"),
-    FlowModel((3, 2), bijectors=[autoregressive((3, 2), ordering="random")], name="flow_matrix"),
+    FlowModel((3, 2), bijectors=[autoregressive((3, 2), ordering="random", dropout=0.2)], name="flow_matrix"),
 ]
 
 ENSEMBLES = [

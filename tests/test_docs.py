@@ -12,15 +12,19 @@ import numpy as np
 import pytest
 
 import keras_ar
+import keras_ar_flows
+import keras_ar_template
 from tools import lint
 
 MODULES = [
     module.name
-    for module in pkgutil.walk_packages(keras_ar.__path__, "keras_ar.")
+    for package in (keras_ar, keras_ar_flows, keras_ar_template)
+    for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}.")
     if module.name != "keras_ar.__main__"  # runs when it is imported
 ]
 OPTIONS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
-README = (pathlib.Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+ROOT = pathlib.Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.one_backend
@@ -41,10 +45,12 @@ def test_public_names_have_an_example_and_arguments_are_described_as_they_are():
 
 
 @pytest.mark.one_backend
-def test_the_readme_runs(tmp_path, monkeypatch):
+@pytest.mark.parametrize("folder", ["", "plugins/keras-ar-flows"])
+def test_the_readme_runs(folder, tmp_path, monkeypatch):
     """Runs its code; a line that ends in `# -> value` gives that value."""
     monkeypatch.chdir(tmp_path)
-    code = "".join(re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL))
+    text = (ROOT / folder / "README.md").read_text(encoding="utf-8")
+    code = "".join(re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL))
     lines, names = code.splitlines(), {}
     for statement in ast.parse(code).body:
         expected = re.search(r"# -> (.+)", lines[statement.end_lineno - 1])

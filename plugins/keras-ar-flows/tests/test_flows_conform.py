@@ -42,6 +42,10 @@ def network():
     return keras.Sequential([keras.layers.Dense(5, activation="tanh"), keras.layers.LayerNormalization()])
 
 
+def with_dropout():
+    return keras.Sequential([keras.layers.Dense(5, activation="tanh"), keras.layers.Dropout(0.3)])
+
+
 @parametrize_with_checks(
     [
         ActNorm(),
@@ -127,7 +131,9 @@ MIXTURES = models.MADE(2, hidden_units=4, head="normal_mixture", name="mixtures"
         PlanarFlow(2, num_layers=3, condition_shape=2),
         RadialFlow(2, num_layers=3, condition_shape=2),
         Glow((4, 4, 1), num_levels=2, num_steps=1, filters=3, condition_shape=2),
-        FlowModel(2, bijectors=[Logit(0.0, 4.0), bijectors.get(Coupling, network=(5,))], name="bounded"),
+        FlowModel(2, bijectors=[Logit(0.0, 4.0), Coupling(network=(5,))], name="bounded"),
+        FlowModel(2, bijectors=[ActNorm()], base=RealNVP(2, num_layers=2, hidden_units=4), name="flow-flow"),
+        FlowModel(2, bijectors=[Coupling(network=with_dropout())], name="flow-dropout"),
     ]
 )
 def test_models(check):

@@ -1,0 +1,133 @@
+"""What makes no flow is refused by an error that names the argument; and what flows do beyond the kit's claims."""
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+from keras_ar import FlowModel, backend, heads, models, noise
+from keras_ar.bijectors import Autoregressive, Inverse
+from keras_ar_flows import (
+    IAF,
+    MAF,
+    NICE,
+    ActNorm,
+    Affine,
+    Chain,
+    Coupling,
+    ElementwiseAffine,
+    Glow,
+    Logit,
+    MultiScale,
+    NeuralSplineFlow,
+    Planar,
+    RealNVP,
+    Squeeze,
+)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: NICE(1), "`x` must have at least two entries"),
+        (lambda: RealNVP((6, 6, 1), num_layers=1, hidden_units=3, num_scales=3), "`x` must be images .* multiples of"),
+        (lambda: RealNVP(6, num_scales=2), "must be images"),
+        (lambda: Glow((6, 6, 1), num_levels=2), "multiples of factor=2"),
+        (lambda: FlowModel((4, 4, 1), bijectors=[Coupling("channels")]), "at least two channels"),
+        (
+            lambda: FlowModel((4, 4, 1), bijectors=[MultiScale([[ActNorm()], [ActNorm()]])]),
+            "`levels` must make at least",
+        ),
+        (lambda: Coupling("thirds"), "`split` must be"),
+        (lambda: Coupling(head="bernoulli"), "`head` needs a head with `to_noise`"),
+        (lambda: Coupling(head=heads.Normal(loc=[0.0, 1.0])), "`head` must be one for all entries"),
+        (lambda: Coupling(network=0), "`network` must be"),
+        (lambda: Chain([]), "`bijectors` must hold at least one"),
+        (lambda: Chain([keras.layers.Dense(2)]), "bijector"),
+        (lambda: Logit(1.0, 1.0), "`high` must be"),
+        (lambda: Logit(alpha=0.5), "`alpha` must be less than 0.5"),
+        (lambda: Affine(bound=0.0), "`bound` must be"),
+        (lambda: MAF(3, ordering="natural"), "`ordering` must be"),
+        (lambda: MAF(3, base=models.MADE(2, head="normal")), "`base` must be a density of noise of shape"),
+        (lambda: NeuralSplineFlow(2, kind="residual"), "`kind` must be"),
+    ],
+)
+def test_what_makes_no_flow_is_refused(make, message):
+    with pytest.raises((ValueError, TypeError), match=message):
+        make()
+
+
+def test_an_inverse_autoregressive_flow_is_not_trained_by_likelihood():
+    flow = IAF(2, hidden_units=4)
+    flow.compile("adam")
+    for method in (flow.fit, flow.evaluate):
+        with pytest.raises(ValueError, match="`bijectors` must map to noise in one pass"):
+            method(np.zeros((4, 2)))
+
+
+def test_a_condition_that_is_missing_is_named():
+    planar = Planar()
+    planar(np.zeros((1, 2), "float32"), np.zeros((1, 3), "float32"))
+    with pytest.raises(ValueError, match="`condition` must be given"):
+        planar.to_noise(np.zeros((1, 2), "float32"))
+
+
+def test_weights_that_blow_up_are_named_by_the_loss():
+    flow = FlowModel(2, bijectors=[Autoregressive(models.MADE(2, hidden_units=4, head="normal")) for _ in range(9)])
+    flow.compile(keras.optimizers.SGD(1e30))
+    with pytest.raises(ValueError, match="must be finite"):
+        flow.fit(np.random.default_rng(0).normal(size=(64, 2)), epochs=5, verbose=0)
+
+
+def test_what_is_beyond_the_ends_of_a_logit_has_no_density():
+    flow = FlowModel(2, bijectors=[Logit(high=4.0)])
+    with pytest.raises(ValueError, match="real numbers from 0 to 4"):
+        flow.score_samples([[1.0, 5.0]])
+    drawn = flow.sample(500, seed=0)
+    assert drawn.min() > 0
+    assert drawn.max() < 4
+
+
+def test_act_norm_starts_from_what_becomes_of_the_data():
+    """Each one standardizes what it is given, also within levels, and within the base of a flow."""
+    rng = np.random.default_rng(0)
+    images = rng.normal(5.0, 3.0, (200, 4, 4, 1)).astype("float32")
+    inner = RealNVP((4, 4, 1), num_layers=1, hidden_units=3, num_scales=2)
+    flow = FlowModel((4, 4, 1), bijectors=[ElementwiseAffine()], base=inner)
+    flow.initialize_from_data(images)
+    z, _ = flow.to_noise(images)
+    z = ops.convert_to_numpy(inner.to_noise(z)[0])
+    np.testing.assert_allclose(z.mean(axis=0), 0.0, atol=1e-3)
+    assert abs(z.std() - 1) < 1e-2
+
+
+def test_draws_of_an_inverse_flow_have_a_gradient():
+    """As a posterior needs it: of the events and of their log-probabilities, by every weight."""
+    flow = IAF(3, num_layers=2, hidden_units=6, condition_shape=2)
+    noise.randomize(flow)
+    uniforms, condition = noise.uniforms(0, 0, 8, flow.noise_shape), np.ones((8, 2), "float32")
+
+    def objective():
+        x, log_prob = flow.draw(ops.convert_to_tensor(uniforms), ops.convert_to_tensor(condition))
+        return ops.mean(log_prob) + ops.mean(ops.square(x))
+
+    for variable, gradient in zip(
+        flow.trainable_variables, backend.gradients(objective, flow.trainable_variables), strict=True
+    ):
+        assert np.isfinite(gradient).all(), variable.path
+        assert np.any(gradient), variable.path
+
+
+def test_a_flow_that_is_inverted_twice_is_itself():
+    made = models.MADE(3, hidden_units=5, head="normal")
+    noise.randomize(made)
+    x = np.random.default_rng(0).normal(size=(5, 3)).astype("float32")
+    once, twice = Autoregressive(made), Inverse(Inverse(Autoregressive(made)))
+    for one, other in zip(once(x), twice(x), strict=True):
+        np.testing.assert_allclose(ops.convert_to_numpy(one), ops.convert_to_numpy(other), atol=1e-5)
+
+
+def test_squeezing_takes_squares():
+    x = np.arange(36.0).reshape(1, 6, 6, 1)
+    z, _ = Squeeze(3)(x)
+    assert ops.convert_to_numpy(z)[0, 0, 1].tolist() == [3.0, 4.0, 5.0, 9.0, 10.0, 11.0, 15.0, 16.0, 17.0]
