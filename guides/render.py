@@ -32,6 +32,7 @@ ORDER = (
     "sound_and_text",
     "drawing",
     "missing_values",
+    "flows",
     "your_own_model",
     "writing_a_plugin",
     "backends_and_devices",

@@ -197,7 +197,7 @@ def find(kind: str, name: str) -> Entry:
     return found[0]
 
 
-def get(kind: str, identifier: Any, **kwargs) -> Any:
+def get(kind: str, identifier: Any, /, **kwargs) -> Any:
     """Makes a component from whatever describes it.
 
     Args:

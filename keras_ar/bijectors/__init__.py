@@ -9,7 +9,7 @@ from keras_ar.bijectors.permute import Permute
 __all__ = ["Autoregressive", "Bijector", "Inverse", "Permute", "get"]
 
 
-def get(identifier, **kwargs):
+def get(identifier, /, **kwargs):
     """A bijector by name, or from an instance, a class or a config.
 
     Args:

@@ -27,7 +27,7 @@ __all__ = [
 ]
 
 
-def get(identifier, **kwargs):
+def get(identifier, /, **kwargs):
     """A head by name, or from an instance, a class or a config.
 
     Args:

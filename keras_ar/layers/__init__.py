@@ -51,7 +51,7 @@ __all__ = [
 ]
 
 
-def get(identifier, **kwargs):
+def get(identifier, /, **kwargs):
     """A causal layer by name, or from an instance, a class or a config.
 
     Args:

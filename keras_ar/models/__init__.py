@@ -43,7 +43,7 @@ __all__ = [
 ]
 
 
-def get(identifier, **kwargs):
+def get(identifier, /, **kwargs):
     """A model by name, or from an instance, a class or a config.
 
     Args:

@@ -126,12 +126,12 @@ MIXTURES = models.MADE(2, hidden_units=4, head="normal_mixture", name="mixtures"
         IAF(2, num_layers=2, hidden_units=5, condition_shape=2),
         NeuralSplineFlow(2, num_layers=2, hidden_units=5, num_bins=4),
         NeuralSplineFlow(
-            2, kind="autoregressive", num_layers=2, hidden_units=5, num_bins=4, num_classes=2, name="spline_mades"
+            2, kind="autoregressive", num_layers=2, hidden_units=5, num_bins=4, num_classes=2, name="neural_spline_flow-mades"
         ),
         PlanarFlow(2, num_layers=3, condition_shape=2),
         RadialFlow(2, num_layers=3, condition_shape=2),
         Glow((4, 4, 1), num_levels=2, num_steps=1, filters=3, condition_shape=2),
-        FlowModel(2, bijectors=[Logit(0.0, 4.0), Coupling(network=(5,))], name="bounded"),
+        FlowModel(2, bijectors=[Logit(0.0, 4.0), Coupling(network=(5,))], name="flow-bounded"),
         FlowModel(2, bijectors=[ActNorm()], base=RealNVP(2, num_layers=2, hidden_units=4), name="flow-flow"),
         FlowModel(2, bijectors=[Coupling(network=with_dropout())], name="flow-dropout"),
     ]

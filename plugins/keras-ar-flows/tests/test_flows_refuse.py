@@ -131,3 +131,8 @@ def test_squeezing_takes_squares():
     x = np.arange(36.0).reshape(1, 6, 6, 1)
     z, _ = Squeeze(3)(x)
     assert ops.convert_to_numpy(z)[0, 0, 1].tolist() == [3.0, 4.0, 5.0, 9.0, 10.0, 11.0, 15.0, 16.0, 17.0]
+
+
+def test_arguments_of_a_model_may_have_the_names_of_the_registry():
+    flow = models.get("neural_spline_flow", event_shape=2, kind="autoregressive", num_layers=1, hidden_units=3)
+    assert flow.kind == "autoregressive"
