@@ -23,13 +23,14 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("library", choices=[*LIBRARIES, "closed"])
     parser.add_argument("data", nargs="*", choices=[*DATA, []])
+    parser.add_argument("--seed", type=int, default=0, help="of weights and batches; the data are always the same")
     options = parser.parse_args()
     if options.library == "closed":
         return closed_forms()
     for name in options.data:
         train, test = points(name)
         start = time.perf_counter()
-        nats = LIBRARIES[options.library](train, test)
+        nats = LIBRARIES[options.library](train, test, options.seed)
         report(f"{options.library}, {name}", nats, time.perf_counter() - start)
 
 
@@ -83,14 +84,17 @@ def _noisy(rng, x, scale):
 DATA = {each.__name__: each for each in (moons, rings, roll, checkerboard, parabola)}
 
 
-# The libraries: three autoregressive layers of splines with eight bins, of networks of two layers of 64 units.
+# The libraries: three autoregressive layers of splines with nine bins, of networks of two layers of 64 units.
 
 
-def keras_ar(train, test):
+def keras_ar(train, test, seed):
+    import keras
+
     import keras_ar_flows
 
+    keras.utils.set_random_seed(seed)
     flow = keras_ar_flows.NeuralSplineFlow(
-        2, kind="autoregressive", num_layers=3, hidden_units=(64, 64), bound=5.0, seed=1
+        2, kind="autoregressive", num_layers=3, hidden_units=(64, 64), num_bins=9, bound=5.0
     )
     return -fitted(flow, train, test)
 
@@ -106,14 +110,14 @@ def fitted(flow, train, test):
     return flow.score_samples((test - loc) / scale, batch_size=5000) - np.log(scale).sum()
 
 
-def zuko(train, test):
+def zuko(train, test, seed):
     import torch
     import zuko
 
-    torch.manual_seed(0)
+    torch.manual_seed(seed)
     loc, scale = train.mean(axis=0), train.std(axis=0)
     x, test = torch.from_numpy((train - loc) / scale), torch.from_numpy((test - loc) / scale)
-    flow = zuko.flows.NSF(2, transforms=3, bins=8, hidden_features=(64, 64))
+    flow = zuko.flows.NSF(2, transforms=3, bins=9, hidden_features=(64, 64))
     optimizer = torch.optim.Adam(flow.parameters(), RATE)
     schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, STEPS)
     order = torch.randperm(len(x))
@@ -131,7 +135,7 @@ def zuko(train, test):
         return -flow().log_prob(test).numpy() + np.log(scale).sum()
 
 
-def flowjax(train, test):
+def flowjax(train, test, seed):
     import equinox as eqx
     import jax
     import jax.numpy as jnp
@@ -144,9 +148,9 @@ def flowjax(train, test):
     loc, scale = train.mean(axis=0), train.std(axis=0)
     x, test = jnp.asarray((train - loc) / scale), jnp.asarray((test - loc) / scale)
     flow = masked_autoregressive_flow(
-        jax.random.key(0),
+        jax.random.key(seed),
         base_dist=Normal(jnp.zeros(2)),
-        transformer=RationalQuadraticSpline(knots=8, interval=5),
+        transformer=RationalQuadraticSpline(knots=8, interval=5),  # inner knots
         flow_layers=3,
         nn_width=64,
         nn_depth=2,
@@ -165,7 +169,7 @@ def flowjax(train, test):
         updates, state = optimizer.update(gradient, state, params)
         return eqx.apply_updates(params, updates), state
 
-    state, rng = optimizer.init(params), np.random.default_rng(0)
+    state, rng = optimizer.init(params), np.random.default_rng(seed)
     for i in range(STEPS):
         first = i * BATCH % len(x)
         if first == 0:

@@ -111,7 +111,9 @@ def _cells(centers):
 def _halve(centers, axis, depth):
     if depth == 0:
         return None
-    threshold, following = np.median(centers[:, axis]), (axis + 1) % centers.shape[1]
+    # Of samples that are clamped all may lie on one side.
+    threshold = np.median(centers[:, axis]) if len(centers) else 0.0
+    following = (axis + 1) % centers.shape[1]
     is_low = centers[:, axis] <= threshold
     return axis, threshold, *(_halve(centers[side], following, depth - 1) for side in (is_low, ~is_low))
 

@@ -114,7 +114,7 @@ def stacked_mades(
     """
     num_layers, seed = arguments.integer(num_layers, "num_layers"), noise.check_seed(seed)
     ordering = arguments.one_of(ordering, "ordering", ("alternate", "random"))
-    return [
+    mades = [
         models.MADE(
             event_shape,
             hidden_units=hidden_units,
@@ -127,3 +127,24 @@ def stacked_mades(
         )
         for i in range(num_layers)
     ]
+    for made in mades:
+        begin_near_identity(made)
+    return mades
+
+
+def begin_near_identity(made):
+    """Makes the parameters that a MADE predicts nearly zero at first: a stack of maps begins as hardly any map at all.
+
+    Args:
+        made: The `MADE`.
+
+    Example:
+
+    >>> made = keras_ar.models.MADE(3, hidden_units=8, head="normal")
+    >>> keras_ar_flows.maf.begin_near_identity(made)
+    >>> z, log_det = keras_ar.bijectors.Autoregressive(made)(np.array([[1.0, 2.0, 3.0]], "float32"))
+    >>> bool(keras.ops.max(keras.ops.abs(log_det)) < 0.1)
+    True
+    """
+    kernel = made.output_layer.kernel
+    kernel.assign(0.01 * kernel)

@@ -6,6 +6,7 @@ from keras_ar import FlowModel, arguments, heads, models, noise
 from keras_ar.bijectors import Autoregressive
 from keras_ar_flows.coupling import Coupling
 from keras_ar_flows.lu_linear import LULinear
+from keras_ar_flows.maf import begin_near_identity
 
 __all__ = ["NeuralSplineFlow"]
 
@@ -67,6 +68,7 @@ class NeuralSplineFlow(FlowModel):
                 layers.append(Coupling("alternate", flip=i % 2 == 1, network=hidden_units, **network))
             else:
                 made = models.MADE(event_shape, hidden_units=hidden_units, condition_shape=condition_shape, **network)
+                begin_near_identity(made)
                 layers.append(Autoregressive(made, **dtype))
         layers.append(LULinear(seed + num_layers, **dtype))
         super().__init__(event_shape, bijectors=layers, **kwargs)

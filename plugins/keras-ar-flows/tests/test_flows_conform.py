@@ -126,7 +126,13 @@ MIXTURES = models.MADE(2, hidden_units=4, head="normal_mixture", name="mixtures"
         IAF(2, num_layers=2, hidden_units=5, condition_shape=2),
         NeuralSplineFlow(2, num_layers=2, hidden_units=5, num_bins=4),
         NeuralSplineFlow(
-            2, kind="autoregressive", num_layers=2, hidden_units=5, num_bins=4, num_classes=2, name="neural_spline_flow-mades"
+            2,
+            kind="autoregressive",
+            num_layers=2,
+            hidden_units=5,
+            num_bins=4,
+            num_classes=2,
+            name="neural_spline_flow-mades",
         ),
         PlanarFlow(2, num_layers=3, condition_shape=2),
         RadialFlow(2, num_layers=3, condition_shape=2),
