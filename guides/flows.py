@@ -163,11 +163,11 @@ def noisy(levels, labels, copies):
     return levels + np.random.default_rng(0).uniform(size=levels.shape), np.repeat(labels, copies)
 
 
-real_nvp = flows.RealNVP(digits.event_shape, num_layers=4, hidden_units=(48, 48), num_scales=3, condition_shape=10)
+real_nvp = flows.RealNVP(digits.event_shape, num_layers=2, hidden_units=(32, 32), num_scales=3, condition_shape=10)
 flow = keras_ar.FlowModel(
     digits.event_shape, bijectors=[flows.Logit(high=digits.num_levels)], base=real_nvp, num_classes=10, name="digits"
 )
-x, classes = noisy(digits.train[:size], digits.train_labels[:size], copies=1 if QUICK else 20)
+x, classes = noisy(digits.train[:size], digits.train_labels[:size], copies=1 if QUICK else 8)
 flow.initialize_from_data(x[:1000], classes[:1000])
 epochs = 1 if QUICK else 20
 rate = keras.optimizers.schedules.CosineDecay(2e-3, epochs * -(-len(x) // 128))
