@@ -10,6 +10,7 @@ import sys
 import keras
 import numpy as np
 import pytest
+from keras import ops
 
 pytest.importorskip("matplotlib")
 
@@ -17,7 +18,7 @@ import matplotlib
 from matplotlib import pyplot
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-from keras_ar import AutoregressiveModel, layers, models, orderings, plots
+from keras_ar import AutoregressiveModel, FlowModel, Support, bijectors, layers, models, orderings, plots
 from keras_ar.heads import Categorical, DiscretizedLogisticMixture, Normal
 from keras_ar.noise import randomize
 
@@ -688,6 +689,78 @@ def test_a_head_without_distribution_function_has_no_calibration():
         plots.calibration(models.FVSBN((2, 3), head=MIXTURE), np.zeros((1, 2, 3)))
 
 
+# Distributions on the plane.
+
+
+@pytest.mark.parametrize("ordering", ["natural", "reversed"])
+def test_the_picture_of_a_density_has_its_values_in_place_and_integrates_to_one(ordering):
+    model = models.MADE(2, hidden_units=6, head="normal", ordering=ordering)
+    randomize(model)
+    ax = plots.density(model, -12.0, (12.0, 10.0), num_points=80)
+    picture = ax.images[0]
+    heights, (left, right, below, above) = picture.get_array(), picture.get_extent()
+    assert (left, right, below, above) == (-12.0, 12.0, -12.0, 10.0)
+    cell = (right - left) * (above - below) / heights.size
+    assert abs(heights.sum() * cell - 1) < 0.03
+    row, column = np.unravel_index(heights.argmax(), heights.shape)
+    middle = [[left + (right - left) * (column + 0.5) / 80, below + (above - below) * (row + 0.5) / 80]]
+    assert heights[row, column] == pytest.approx(np.exp(model.score_samples(middle)[0]), rel=1e-4)
+
+
+def test_a_density_beyond_its_ends_is_zero_in_the_picture():
+    flow = FlowModel(2, bijectors=[Sigmoid()])
+    heights = plots.density(flow, -1.0, 2.0, num_points=30).images[0].get_array()
+    assert heights[10:20, 10:20].min() > 0
+    assert heights[:10].max() == heights[20:].max() == heights[:, :10].max() == heights[:, 20:].max() == 0
+
+
+class Sigmoid(bijectors.Bijector):
+    """From the unit square to the plane."""
+
+    support = Support.reals(0.0, 1.0)
+
+    def to_noise(self, x, condition=None):
+        return ops.log(x) - ops.log1p(-x), -ops.sum(ops.log(x * (1 - x)), axis=-1)
+
+
+FLOW = FlowModel(
+    2,
+    bijectors=[
+        bijectors.Autoregressive(models.MADE(2, hidden_units=4, head="normal", ordering=ordering))
+        for ordering in ("natural", "reversed")
+    ],
+)
+
+
+def test_points_are_unfolded_to_the_noise_that_a_flow_makes_of_them():
+    x = np.random.default_rng(0).normal(size=(50, 2)).astype("float32")
+    ax = plots.unfolding(FLOW, x, labels=np.arange(50))
+    assert [text.get_text() for text in ax.texts] == ["events", "after 1", "noise"]
+    z = ops.convert_to_numpy(FLOW.to_noise(x)[0])
+    for scatter, points in ((ax.collections[0], x), (ax.collections[-1], z)):
+        shown, drawn = scatter.get_array().astype(int), scatter.get_offsets().data
+        assert len(shown) >= 49
+        for axis in (0, 1):
+            assert np.corrcoef(drawn[:, axis], points[shown, axis])[0, 1] > 0.9999
+    circle = next(patch for patch in ax.patches if isinstance(patch, matplotlib.patches.Circle))
+    assert circle.radius == pytest.approx(2.0 * np.ptp(drawn[:, 1]) / np.ptp(z[shown, 1]), rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("draw", "message"),
+    [
+        (lambda: plots.density(models.FVSBN(2)), "`model` must have events of two real values"),
+        (lambda: plots.density(models.FVSBN(3, head="normal")), "`model` must have events of two real values"),
+        (lambda: plots.density(models.FVSBN(2, head="normal"), 1.0, 1.0), "`low` must be below `high`"),
+        (lambda: plots.unfolding(models.FVSBN(2, head="normal"), np.zeros((4, 2))), "`flow` must be a FlowModel"),
+        (lambda: plots.unfolding(FLOW, np.zeros((3, 2)), labels=[1, 2]), "`labels` must have shape"),
+    ],
+)
+def test_what_is_no_distribution_on_the_plane_is_refused(draw, message):
+    with pytest.raises(ValueError, match=message):
+        draw()
+
+
 # matplotlib.
 
 EVERY_PLOT = {
@@ -701,6 +774,8 @@ EVERY_PLOT = {
     "learning_curves": lambda **ax: plots.learning_curves({"loss": [1.0]}, **ax),
     "position_nats": lambda **ax: plots.position_nats(models.FVSBN((2, 2)), np.zeros((1, 2, 2)), **ax),
     "calibration": lambda **ax: plots.calibration(models.FVSBN(2), np.zeros((1, 2)), **ax),
+    "density": lambda **ax: plots.density(models.FVSBN(2, head="normal"), -1.0, 1.0, num_points=3, **ax),
+    "unfolding": lambda **ax: plots.unfolding(FLOW, np.zeros((4, 2)), **ax),
     "waveform": lambda **ax: plots.waveform(np.zeros((2, 400)), 8000, **ax),
     "spectrogram": lambda **ax: plots.spectrogram(np.zeros((2, 400)), 8000, **ax),
 }
