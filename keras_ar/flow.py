@@ -5,7 +5,7 @@ import dataclasses
 import keras
 from keras import ops
 
-from keras_ar import arguments, bijectors, heads
+from keras_ar import arguments, heads, registry
 from keras_ar.density import DensityModel
 from keras_ar.support import Support
 
@@ -57,7 +57,7 @@ class FlowModel(DensityModel):
         **kwargs,
     ):
         super().__init__(event_shape, condition_shape=condition_shape, num_classes=num_classes, **kwargs)
-        self.bijectors = [_bijector(each) for each in bijectors]
+        self.bijectors = [registry.get("bijectors", each) for each in bijectors]
         self.resolution = arguments.number(resolution, "resolution", above=0)
         shape = (1, *self.event_shape)
         for bijector in self.bijectors:
@@ -85,9 +85,8 @@ class FlowModel(DensityModel):
 
     @property
     def differentiable(self):
-        """Whether every bijector maps to noise in one pass, so that `fit` can train by likelihood."""
-        of_base = self.base is None or self.base.differentiable
-        return of_base and not any(bijector.loops_to_noise for bijector in self.bijectors)
+        """Whether every bijector maps to noise in one pass, and the base has a gradient: what `fit` needs."""
+        return not self._without_gradient()
 
     def initialize_from_data(self, x, condition=None):
         """Lets each bijector, and the base, set weights from what becomes of a few hundred events, before training."""
@@ -193,12 +192,17 @@ class FlowModel(DensityModel):
         return super().evaluate(*args, **kwargs)
 
     def _check_differentiable(self, purpose):
-        loops = [bijector.name for bijector in self.bijectors if bijector.loops_to_noise]
-        if loops:
+        found = self._without_gradient()
+        if found:
             raise ValueError(
-                f"`bijectors` must map to noise in one pass to be {purpose}: {', '.join(loops)} would take a loop "
+                f"`bijectors` must map to noise in one pass to be {purpose}: {', '.join(found)} would take a loop "
                 f"without a gradient. Is an `Inverse` one too many?"
             )
+
+    def _without_gradient(self):
+        """Names of the bijectors, and of the base, whose way to noise is a loop."""
+        found = [bijector.name for bijector in self.bijectors if bijector.loops_to_noise]
+        return found if self.base is None or self.base.differentiable else [*found, self.base.name]
 
     def config_of_flow(self):
         """The arguments of the constructor but `bijectors`: for the config of a subclass that makes its own."""
@@ -208,10 +212,3 @@ class FlowModel(DensityModel):
     def get_config(self):
         layers = [keras.saving.serialize_keras_object(bijector) for bijector in self.bijectors]
         return {**self.config_of_flow(), "bijectors": layers}
-
-
-def _bijector(identifier):
-    found = bijectors.get(identifier)
-    if not isinstance(found, bijectors.Bijector):
-        raise ValueError(f"`bijectors` must hold bijectors. Received: {identifier!r}.")
-    return found

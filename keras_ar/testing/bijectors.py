@@ -138,16 +138,11 @@ def check_bijector_mixed_precision(bijector, event_shape=(6,), condition_shape=N
 def _random(bijector, num_events, event_shape, condition_shape, **config):
     """A copy of the bijector with random weights, random events, and a list of conditions, if it takes any."""
     copy = type(bijector).from_config({**bijector.get_config(), **config})
-    events = _events(bijector, (num_events, *event_shape))
+    events = _on_support(bijector, _normal((num_events, *event_shape)))
     condition = [] if condition_shape is None else [_normal((num_events, *condition_shape), seed=1)]
     copy(events, *condition)  # makes the weights
     noise.randomize(copy)
     return copy, events, condition
-
-
-def _events(bijector, shape):
-    """Random events on the support."""
-    return _on_support(bijector, _normal(shape))
 
 
 def _on_support(bijector, values):

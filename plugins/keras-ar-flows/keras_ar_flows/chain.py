@@ -2,7 +2,7 @@
 
 import keras
 
-from keras_ar import backend, bijectors
+from keras_ar import backend, registry
 from keras_ar.bijectors import Bijector
 
 __all__ = ["Chain", "make_weights"]
@@ -33,7 +33,7 @@ class Chain(Bijector):
 
     def __init__(self, bijectors, **kwargs):
         super().__init__(**kwargs)
-        self.bijectors = [_bijector(each) for each in bijectors]
+        self.bijectors = [registry.get("bijectors", each) for each in bijectors]
         if not self.bijectors:
             raise ValueError("`bijectors` must hold at least one bijector. Received: [].")
         self.support = self.bijectors[0].support
@@ -92,13 +92,6 @@ class Chain(Bijector):
     def get_config(self):
         layers = [keras.saving.serialize_keras_object(bijector) for bijector in self.bijectors]
         return {**super().get_config(), "bijectors": layers}
-
-
-def _bijector(identifier):
-    found = bijectors.get(identifier)
-    if not isinstance(found, Bijector):
-        raise ValueError(f"`bijectors` must hold bijectors. Received: {identifier!r}.")
-    return found
 
 
 def make_weights(layer, x_shape, condition_shape=None):

@@ -60,7 +60,10 @@ def test_what_makes_no_flow_is_refused(make, message):
 def test_an_inverse_autoregressive_flow_is_not_trained_by_likelihood():
     flow = IAF(2, hidden_units=4)
     flow.compile("adam")
-    for method in (flow.fit, flow.evaluate):
+    above = FlowModel(2, bijectors=[ActNorm()], base=IAF(2, hidden_units=4, name="posterior"))
+    above.compile("adam")
+    assert not above.differentiable
+    for method in (flow.fit, flow.evaluate, above.fit):
         with pytest.raises(ValueError, match="`bijectors` must map to noise in one pass"):
             method(np.zeros((4, 2)))
 
