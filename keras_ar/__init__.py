@@ -20,7 +20,9 @@ from keras_ar import (
     passes,
     plots,
     registry,
+    samplers,
     sound,
+    stops,
     testing,
     text,
 )
@@ -67,7 +69,9 @@ __all__ = [
     "passes",
     "plots",
     "registry",
+    "samplers",
     "sound",
+    "stops",
     "testing",
     "text",
 ]

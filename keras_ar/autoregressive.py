@@ -6,7 +6,7 @@ import math
 import numpy as np
 from keras import ops
 
-from keras_ar import arguments, backend, batches, decoding, missing, noise, particles, training
+from keras_ar import arguments, backend, batches, decoding, missing, noise, particles, samplers, training
 from keras_ar.conditionals import ConditionalsModel
 
 __all__ = ["AutoregressiveModel"]
@@ -298,6 +298,7 @@ class AutoregressiveModel(ConditionalsModel):
         temperature=1.0,
         top_k=None,
         top_p=None,
+        sampler=None,
         seed=None,
         first_event=0,
         batch_size=None,
@@ -328,6 +329,8 @@ class AutoregressiveModel(ConditionalsModel):
             top_k: Integer: draws from so many most probable levels only. Defaults to `None`.
             top_p: Float from 0 to 1: draws from the fewest most probable levels that
                 have at least this probability together; with `top_k`, of the `top_k` levels. Defaults to `None`.
+            sampler: A `keras_ar.samplers.Sampler`, a rule of one's own that shapes the distribution of each step
+                before `temperature`, `top_k` and `top_p` do; not with `method="parallel"`. Defaults to `None`.
             seed: Integer from 0 to 2**64 - 1; `None` for a fresh one. Defaults to `None`.
             first_event: Integer, the number of the first event. Defaults to `0`.
             batch_size: Integer, how many events are sampled at a time; `None`: 64 on a CPU, 1,024 elsewhere.
@@ -347,6 +350,7 @@ class AutoregressiveModel(ConditionalsModel):
             num_steps=self.num_steps,
             method=method,
             sampling=self.check_sampling(temperature, top_k, top_p),
+            sampler=sampler,
             seed=seed,
             first_event=first_event,
             batch_size=batch_size,
@@ -366,6 +370,7 @@ class AutoregressiveModel(ConditionalsModel):
         temperature=1.0,
         top_k=None,
         top_p=None,
+        sampler=None,
         seed=None,
         batch_size=None,
         return_log_prob=False,
@@ -392,6 +397,7 @@ class AutoregressiveModel(ConditionalsModel):
             temperature: As in `sample`; particles are drawn at 1 only.
             top_k: As in `sample`; not beside `num_particles`.
             top_p: As in `sample`; not beside `num_particles`.
+            sampler: As in `sample`; not beside `num_particles`.
             seed: Integer from 0 to 2**64 - 1; `None` for a fresh one. Defaults to `None`.
             batch_size: As in `sample`. Defaults to `None`.
             return_log_prob: Boolean, whether to return the log-probabilities with which the missing parts were drawn,
@@ -422,15 +428,16 @@ class AutoregressiveModel(ConditionalsModel):
             if return_effective_size:
                 raise ValueError("`return_effective_size` must be False without `num_particles`.")
             first = [j * noise.STREAMS_OF_A_DRAW for j in range(count)]
-            options |= {"num_steps": known[0].shape[1], "known": known, "sampling": sampling, "seed": seed}
+            options |= {"num_steps": known[0].shape[1], "known": known, "seed": seed}
+            options |= {"sampling": sampling, "sampler": sampler}
             found = [
                 self.sample_steps(len(x), condition, first_event=of, return_log_prob=True, **options) for of in first
             ]
             events, extra = (np.stack(each) for each in zip(*found, strict=True))
         else:
-            if sampling or return_log_prob:
+            if sampling or sampler is not None or return_log_prob:
                 raise ValueError(
-                    "`temperature`, `top_k`, `top_p` and `return_log_prob` must be left as they are beside "
+                    "`temperature`, `top_k`, `top_p`, `sampler` and `return_log_prob` must be left as they are beside "
                     "`num_particles`: only draws from the model as it is can be weighted."
                 )
             condition = self.check_condition(condition, len(x), broadcast=True)
@@ -461,6 +468,7 @@ class AutoregressiveModel(ConditionalsModel):
         batch_size,
         return_log_prob,
         verbose,
+        sampler=None,
         first_event=0,
         known=None,
     ):
@@ -476,6 +484,7 @@ class AutoregressiveModel(ConditionalsModel):
             batch_size: As in `sample`.
             return_log_prob: As in `sample`.
             verbose: As in `sample`.
+            sampler: As in `sample`. Defaults to `None`.
             first_event: As in `sample`.
             known: A list of values, `(num_samples, num_steps, ...)`, and of which of them are given, a boolean array of
                 shape `(num_samples, num_steps)`: the first ones. `None` if nothing is given. Defaults to `None`.
@@ -488,7 +497,7 @@ class AutoregressiveModel(ConditionalsModel):
         progress = batches.Progress(num_samples, verbose)
         known = known or []
         num_known = int(known[1].sum(axis=1).min()) if known else 0  # of all events
-        draw = self.drawer(method, math.ceil(num_samples / batch_size), progress, num_known)
+        draw = self.drawer(method, math.ceil(num_samples / batch_size), progress, num_known, sampler=sampler)
 
         def draw_batch(first, *arrays):
             given, rest = arrays[: len(known)], arrays[len(known) :]
@@ -500,7 +509,7 @@ class AutoregressiveModel(ConditionalsModel):
         samples = batches.run(draw_batch, [*known, *condition], num_samples, batch_size, progress)
         return samples if return_log_prob else samples[0]
 
-    def drawer(self, method, num_batches, progress, num_known=0, last=None):
+    def drawer(self, method, num_batches, progress, num_known=0, last=None, sampler=None):
         """What draws a batch of events, by the method asked for or the fastest.
 
         Args:
@@ -510,22 +519,23 @@ class AutoregressiveModel(ConditionalsModel):
             num_known: Integer, how many of the first steps are given of all events: they can be gone through in one
                 pass. Defaults to `0`.
             last: Integer, one more than the last step that is needed. Defaults to `None`: all are.
+            sampler: As in `sample`. Defaults to `None`.
 
         Returns:
             A function of `sampling`, uniforms, what is given and conditions, all of them by events: lists of arrays or
             none, what is given being values and a boolean array. It returns values, `(steps, batch, ...)`, the
             log-probabilities of those that were drawn and, unless there was a pass for what is given, of that.
         """
-        methods = self._methods(method, num_batches)
-        draw = decoding.Fastest([self._drawing_by(method, num_known, last) for method in methods])
+        methods = self._methods(method, num_batches, self.check_sampler(sampler))
+        draw = decoding.Fastest([self._drawing_by(method, num_known, last, sampler) for method in methods])
 
         def draw_values(sampling, uniforms, known, condition):
             return draw(sampling, [_by_steps(each) for each in (uniforms, *known)], condition, progress)
 
         return draw_values
 
-    def _drawing_by(self, method, num_known, last):
-        drawing = decoding.Drawing(self, method)
+    def _drawing_by(self, method, num_known, last, sampler):
+        drawing = decoding.Drawing(self, method, sampler)
         if method == "parallel":
             return functools.partial(self._draw_parallel, drawing)
         return functools.partial(self._draw_by_steps, drawing, num_known if drawing.has_prefill else 0, last)
@@ -566,13 +576,23 @@ class AutoregressiveModel(ConditionalsModel):
 
     # Checking and saving.
 
-    def _methods(self, method, num_batches):
+    def check_sampler(self, sampler):
+        """A `Sampler`, or `None`, as it is."""
+        if sampler is not None and not isinstance(sampler, samplers.Sampler):
+            raise ValueError(f"`sampler` must be a keras_ar.samplers.Sampler. Received: sampler={sampler!r}.")
+        return sampler
+
+    def _methods(self, method, num_batches, sampler):
         """The methods to draw by, of which the fastest is to be found."""
         arguments.one_of(method, "method", ("auto", "stepwise", "parallel", "full"))
         if method == "stepwise" and not self.steppable:
             raise ValueError(f"`method` must not be 'stepwise': {self.name} has a part without `step`.")
+        if method == "parallel" and sampler is not None:
+            raise ValueError("`method` must not be 'parallel' beside a `sampler`, which goes by what came before.")
         if method != "auto":
             return [method]
+        if sampler is not None:
+            return ["stepwise" if self.steppable else "full"]
         if not self.steppable:
             return ["parallel"]
         # On a CPU steps have been the fastest for all models. Methods agree on integers only to the last bit.

@@ -199,7 +199,7 @@ class SampleAudio(_SampleCallback):
         self.decode = decode or (lambda values: sound.to_samples(values, self.model.support.num_levels))
 
     def check(self, model):
-        if not isinstance(model, SequenceModel) or model.step_size > 1 or hasattr(model, "vocabulary"):
+        if not isinstance(model, SequenceModel) or model.step_size > 1 or model.vocabulary is not None:
             self.refuse("models of sound: of sequences of single values, such as WaveNet")
 
     def write(self, path, epoch):
@@ -240,7 +240,7 @@ class SampleText(_SampleCallback):
         self.prompt = prompt
 
     def check(self, model):
-        if not hasattr(model, "vocabulary") or not hasattr(model, "write"):
+        if getattr(model, "vocabulary", None) is None:
             self.refuse("models of text, which have a vocabulary, such as CharRNN")
         if self.prompt is not None and not 1 <= len(model.vocabulary.encode(self.prompt)) <= self.length:
             raise ValueError(

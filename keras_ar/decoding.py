@@ -48,10 +48,12 @@ class FullPasses:
         return params[:, t], values
 
 
-def initial_carry(model, stepper, batch_size, num_steps):
+def initial_carry(model, stepper, batch_size, num_steps, sampler=None):
     """The initial carry of the drawing loop."""
     head = model.head
+    of_sampler = {} if sampler is None else {"sampler": sampler.start(head, batch_size)}
     return {
+        **of_sampler,
         "state": stepper.start(batch_size, num_steps),
         "previous": ops.zeros((batch_size, *head.event_shape), head.support.dtype),
         "log_prob": ops.zeros((batch_size,), "float32"),
@@ -59,7 +61,7 @@ def initial_carry(model, stepper, batch_size, num_steps):
     }
 
 
-def advance(model, stepper, loop, constants, carry, first, last, rows, sampling):
+def advance(model, stepper, loop, constants, carry, first, last, rows, sampling, sampler=None):
     """Draws the steps `first, ..., last - 1`.
 
     Args:
@@ -74,6 +76,8 @@ def advance(model, stepper, loop, constants, carry, first, last, rows, sampling)
             says which of them are given. They start at step `first` and may be longer than needed. What is given is
             copied; its log-probability counts in the `log_weight` of the carry, that of what is drawn in `log_prob`.
         sampling: Dictionary, see above.
+        sampler: A `samplers.Sampler`, which shapes the distribution of a step before `sampling` does, or `None`.
+            Defaults to `None`.
 
     Returns:
         The values, of the length of the noise, and the carry for going on.
@@ -83,9 +87,14 @@ def advance(model, stepper, loop, constants, carry, first, last, rows, sampling)
     def body(t, carry, row, constants, sampling):
         noise, *known = row
         params, state = stepper.step(constants, carry["state"], t, carry["previous"])
-        value, log_prob, log_weight = _draw_unknown(model, model.head_at(t), params, noise, sampling, known)
+        following, head = {"state": state}, model.head_at(t)
+        if sampler is not None:
+            params = sampler.shape(head, ops.cast(params, "float32"), carry["sampler"], t)
+        value, log_prob, log_weight = _draw_unknown(model, head, params, noise, sampling, known)
+        if sampler is not None:
+            following["sampler"] = sampler.update(carry["sampler"], value, t)
         sums = {"log_prob": carry["log_prob"] + log_prob, "log_weight": carry["log_weight"] + log_weight}
-        return {"state": state, "previous": value, **sums}, value
+        return {**following, "previous": value, **sums}, value
 
     values = ops.zeros((*rows[0].shape[:2], *head.event_shape), head.support.dtype)
     return loop(body, first, last, carry, rows, values, (constants, sampling))
@@ -250,10 +259,11 @@ class Drawing:
     Args:
         model: An `AutoregressiveModel`.
         method: `"stepwise"`, `"parallel"` or `"full"`.
+        sampler: A `samplers.Sampler`, or `None`. Defaults to `None`.
     """
 
-    def __init__(self, model, method):
-        self._model, self.method = model, method
+    def __init__(self, model, method, sampler=None):
+        self._model, self.method, self._sampler = model, method, sampler
         self._stepper = FullPasses(model) if method == "full" else model
         self.has_prefill = method == "stepwise" and model.has_prefill
 
@@ -264,15 +274,18 @@ class Drawing:
 
     def start(self, batch_size, num_steps):
         """The initial carry."""
-        make = functools.partial(initial_carry, self._model, self._stepper, batch_size, num_steps)
+        make = functools.partial(initial_carry, self._model, self._stepper, batch_size, num_steps, self._sampler)
         return self._compiled("start", make, batch_size, num_steps)()
 
     def prefill(self, constants, carry, values):
         """The carry after `values`, of shape `(steps, batch, ...)`."""
-        model = self._model
+        model, sampler = self._model, self._sampler
 
         def prefill(constants, carry, values):
             _, state = model.prefill(constants, carry["state"], ops.swapaxes(values, 0, 1))
+            if sampler is not None:
+                for t in range(values.shape[0]):
+                    carry = {**carry, "sampler": sampler.update(carry["sampler"], values[t], t)}
             return {**carry, "state": state, "previous": values[-1]}
 
         return self._compiled("prefill", prefill)(constants, carry, values)
@@ -280,7 +293,7 @@ class Drawing:
     def advance(self, *args):
         """`advance`, without model, stepper and loop."""
         bound = self._model, self._stepper, backend.Loop(self._model)
-        return self._compiled("advance", lambda *args: advance(*bound, *args))(*args)
+        return self._compiled("advance", lambda *args: advance(*bound, *args, self._sampler))(*args)
 
     def parallel(self, noise, sampling, condition, known=()):
         """`parallel`; condition is a list of one array or of none."""
@@ -292,4 +305,4 @@ class Drawing:
         return self._compiled("parallel", draw)(noise, sampling, list(condition), list(known))
 
     def _compiled(self, piece, function, *sizes):
-        return self._model.compiled_function(function, key=(piece, self.method == "full", *sizes))
+        return self._model.compiled_function(function, key=(piece, self.method == "full", self._sampler, *sizes))

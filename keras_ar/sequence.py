@@ -5,7 +5,7 @@ import math
 import numpy as np
 from keras import ops, tree
 
-from keras_ar import arguments, backend, decoding, heads, noise
+from keras_ar import arguments, backend, decoding, heads, noise, stops
 from keras_ar.autoregressive import AutoregressiveModel
 
 __all__ = ["SequenceModel", "Stream"]
@@ -41,6 +41,8 @@ class SequenceModel(AutoregressiveModel):
     """
 
     takes_rows = False
+    vocabulary = None  # of the texts that the sequences are
+    stop = None  # the level that ends a sequence
 
     def __init__(self, event_shape, *, head="bernoulli", condition_shape=None, num_classes=None, **kwargs):
         head, shape = heads.get(head), arguments.integers(event_shape, "event_shape")
@@ -101,6 +103,7 @@ class SequenceModel(AutoregressiveModel):
         temperature=1.0,
         top_k=None,
         top_p=None,
+        sampler=None,
         seed=None,
         first_event=0,
         batch_size=None,
@@ -120,6 +123,7 @@ class SequenceModel(AutoregressiveModel):
             temperature: As in `AutoregressiveModel.sample`.
             top_k: As in `AutoregressiveModel.sample`.
             top_p: As in `AutoregressiveModel.sample`.
+            sampler: As in `AutoregressiveModel.sample`.
             seed: As in `AutoregressiveModel.sample`.
             first_event: As in `AutoregressiveModel.sample`.
             batch_size: As in `AutoregressiveModel.sample`.
@@ -150,6 +154,7 @@ class SequenceModel(AutoregressiveModel):
             known=known,
             method=method,
             sampling=self.check_sampling(temperature, top_k, top_p),
+            sampler=sampler,
             seed=seed,
             first_event=first_event,
             batch_size=batch_size,
@@ -177,12 +182,79 @@ class SequenceModel(AutoregressiveModel):
         return prompt.astype(self.support.dtype)
 
     def encode_prompt(self, prompt):
-        """A prompt as an array of values."""
+        """A prompt, given as an array or, where there is a vocabulary, as a text, as an array of values."""
         if isinstance(prompt, str):
-            raise ValueError(
-                f"`prompt` must be an array of steps: {self.name} has no vocabulary. Received: prompt={prompt!r}."
-            )
+            return self._needed_vocabulary("prompt", prompt).encode(prompt)
         return prompt
+
+    def _needed_vocabulary(self, name, value):
+        if self.vocabulary is None:
+            raise ValueError(f"`{name}` must not be text: {self.name} has no vocabulary. Received: {name}={value!r}.")
+        return self.vocabulary
+
+    def write(
+        self,
+        length,
+        prompt=None,
+        *,
+        num_samples=None,
+        condition=None,
+        method="auto",
+        temperature=1.0,
+        top_k=None,
+        top_p=None,
+        sampler=None,
+        seed=None,
+        first_event=0,
+        batch_size=None,
+        verbose=0,
+    ):
+        """Samples texts: `sample`, in the words of the vocabulary. A text ends where it comes to a stop.
+
+        Args:
+            length: Integer, how many tokens a text has, with those of the prompt.
+            prompt: String that every text begins with. Defaults to `None`.
+            num_samples: Integer, how many texts to sample into a list; `None` for one text as
+                it is. Defaults to `None`.
+            condition: As in `sample`.
+            method: As in `sample`.
+            temperature: As in `sample`.
+            top_k: As in `sample`.
+            top_p: As in `sample`.
+            sampler: As in `sample`.
+            seed: As in `sample`.
+            first_event: As in `sample`.
+            batch_size: As in `sample`.
+            verbose: As in `sample`.
+
+        Returns:
+            A string if `num_samples` is `None`, else a list of `num_samples` strings.
+
+        Example:
+
+        >>> model = keras_ar.models.CharRNN(40, vocabulary="abc ", units=8, num_layers=1, embedding_dim=4)
+        >>> [text[:4] for text in model.write(12, prompt="abba", num_samples=2, seed=0)]
+        ['abba', 'abba']
+        """
+        if self.vocabulary is None:
+            raise ValueError(f"`write` needs a vocabulary. {self.name} has none: take `sample`.")
+        samples = self.sample(
+            1 if num_samples is None else num_samples,
+            condition,
+            length=length,
+            prompt=prompt,
+            method=method,
+            temperature=temperature,
+            top_k=top_k,
+            top_p=top_p,
+            sampler=sampler,
+            seed=seed,
+            first_event=first_event,
+            batch_size=batch_size,
+            verbose=verbose,
+        )
+        texts = [self.vocabulary.decode(stops.cut(sample, self.stop)) for sample in samples]
+        return texts[0] if num_samples is None else texts
 
     def stream(
         self,
@@ -194,6 +266,7 @@ class SequenceModel(AutoregressiveModel):
         temperature=1.0,
         top_k=None,
         top_p=None,
+        sampler=None,
         seed=None,
         return_log_prob=False,
         state=None,
@@ -212,6 +285,7 @@ class SequenceModel(AutoregressiveModel):
             temperature: As in `sample`.
             top_k: As in `sample`.
             top_p: As in `sample`.
+            sampler: As in `sample`.
             seed: As in `sample`.
             return_log_prob: Boolean, whether to give, with each chunk, the log-probabilities
                 with which the steps up to its end were drawn. Defaults to `False`.
@@ -241,6 +315,7 @@ class SequenceModel(AutoregressiveModel):
             condition,
             chunk=arguments.integer(chunk, "chunk"),
             sampling=self.check_sampling(temperature, top_k, top_p),
+            sampler=self.check_sampler(sampler),
             return_log_prob=return_log_prob,
             seed=noise.check_seed(seed),
             prompt=None if prompt is None else self._check_prompt(prompt, num_samples),
@@ -287,11 +362,13 @@ class Stream:
     (1, 5)
     """
 
-    def __init__(self, model, num_samples, condition, *, chunk, sampling, return_log_prob, seed, prompt, state):
+    def __init__(
+        self, model, num_samples, condition, *, chunk, sampling, sampler, return_log_prob, seed, prompt, state
+    ):
         self._model, self._num_samples = model, num_samples
         self._chunk, self._sampling, self._return_log_prob = chunk, sampling, return_log_prob
         self._last = condition[0].shape[1] * model.steps_per_row if model.steps_per_row else math.inf
-        self._drawing = decoding.Drawing(model, "stepwise")
+        self._drawing = decoding.Drawing(model, "stepwise", sampler)
         self._constants = self._drawing.prepare(condition)
         self._carry = self._drawing.start(num_samples, None)
         self._seed, self._position = seed, 0

@@ -29,7 +29,7 @@ class Opened:
     @property
     def kind(self):
         """What an event is: images, sound, text or a table."""
-        if hasattr(self.model, "vocabulary"):
+        if getattr(self.model, "vocabulary", None) is not None:
             return "text"
         is_image = len(self.model.event_shape) == 3 and self.model.event_shape[-1] in (1, 3)
         found = self.metrics.get("data", {}).get("kind") or ("images" if is_image else "table")
@@ -50,7 +50,7 @@ class Opened:
             raise ValueError(f"{self.path} does not say what it was trained on: use --data")
         data = run.load_data({"data": {**settings, "name": name or settings["name"]}})
         x, *labels = run.events(data, part, settings["labels"] is not False)
-        if hasattr(model, "vocabulary") and data.vocabulary not in (None, model.vocabulary):
+        if getattr(model, "vocabulary", None) is not None and data.vocabulary not in (None, model.vocabulary):
             x = model.vocabulary.encode(data.vocabulary.decode(x)).reshape(x.shape)
         return (x, *labels)
 

@@ -159,10 +159,10 @@ def make_model(recipe, data):
     for key, parameter in known.items():
         if parameter.default is parameter.empty and key not in (*settings, "vocabulary"):
             raise RunError(f"model.{key} is missing: a {component.__name__} must be given it")
-    if "vocabulary" in known:
-        if data.vocabulary is None:
-            raise RunError(f"{component.__name__} is a model of text. Received data of another kind: {data.name}")
+    if "vocabulary" in known and data.vocabulary is not None:
         settings.setdefault("vocabulary", data.vocabulary)
+    elif "vocabulary" in known and known["vocabulary"].default is inspect.Parameter.empty:
+        raise RunError(f"{component.__name__} is a model of text. Received data of another kind: {data.name}")
     elif "head" in known:
         settings["head"] = _head(recipe["model"]["head"], known["head"].default, data)
     elif recipe["model"]["head"] is not None:

@@ -38,6 +38,16 @@ LAYERS = [  # input shapes, positions first, and the layers that take them
             layers.WaveNetBlock(2, dilation_rate=2, skip_filters=3, name="wavenet_block"),
             layers.MaskedDense(3, [[1, 1, 0], [0, 1, 1]], name="masked_dense"),
             layers.PositionWise(keras.layers.Dense(3), name="position_wise"),
+            layers.Shift(name="shift"),
+            layers.PositionEmbedding(name="position_embedding"),
+            layers.Residual([keras.layers.Dense(3, "tanh"), layers.CausalConv1D(2, 2)], name="residual"),
+        ],
+    ),
+    (
+        (7, 4),
+        [
+            layers.CausalAttention(4, 2, window=3, dropout=0.1, name="causal_attention"),
+            layers.TransformerBlock(2, mlp_ratio=1.5, norm="rms", name="transformer_block"),
         ],
     ),
     (
@@ -175,6 +185,18 @@ ENSEMBLES = [
 
 SEQUENCE_MODELS = [
     models.CharRNN(6, vocabulary="abcd", embedding_dim=3, units=4, num_layers=2, dropout=0.1, name="char_rnn"),
+    models.TransformerDecoder(
+        6,
+        units=8,
+        num_layers=2,
+        num_heads=2,
+        window=4,
+        dropout=0.1,
+        head=heads.Categorical(3),
+        stop=1,
+        num_classes=2,
+        name="transformer_decoder",
+    ),
     models.WindowMLP(10, window=4, hidden_units=(6, 5), condition_shape=3, name="window_mlp"),
     models.WaveNet(12, filters=3, dilations=(1, 3, 2), dropout=0.1, name="wavenet"),
 ]

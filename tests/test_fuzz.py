@@ -49,6 +49,7 @@ MODELS = {
     "pixel_cnn": models.PixelCNN((2, 2, 3), **SMALL_IMAGE),
     "pixel_rnn": models.PixelRNN((2, 3), variant="row", units=4),
     "wavenet": models.WaveNet(4, filters=4, dilations=(1, 2), head=heads.Categorical(3), condition_shape=(2, 2)),
+    "transformer": models.TransformerDecoder(4, units=4, num_layers=1, num_heads=1, head=heads.Categorical(3), stop=0),
     "char_rnn": models.CharRNN(4, vocabulary="abc ", units=4, num_layers=1, embedding_dim=3),
     "causal_sequential": models.CausalSequential(3, layers=CHAIN, head="normal_mixture", num_classes=2),
     "window_mlp": models.WindowMLP(4, window=2, hidden_units=4, head="normal", condition_shape=2),

@@ -49,6 +49,18 @@ MODELS = {
     ),
     "window_mlp": lambda: models.WindowMLP(9, window=5, hidden_units=(6, 4), head=LEVELS, condition_shape=2),
     "window_mlp-class": lambda: models.WindowMLP(9, window=1, hidden_units=6, head=LEVELS, num_classes=3),
+    "transformer": lambda: models.TransformerDecoder(
+        12, units=8, num_layers=2, num_heads=2, window=4, head=LEVELS, condition_shape=2
+    ),
+    "transformer-class": lambda: models.TransformerDecoder(
+        12, units=4, num_layers=1, num_heads=1, window=50, positions="sinusoidal", head=LEVELS, stop=2, num_classes=3
+    ),
+    "transformer-pairs": lambda: models.TransformerDecoder(
+        (6, 2), units=4, num_layers=1, num_heads=1, window=1, norm="rms", head=PAIRS
+    ),
+    "transformer-angles": lambda: models.TransformerDecoder(
+        8, units=4, num_layers=2, num_heads=2, window=3, head=Angle()
+    ),
     "window_mlp-angles": lambda: models.WindowMLP(9, window=3, hidden_units=6, head=Angle()),
     "wavenet": lambda: models.WaveNet((12,), filters=4, dilations=(1, 4, 2), head=LEVELS),
     "wavenet-pairs": lambda: models.WaveNet((6, 2), filters=3, kernel_size=3, dilations=(3, 1), head=PAIRS),

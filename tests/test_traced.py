@@ -31,6 +31,10 @@ MODELS = {
     "wavenet-normal": lambda: models.WaveNet(12, filters=4, dilations=(1, 2), head="normal_mixture"),
     "lstm": lambda: models.CharRNN(12, vocabulary="abcde", units=4, embedding_dim=3, condition_shape=2),
     "gru": lambda: models.CharRNN(12, vocabulary="abcde", units=4, embedding_dim=3, cell="gru"),
+    "transformer": lambda: models.TransformerDecoder(12, units=8, num_layers=1, num_heads=2, head=LEVELS, stop=1),
+    "transformer-window": lambda: models.TransformerDecoder(
+        12, units=8, num_layers=2, num_heads=2, window=5, positions="learned", norm="rms", num_classes=3
+    ),
     "window_mlp": lambda: models.WindowMLP(12, window=5, hidden_units=(6, 4), head=LEVELS, condition_shape=2),
     "fvsbn": lambda: models.FVSBN(12, condition_shape=2),
     "deep_nade": lambda: models.DeepNADE(12, hidden_units=(6, 5), direct=True, head=LEVELS, num_classes=3),

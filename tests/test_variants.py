@@ -20,11 +20,23 @@ LAYERS = [  # input shapes, positions first, and the layers that take them
             layers.CausalGRU(3, strict=True, name="causal_gru-strict"),
             layers.CausalConv1D(2, 1, use_bias=False, name="causal_conv1d-one-tap"),
             layers.PositionWise(keras.layers.EinsumDense("abc,cd->abd", (None, 4)), name="position_wise-einsum"),
+            layers.PositionEmbedding(7, name="position_embedding-learned"),
+        ],
+    ),
+    (
+        (7, 4),
+        [
+            layers.CausalAttention(6, 3, positions=None, use_bias=False, name="causal_attention-everywhere"),
+            layers.CausalAttention(4, 1, window=4, strict=True, name="causal_attention-strict"),
+            layers.CausalAttention(4, 1, window=100, name="causal_attention-long-window"),
+            layers.TransformerBlock(1, window=2, dropout=0.1, name="transformer_block-window"),
+            layers.Residual([layers.CausalAttention(4, 2), keras.layers.LayerNormalization()], name="residual-norm"),
         ],
     ),
     (
         (4, 5, 2),
         [
+            layers.Shift(name="shift-image"),
             layers.MaskedConv2D(3, (3, 5), dilation_rate=2, activation="relu", name="masked_conv2d-b"),
             layers.MaskedConv2D(3, (1, 5), mask_type="A", use_bias=False, name="masked_conv2d-row"),
             layers.ShiftedConv2D(3, (3, 3), "down", strict=True, weight_norm=False, name="shifted_conv2d-above"),
@@ -139,6 +151,21 @@ IMAGE_MODELS = [
 ]
 
 SEQUENCE_MODELS = [
+    models.TransformerDecoder(
+        5, vocabulary="abc", units=6, num_layers=1, num_heads=1, positions="learned", name="transformer_decoder-text"
+    ),
+    models.TransformerDecoder(
+        (2, 2),
+        units=6,
+        num_layers=1,
+        num_heads=1,
+        positions="sinusoidal",
+        norm="rms",
+        condition_shape=2,
+        head=PairOfBits(),
+        name="transformer_decoder-pairs",
+    ),
+    models.TransformerDecoder(3, units=6, num_layers=1, num_heads=1, head=NORMALS, name="transformer_decoder-normal"),
     models.CharRNN(
         8, vocabulary="01", embedding_dim=2, units=3, num_layers=1, cell="gru", num_classes=2, name="char_rnn-gru"
     ),

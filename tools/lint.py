@@ -17,6 +17,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 FLOORS = [
     {
         "arguments",
+        "attending",
         "backend",
         "batches",
         "masks",
@@ -26,9 +27,12 @@ FLOORS = [
         "orderings",
         "parts",
         "passes",
+        "positions",
         "registry",
+        "samplers",
         "saving",
         "sound",
+        "stops",
         "support",
         "text",
         "training",

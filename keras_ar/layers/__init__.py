@@ -1,6 +1,8 @@
 """Causal layers: an output sees only what comes earlier."""
 
 from keras_ar import registry
+from keras_ar.layers.attention import Attention
+from keras_ar.layers.causal_attention import CausalAttention
 from keras_ar.layers.causal_conv1d import CausalConv1D
 from keras_ar.layers.causal_gru import CausalGRU
 from keras_ar.layers.causal_layer import CausalLayer
@@ -14,16 +16,22 @@ from keras_ar.layers.masked_conv2d import MaskedConv2D
 from keras_ar.layers.masked_dense import MaskedDense
 from keras_ar.layers.masked_residual_block import MaskedResidualBlock
 from keras_ar.layers.nade_dense import NADEDense
+from keras_ar.layers.position_embedding import PositionEmbedding
 from keras_ar.layers.position_wise import PositionWise, is_position_wise
+from keras_ar.layers.residual import Residual
 from keras_ar.layers.row_lstm import RowLSTM
+from keras_ar.layers.shift import Shift
 from keras_ar.layers.shifted_conv2d import ShiftedConv2D
 from keras_ar.layers.shifted_conv2d_transpose import ShiftedConv2DTranspose
 from keras_ar.layers.sight import sees_earlier, sees_later
+from keras_ar.layers.transformer_block import TransformerBlock
 from keras_ar.layers.triangular_dense import TriangularDense
 from keras_ar.layers.wavenet_block import WaveNetBlock
 from keras_ar.layers.weight_norm_dense import WeightNormDense
 
 __all__ = [
+    "Attention",
+    "CausalAttention",
     "CausalConv1D",
     "CausalGRU",
     "CausalLSTM",
@@ -37,10 +45,14 @@ __all__ = [
     "MaskedDense",
     "MaskedResidualBlock",
     "NADEDense",
+    "PositionEmbedding",
     "PositionWise",
+    "Residual",
     "RowLSTM",
+    "Shift",
     "ShiftedConv2D",
     "ShiftedConv2DTranspose",
+    "TransformerBlock",
     "TriangularDense",
     "WaveNetBlock",
     "WeightNormDense",

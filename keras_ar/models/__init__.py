@@ -17,6 +17,7 @@ from keras_ar.models.order_agnostic_made import OrderAgnosticMADE
 from keras_ar.models.pixel_cnn import PixelCNN
 from keras_ar.models.pixel_cnn_plus_plus import PixelCNNPlusPlus
 from keras_ar.models.pixel_rnn import PixelRNN
+from keras_ar.models.transformer_decoder import TransformerDecoder
 from keras_ar.models.wavenet import WaveNet
 from keras_ar.models.window_mlp import WindowMLP
 
@@ -37,6 +38,7 @@ __all__ = [
     "PixelCNN",
     "PixelCNNPlusPlus",
     "PixelRNN",
+    "TransformerDecoder",
     "WaveNet",
     "WindowMLP",
     "get",

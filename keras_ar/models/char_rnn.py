@@ -3,10 +3,9 @@
 import keras
 from keras import ops
 
-from keras_ar import arguments, heads
+from keras_ar import arguments, heads, text
 from keras_ar.layers import CausalGRU, CausalLSTM
 from keras_ar.sequence import SequenceModel
-from keras_ar.text import Vocabulary
 
 __all__ = ["CharRNN"]
 
@@ -22,7 +21,7 @@ class CharRNN(SequenceModel):
 
     Args:
         event_shape: Integer or tuple, `(length,)`.
-        vocabulary: A `keras_ar.text.Vocabulary`, or a string of its characters.
+        vocabulary: A vocabulary of `keras_ar.text`, or a string of characters.
         units: Integer, number of units of each layer. Defaults to `256`.
         num_layers: Integer, number of recurrent layers. Defaults to `2`.
         embedding_dim: Integer, number of features of a character. Defaults to `64`.
@@ -59,7 +58,7 @@ class CharRNN(SequenceModel):
         **kwargs,
     ):
         # Check and store.
-        vocabulary = vocabulary if isinstance(vocabulary, Vocabulary) else Vocabulary(vocabulary)
+        vocabulary = text.get(vocabulary)
         head = heads.Categorical(len(vocabulary))
         super().__init__(event_shape, head=head, condition_shape=condition_shape, num_classes=num_classes, **kwargs)
         self.vocabulary = vocabulary
@@ -120,69 +119,12 @@ class CharRNN(SequenceModel):
             states.append(layer_state)
         return self.to_params(h), states
 
-    def encode_prompt(self, prompt):
-        """A prompt, given as a text or as an array of integers, as such an array."""
-        return self.vocabulary.encode(prompt) if isinstance(prompt, str) else prompt
-
-    def write(
-        self,
-        length,
-        prompt=None,
-        *,
-        num_samples=None,
-        condition=None,
-        method="auto",
-        temperature=1.0,
-        top_k=None,
-        top_p=None,
-        seed=None,
-        first_event=0,
-        batch_size=None,
-        verbose=0,
-    ):
-        """Samples texts: `sample`, in characters.
-
-        Args:
-            length: Integer, how many characters a text has, with those of the prompt.
-            prompt: String that every text begins with. Defaults to `None`.
-            num_samples: Integer, how many texts to sample into a list; `None` for one text as
-                it is. Defaults to `None`.
-            condition: As in `sample`.
-            method: As in `sample`.
-            temperature: As in `sample`.
-            top_k: As in `sample`.
-            top_p: As in `sample`.
-            seed: As in `sample`.
-            first_event: As in `sample`.
-            batch_size: As in `sample`.
-            verbose: As in `sample`.
-
-        Returns:
-            A string if `num_samples` is `None`, else a list of `num_samples` strings.
-        """
-        samples = self.sample(
-            1 if num_samples is None else num_samples,
-            condition,
-            length=length,
-            prompt=prompt,
-            method=method,
-            temperature=temperature,
-            top_k=top_k,
-            top_p=top_p,
-            seed=seed,
-            first_event=first_event,
-            batch_size=batch_size,
-            verbose=verbose,
-        )
-        texts = [self.vocabulary.decode(sample) for sample in samples]
-        return texts[0] if num_samples is None else texts
-
     def get_config(self):
         config = super().get_config()
         del config["head"]  # it follows from the vocabulary
         return {
             **config,
-            "vocabulary": self.vocabulary.characters,
+            "vocabulary": text.serialize(self.vocabulary),
             "units": self.units,
             "num_layers": self.num_layers,
             "embedding_dim": self.embedding_dim,

@@ -1,0 +1,119 @@
+"""Attention as functions: which keys a query sees, and the mean of their values."""
+
+import math
+
+import numpy as np
+from keras import ops
+
+__all__ = ["attend", "attend_in_window", "heads_apart", "heads_together", "rotate"]
+
+_NEVER = -1e30  # the score of a key that is not seen
+
+
+def heads_apart(x, num_heads):
+    """`(batch, length, heads * size) -> (batch, heads, length, size)`."""
+    size = x.shape[-1] // num_heads
+    return ops.swapaxes(ops.reshape(x, (-1, _length(x, 1), num_heads, size)), 1, 2)
+
+
+def heads_together(x):
+    """Undoes `heads_apart`."""
+    _, num_heads, _, size = x.shape
+    return ops.reshape(ops.swapaxes(x, 1, 2), (-1, _length(x, 2), num_heads * size))
+
+
+def attend(queries, keys, values, is_seen=None, drop=None):
+    """For each query the mean of the values, weighted by the softmax of the products of query and keys.
+
+    Products, softmax and mean are computed in float32, whatever the dtype of the operands.
+
+    Args:
+        queries: Tensor of shape `(batch, heads, queries, size)`.
+        keys: Tensor of shape `(batch, heads, keys, size)`.
+        values: Tensor of shape `(batch, heads, keys, size of values)`.
+        is_seen: Boolean tensor that broadcasts to `(batch, heads, queries, keys)`; each query must see a key.
+            Defaults to `None`: all are seen.
+        drop: Function that is applied to the weights, such as dropout. Defaults to `None`.
+
+    Returns:
+        Tensor of shape `(batch, heads, queries, size of values)`, of the dtype of the values.
+
+    Example:
+
+    >>> queries, keys = keras.ops.zeros((1, 1, 2, 3)), keras.ops.zeros((1, 1, 4, 3))
+    >>> values = keras.ops.reshape(keras.ops.arange(4, dtype="float32"), (1, 1, 4, 1))
+    >>> keras.ops.convert_to_numpy(keras_ar.attending.attend(queries, keys, values)).ravel().tolist()
+    [1.5, 1.5]
+    """
+    queries = ops.cast(queries, "float32") * (1.0 / math.sqrt(queries.shape[-1]))
+    scores = ops.matmul(queries, ops.swapaxes(ops.cast(keys, "float32"), -1, -2))
+    if is_seen is not None:
+        scores = ops.where(is_seen, scores, _NEVER)
+    # Of a single key Keras' softmax warns: that is what the first step of a sequence has.
+    weights = ops.softmax(scores, axis=-1) if scores.shape[-1] != 1 else ops.ones_like(scores)
+    if drop is not None:
+        weights = drop(weights)
+    return ops.cast(ops.matmul(weights, ops.cast(values, "float32")), values.dtype)
+
+
+def attend_in_window(queries, keys, values, window, drop=None):
+    """`attend`, where a query sees the keys of its own position and of the `window - 1` before it.
+
+    A sequence of more than two windows is cut into blocks of one window, each of which sees itself and the block
+    before: what it costs grows with the window, not with the length.
+
+    Args:
+        queries: Tensor of shape `(batch, heads, length, size)`.
+        keys: Tensor of the same shape.
+        values: Tensor of the same shape.
+        window: Integer, or `None`: all positions up to its own are seen.
+        drop: As in `attend`. Defaults to `None`.
+    """
+    length = queries.shape[2]
+    if length is None:
+        t = ops.arange(ops.shape(queries)[2])
+        return attend(queries, keys, values, _sees(t[:, None], t[None, :], window), drop)
+    if window is None or length <= 2 * window:
+        t = np.arange(length)
+        return attend(queries, keys, values, _sees(t[:, None], t[None, :], window), drop)
+
+    num_blocks = -(-length // window)
+    rest = num_blocks * window - length
+    queries, keys, values = (
+        ops.reshape(ops.pad(x, [[0, 0], [0, 0], [0, rest], [0, 0]]), (-1, x.shape[1], num_blocks, window, x.shape[3]))
+        for x in (queries, keys, values)
+    )
+    keys, values = (_with_block_before(x) for x in (keys, values))  # (batch, heads, blocks, 2 * window, size)
+    here, there = np.arange(window)[:, None], np.arange(-window, window)
+    begins = np.arange(num_blocks)[:, None, None] * window
+    is_seen = _sees(here, there, window) & (begins + there >= 0)  # (blocks, window, 2 * window)
+    found = attend(queries, keys, values, is_seen, drop)
+    return ops.reshape(found, (-1, found.shape[1], num_blocks * window, found.shape[4]))[:, :, :length]
+
+
+def _sees(query, key, window):
+    """Whether the query of one position sees the key of another: arrays of positions."""
+    return (key <= query) if window is None else (key <= query) & (key > query - window)
+
+
+def _with_block_before(x):
+    before = ops.pad(x[:, :, :-1], [[0, 0], [0, 0], [1, 0], [0, 0], [0, 0]])
+    return ops.concatenate([before, x], axis=3)
+
+
+def rotate(x, cosines, sines):
+    """Turns each pair of features of `x`, `(..., 2 * size)`, by the angles of `(..., size)`: the halves are the pairs.
+
+    The product of two that are turned by the angles of their positions depends on the difference of these alone.
+
+    Reference:
+        [Su et al., 2021](https://arxiv.org/abs/2104.09864), section 3.
+    """
+    size = cosines.shape[-1]
+    cosines, sines = ops.cast(cosines, x.dtype), ops.cast(sines, x.dtype)
+    one, other = x[..., :size], x[..., size:]
+    return ops.concatenate([one * cosines - other * sines, other * cosines + one * sines], axis=-1)
+
+
+def _length(x, axis):
+    return ops.shape(x)[axis] if x.shape[axis] is None else x.shape[axis]
