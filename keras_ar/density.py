@@ -402,7 +402,7 @@ class DensityModel(keras.Model, metaclass=_BuiltAtOnce):
         batch, in_condition, index, value = found
         name, shape, expected = "x", self.data_shape, str(self.support)
         if in_condition:
-            name, shape, expected = "condition", self.condition_data_shape or (), self._condition_text()
+            name, shape, expected = "condition", self.condition_data_shape or (), self.condition_text()
         sizes = [size for size in shape if size is not None]
         place = [index]  # in the flattened batch, if the length of an event is open
         if len(sizes) == len(shape):
@@ -590,11 +590,11 @@ class DensityModel(keras.Model, metaclass=_BuiltAtOnce):
         log_prob = ops.convert_to_numpy(log_prob)
         if log_prob.any():
             event = int(log_prob.astype(bool).argmax())
-            name, expected = ("condition", self._condition_text()) if np.isnan(log_prob[event]) else ("x", self.support)
+            name, expected = ("condition", self.condition_text()) if np.isnan(log_prob[event]) else ("x", self.support)
             raise ValueError(f"`{name}` must hold {expected}. Received another value in event {event}, counted from 0.")
         return outputs
 
-    def _condition_text(self):
+    def condition_text(self):
         """What conditions are, in words."""
         return "finite numbers" if self.num_classes is None else f"classes, integers from 0 to {self.num_classes - 1}"
 
@@ -754,12 +754,15 @@ class DensityModel(keras.Model, metaclass=_BuiltAtOnce):
         [(5, 3), (5,)]
         """
         events = self.support.random((num_events, *self.event_shape), seed)
-        rng = np.random.default_rng([seed, 1])
+        if self.condition_shape is None:
+            return [events]
+        return [events, self.random_condition(num_events, np.random.default_rng([seed, 1]))]
+
+    def random_condition(self, num_events: int, rng: np.random.Generator) -> np.ndarray:
+        """Random conditions of a model that takes any."""
         if self.num_classes is not None:
-            return [events, rng.integers(0, self.num_classes, num_events).astype("int32")]
-        if self.condition_shape is not None:
-            return [events, rng.normal(size=(num_events, *self.condition_shape)).astype("float32")]
-        return [events]
+            return rng.integers(0, self.num_classes, num_events).astype("int32")
+        return rng.normal(size=(num_events, *self.condition_shape)).astype("float32")
 
     def compiled_function(self, function: Callable, key: Any = None) -> Callable:
         """A function of this model, compiled as `compile` says, and kept until `compile` or a new weight.
@@ -847,16 +850,20 @@ class DensityModel(keras.Model, metaclass=_BuiltAtOnce):
                 f"`condition` must have shape {_shape_text((num_events, *shape))}: {expected}. "
                 f"Received: condition.shape={array.shape}.{hint}"
             )
+        return [self.check_condition_values(array)]
+
+    def check_condition_values(self, array: np.ndarray) -> np.ndarray:
+        """Conditions of the right shape as `log_prob` takes them; a `ValueError` if one is impossible."""
         Support.reals().check(array, "condition")
         if self.num_classes is None:
-            return [array.astype("float32")]
+            return array.astype("float32")
         wrong = (array < 0) | (array >= self.num_classes) | (array != np.floor(array))
         if wrong.any():
             raise ValueError(
                 f"`condition` must hold classes, integers from 0 to {self.num_classes - 1}. "
                 f"Received class {array[wrong][0]}."
             )
-        return [array.astype("int32")]
+        return array.astype("int32")
 
     def check_sample_arguments(self, num_samples, condition, seed, first_event, batch_size):
         """Checks what every way of sampling takes, and returns it; the conditions are a list of one or none."""

@@ -5,7 +5,7 @@ import math
 import numpy as np
 from keras import ops, tree
 
-from keras_ar import arguments, backend, decoding, heads, noise, stops
+from keras_ar import arguments, backend, beams, decoding, heads, noise, stops
 from keras_ar.autoregressive import AutoregressiveModel
 
 __all__ = ["SequenceModel", "Stream"]
@@ -41,6 +41,7 @@ class SequenceModel(AutoregressiveModel):
     """
 
     takes_rows = False
+    has_source = False  # whether the condition is a sequence of its own length, which the subclass checks
     vocabulary = None  # of the texts that the sequences are
     stop = None  # the level that ends a sequence
 
@@ -58,6 +59,8 @@ class SequenceModel(AutoregressiveModel):
         if self.head.position_shape is not None:
             raise ValueError(f"`head` must be the same at each step: sequences have any length. Received: {self.head}.")
         self.steps_per_row = None  # of the condition, if it has rows
+        if self.has_source:
+            return
         if self.condition_shape and len(self.condition_shape) > 1 + self.takes_rows:
             rows = ", or (rows, features) with a row for every few steps" if self.takes_rows else ""
             raise ValueError(
@@ -255,6 +258,79 @@ class SequenceModel(AutoregressiveModel):
         )
         texts = [self.vocabulary.decode(stops.cut(sample, self.stop)) for sample in samples]
         return texts[0] if num_samples is None else texts
+
+    def search(
+        self,
+        num_samples=1,
+        condition=None,
+        *,
+        num_beams=4,
+        length=None,
+        prompt=None,
+        length_penalty=0.0,
+        all_beams=False,
+        return_log_prob=False,
+        batch_size=None,
+        verbose=0,
+    ):
+        """Looks for the most probable sequences, by beam search: at each step the best few beginnings are kept.
+
+        With one beam it is greedy, as `sample(temperature=0)`; with as many beams as there are beginnings it is exact.
+
+        Args:
+            num_samples: Integer, how many sequences to look for: one for each condition, or prompt. Defaults to `1`.
+            condition: As in `sample`.
+            num_beams: Integer, how many beginnings are kept. Defaults to `4`.
+            length: As in `sample`.
+            prompt: As in `sample`.
+            length_penalty: Float. In the end, beams are ordered by their log-probability divided by this power of
+                their length, up to the stop: above 0 it favors longer ones. Defaults to `0.0`.
+            all_beams: Boolean, whether to return all beams, the best first. Defaults to `False`: the best.
+            return_log_prob: Boolean, whether to return the log-probabilities, given the prompt, as well. Defaults to
+                `False`.
+            batch_size: As in `sample`.
+            verbose: As in `sample`.
+
+        Returns:
+            int32 array of shape `(num_samples, length)`, with `all_beams` `(num_samples, num_beams, length)`; or the
+            pair of it and the float32 array of log-probabilities.
+
+        Example:
+
+        >>> model = keras_ar.models.TransformerDecoder(6, units=8, num_layers=1, num_heads=2)
+        >>> found, log_probs = model.search(num_beams=64, return_log_prob=True)
+        >>> bool(log_probs[0] >= model.score_samples(keras_ar.testing.all_events(model)).max() - 1e-4)
+        True
+        """
+        if not self.steppable or self.head.event_shape or self.support.num_levels is None:
+            raise ValueError(
+                f"`search` is for models that step through single values with levels. Received: {self.name}."
+            )
+        num_samples, condition, *_, batch_size = self.check_sample_arguments(num_samples, condition, 0, 0, batch_size)
+        arguments.boolean(all_beams, "all_beams")
+        arguments.boolean(return_log_prob, "return_log_prob")
+        length = self.num_steps if length is None else arguments.integer(length, "length")
+        self.check_num_steps(length, condition)
+        if prompt is not None:
+            prompt = self._check_prompt(prompt, num_samples, longest=length - 1)
+        found, log_prob = beams.search(
+            self,
+            condition,
+            num_samples,
+            arguments.integer(num_beams, "num_beams"),
+            length,
+            prompt,
+            batch_size,
+            verbose,
+        )
+        penalty = arguments.number(length_penalty, "length_penalty")
+        sizes = np.minimum(1 + stops.lengths(found, self.stop), length)
+        order = np.argsort(-(log_prob / sizes**penalty), axis=1, kind="stable")[:, : None if all_beams else 1]
+        found = np.take_along_axis(found, order[..., None], axis=1).astype(self.support.dtype)
+        log_prob = np.take_along_axis(log_prob, order, axis=1)
+        if not all_beams:
+            found, log_prob = found[:, 0], log_prob[:, 0]
+        return (found, log_prob) if return_log_prob else found
 
     def stream(
         self,

@@ -5,7 +5,7 @@ from keras import ops
 
 from keras_ar import arguments
 
-__all__ = ["cut", "ended_before", "padded", "settle"]
+__all__ = ["cut", "ended_before", "lengths", "padded", "settle"]
 
 _NEVER = -1e30  # the logit of what is impossible
 
@@ -50,8 +50,22 @@ def cut(sequence, stop):
     >>> keras_ar.stops.cut(np.array([1, 2, 0, 0]), stop=0).tolist()
     [1, 2]
     """
-    ends = [] if stop is None else np.flatnonzero(sequence == stop)
-    return sequence[: ends[0]] if len(ends) else sequence
+    return sequence[: int(lengths(sequence, stop))]
+
+
+def lengths(sequences, stop):
+    """How many steps come before the first stop, along the last axis of a NumPy array; all where `stop` is `None`.
+
+    Example:
+
+    >>> keras_ar.stops.lengths(np.array([[1, 2, 0, 0], [1, 1, 1, 1]]), stop=0).tolist()
+    [2, 4]
+    """
+    length = sequences.shape[-1]
+    if stop is None:
+        return np.full(sequences.shape[:-1], length)
+    is_stop = sequences == stop
+    return np.where(is_stop.any(axis=-1), is_stop.argmax(axis=-1), length)
 
 
 def padded(sequences, stop, length=None):

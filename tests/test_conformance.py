@@ -197,6 +197,18 @@ SEQUENCE_MODELS = [
         num_classes=2,
         name="transformer_decoder",
     ),
+    models.EncoderDecoder(
+        3,
+        condition_shape=4,
+        source_levels=5,
+        units=8,
+        num_layers=1,
+        num_heads=2,
+        dropout=0.1,
+        head=heads.Categorical(3),
+        stop=0,
+        name="encoder_decoder",
+    ),
     models.WindowMLP(10, window=4, hidden_units=(6, 5), condition_shape=3, name="window_mlp"),
     models.WaveNet(12, filters=3, dilations=(1, 3, 2), dropout=0.1, name="wavenet"),
 ]

@@ -35,6 +35,9 @@ MODELS = {
     "transformer-window": lambda: models.TransformerDecoder(
         12, units=8, num_layers=2, num_heads=2, window=5, positions="learned", norm="rms", num_classes=3
     ),
+    "encoder_decoder": lambda: models.EncoderDecoder(
+        12, condition_shape=4, source_levels=5, units=8, num_layers=1, num_heads=2, head=LEVELS
+    ),
     "window_mlp": lambda: models.WindowMLP(12, window=5, hidden_units=(6, 4), head=LEVELS, condition_shape=2),
     "fvsbn": lambda: models.FVSBN(12, condition_shape=2),
     "deep_nade": lambda: models.DeepNADE(12, hidden_units=(6, 5), direct=True, head=LEVELS, num_classes=3),

@@ -151,6 +151,16 @@ IMAGE_MODELS = [
 ]
 
 SEQUENCE_MODELS = [
+    models.EncoderDecoder(
+        4,
+        condition_shape=(3, 2),
+        units=6,
+        num_layers=1,
+        num_encoder_layers=2,
+        num_heads=1,
+        positions="learned",
+        name="encoder_decoder-rows",
+    ),
     models.TransformerDecoder(
         5, vocabulary="abc", units=6, num_layers=1, num_heads=1, positions="learned", name="transformer_decoder-text"
     ),

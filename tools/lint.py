@@ -42,7 +42,7 @@ FLOORS = [
     {"decoding"},
     {"density"},
     {"conditionals"},
-    {"particles"},
+    {"beams", "particles"},
     {"autoregressive", "any_order", "many_orders", "bounded"},
     {"image", "sequence", "bijectors"},
     {"flow"},

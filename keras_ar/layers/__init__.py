@@ -9,6 +9,7 @@ from keras_ar.layers.causal_layer import CausalLayer
 from keras_ar.layers.causal_lstm import CausalLSTM
 from keras_ar.layers.causal_rnn import CausalRNN
 from keras_ar.layers.diagonal_bilstm import DiagonalBiLSTM
+from keras_ar.layers.encoder_block import EncoderBlock
 from keras_ar.layers.gated_block import GatedBlock
 from keras_ar.layers.gated_resnet import GatedResnet
 from keras_ar.layers.kernel_layer import KernelLayer
@@ -38,6 +39,7 @@ __all__ = [
     "CausalLayer",
     "CausalRNN",
     "DiagonalBiLSTM",
+    "EncoderBlock",
     "GatedBlock",
     "GatedResnet",
     "KernelLayer",

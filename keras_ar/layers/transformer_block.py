@@ -1,13 +1,13 @@
 """The block of a Transformer. https://arxiv.org/abs/1706.03762, with normalization first."""
 
 import keras
-from keras import ops
 
 from keras_ar import arguments
 from keras_ar.layers.attention import Attention
 from keras_ar.layers.causal_attention import CausalAttention
 from keras_ar.layers.kernel_layer import KernelLayer
 from keras_ar.layers.position_wise import PositionWise
+from keras_ar.layers.residual import Residual
 
 __all__ = ["NORMS", "TransformerBlock"]
 
@@ -71,85 +71,71 @@ class TransformerBlock(KernelLayer):
         self.activation = keras.activations.get(activation)
         self.dropout = arguments.rate(dropout, "dropout")
         self.epsilon = arguments.number(epsilon, "epsilon", above=0)
-        self.dropout_layer = keras.layers.Dropout(dropout, dtype=self.dtype_policy)
 
     def build(self, inputs_shape, source_shape=None, is_present_shape=None):
         *_, features = inputs_shape
         arguments.multiple(features, "inputs.shape[-1]", self.num_heads, "num_heads")
         dtype = {"dtype": self.dtype_policy}
         options = {**dtype, **self.weight_options}
-        self.attention = CausalAttention(
-            features,
-            self.num_heads,
-            window=self.window,
-            positions=self.positions,
-            dropout=self.dropout,
-            name="attention",
-            **options,
+        attention = CausalAttention(
+            features, self.num_heads, self.window, self.positions, self.dropout, name="attention", **options
         )
-        self.to_hidden = keras.layers.Dense(
-            max(1, round(self.mlp_ratio * features)), self.activation, name="to_hidden", **options
-        )
-        self.from_hidden = keras.layers.Dense(features, name="from_hidden", **options)
-        self.norm_of_inputs, self.norm_of_hidden = self._make_norm("inputs"), self._make_norm("hidden")
-        self.attention.build(inputs_shape)
-        self.to_hidden.build(inputs_shape)
-        self.from_hidden.build((*inputs_shape[:-1], self.to_hidden.units))
-        norms = [self.norm_of_inputs, self.norm_of_hidden]
+        self.attend_to_earlier = Residual([self._norm(), attention, self._drop()], name="attend_to_earlier", **dtype)
+        self.attend_to_earlier.build(inputs_shape)
         self.has_source = source_shape is not None
         if self.has_source:
             self.attention_to_source = Attention(
                 features, self.num_heads, dropout=self.dropout, name="attention_to_source", **options
             )
+            self.norm_of_attended, self.drop_attended = PositionWise(self._norm()), self._drop()
+            self.norm_of_attended.build(inputs_shape)
             self.attention_to_source.build(inputs_shape, source_shape)
-            self.norm_of_attended = self._make_norm("attended")
-            norms.append(self.norm_of_attended)
-        for norm in norms:
-            norm.build(inputs_shape)
+        hidden_units = max(1, round(self.mlp_ratio * features))
+        to_hidden = keras.layers.Dense(hidden_units, self.activation, name="to_hidden", **options)
+        from_hidden = keras.layers.Dense(features, name="from_hidden", **options)
+        self.mlp = Residual([self._norm(), to_hidden, from_hidden, self._drop()], name="mlp", **dtype)
+        self.mlp.build(inputs_shape)
 
-    def _make_norm(self, of):
-        options = {"epsilon": self.epsilon, "name": f"norm_of_{of}", "dtype": self.dtype_policy}
-        return PositionWise(NORMS[self.norm](**options))
+    def _norm(self):
+        return NORMS[self.norm](epsilon=self.epsilon, name="norm", dtype=self.dtype_policy)
+
+    def _drop(self):
+        return keras.layers.Dropout(self.dropout, name="dropout", dtype=self.dtype_policy)
 
     def call(self, inputs, source=None, is_present=None, training=None):
-        def dropped(x):
-            return self.dropout_layer(x, training=training)
-
-        h = ops.cast(inputs, self.compute_dtype)  # (batch, length, features)
-        h = h + dropped(self.attention(self.norm_of_inputs(h), training=training))
+        h = self.attend_to_earlier(inputs, training=training)  # (batch, length, features)
         if source is not None:
-            h = h + dropped(self.attention_to_source(self.norm_of_attended(h), source, is_present, training=training))
-        return h + dropped(self.from_hidden(self.to_hidden(self.norm_of_hidden(h))))
+            y = self.attention_to_source(self.norm_of_attended(h), source, is_present, training=training)
+            h = h + self.drop_attended(y, training=training)
+        return self.mlp(h, training=training)
 
     # One time at a time.
 
     def prepare(self, condition=None):
         """What all steps share; of a block with a source, `condition` is the pair of the source and `is_present`."""
-        constants = {"attention": self.attention.prepare()}
+        constants = {"earlier": self.attend_to_earlier.prepare(), "mlp": self.mlp.prepare()}
         return {**constants, "source": self.attention_to_source.prepare(condition)} if self.has_source else constants
 
     def start(self, batch_size, num_steps):
-        return self.attention.start(batch_size, num_steps)
+        return {
+            "earlier": self.attend_to_earlier.start(batch_size, num_steps),
+            "mlp": self.mlp.start(batch_size, num_steps),
+        }
 
     def step(self, constants, state, t, x):
-        h = ops.cast(x, self.compute_dtype)  # (batch, features)
-        y, state = self.attention.step(constants["attention"], state, t, self._normalized(self.norm_of_inputs, h))
-        h = h + y
+        h, earlier = self.attend_to_earlier.step(constants["earlier"], state["earlier"], t, x)  # (batch, features)
         if self.has_source:
-            y = self._normalized(self.norm_of_attended, h)
-            h = h + self.attention_to_source.attend(constants["source"], ops.expand_dims(y, 1))[:, 0]
-        return h + self.from_hidden(self.to_hidden(self._normalized(self.norm_of_hidden, h))), state
-
-    def _normalized(self, norm, x):
-        return norm.step((), (), 0, x)[0]
+            y, _ = self.norm_of_attended.step((), (), t, h)
+            h = h + self.attention_to_source.step(constants["source"], (), t, y)[0]
+        h, mlp = self.mlp.step(constants["mlp"], state["mlp"], t, h)
+        return h, {"earlier": earlier, "mlp": mlp}
 
     def prefill(self, constants, state, inputs):
-        h = ops.cast(inputs, self.compute_dtype)
-        y, state = self.attention.prefill(constants["attention"], state, self.norm_of_inputs(h))
-        h = h + y
+        h, earlier = self.attend_to_earlier.prefill(constants["earlier"], state["earlier"], inputs)
         if self.has_source:
             h = h + self.attention_to_source.attend(constants["source"], self.norm_of_attended(h))
-        return h + self.from_hidden(self.to_hidden(self.norm_of_hidden(h))), state
+        h, mlp = self.mlp.prefill(constants["mlp"], state["mlp"], h)
+        return h, {"earlier": earlier, "mlp": mlp}
 
     def compute_output_shape(self, inputs_shape, source_shape=None, is_present_shape=None):
         return tuple(inputs_shape)

@@ -5,6 +5,7 @@ from keras_ar.models.causal_sequential import CausalSequential
 from keras_ar.models.char_rnn import CharRNN
 from keras_ar.models.conv_nade import ConvNADE
 from keras_ar.models.deep_nade import DeepNADE
+from keras_ar.models.encoder_decoder import EncoderDecoder
 from keras_ar.models.ensemble import Ensemble
 from keras_ar.models.factorized import Factorized
 from keras_ar.models.fvsbn import FVSBN
@@ -29,6 +30,7 @@ __all__ = [
     "CharRNN",
     "ConvNADE",
     "DeepNADE",
+    "EncoderDecoder",
     "Ensemble",
     "Factorized",
     "GatedPixelCNN",

@@ -56,8 +56,6 @@ class TransformerDecoder(SequenceModel):
         [Radford et al., 2019](https://cdn.openai.com/better-language-models/language_models_are_unsupervised_multitask_learners.pdf).
     """
 
-    has_source = False  # that blocks attend to
-
     def __init__(
         self,
         event_shape,
@@ -134,15 +132,15 @@ class TransformerDecoder(SequenceModel):
         self.to_params = keras.layers.Dense(self.head.num_params, name="to_params", **dtype)
 
     def call(self, x, condition=None, training=None):
-        h = self._embed(x)  # (batch, length, units)
+        h = self.embed(x)  # (batch, length, units)
         if condition is not None:
             h = h + ops.expand_dims(self.condition_bias(condition), 1)
         h = self.dropout_layer(h, training=training)
         for block in self.blocks:
             h = block(h, training=training)
-        return self._params_from(h, x)
+        return self.params_from(h, x)
 
-    def _embed(self, x):
+    def embed(self, x):
         """Features of what comes before each step, and of its position."""
         h = self._features(x[:, :-1])
         first = ops.broadcast_to(ops.cast(self.first, h.dtype), (ops.shape(h)[0], 1, self.units))
@@ -154,7 +152,8 @@ class TransformerDecoder(SequenceModel):
             return self.embedding(ops.cast(values, "int32"))
         return self.embedding(self.head.encode_draws(values))
 
-    def _params_from(self, h, x):
+    def params_from(self, h, x):
+        """Parameters of the head, from the outputs of the last block."""
         params = self.to_params(self.norm_of_outputs(h))
         return params if self.stop is None else stops.settle(params, stops.ended_before(x, self.stop), self.stop)
 
@@ -187,7 +186,7 @@ class TransformerDecoder(SequenceModel):
         return stops.settle(params, has_ended, self.stop), {**state, "has_ended": has_ended}
 
     def prefill(self, constants, state, values):
-        h = self._embed(values)  # (batch, steps, units)
+        h = self.embed(values)  # (batch, steps, units)
         h, states = h + ops.expand_dims(constants["bias"], 1) if "bias" in constants else h, []
         for block, of_block, block_state in zip(self.blocks, constants["blocks"], state["blocks"], strict=True):
             h, block_state = block.prefill(of_block, block_state, h)
@@ -195,7 +194,7 @@ class TransformerDecoder(SequenceModel):
         state = {**state, "blocks": states}
         if self.stop is not None:
             state["has_ended"] = stops.ended_before(values, self.stop)[:, -1]
-        return self._params_from(h, values), state
+        return self.params_from(h, values), state
 
     # Lengths and stops.
 
