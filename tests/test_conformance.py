@@ -53,6 +53,7 @@ LAYERS = [  # input shapes, positions first, and the layers that take them
     (
         (4, 5, 2),
         [
+            layers.CausalImageAttention(4, 2, dropout=0.1, name="causal_image_attention"),
             layers.MaskedConv2D(3, 5, mask_type="A", name="masked_conv2d"),
             layers.MaskedResidualBlock(2, name="masked_residual_block"),
             layers.ShiftedConv2D(3, (2, 3), "down", name="shifted_conv2d_down"),
@@ -128,6 +129,8 @@ RGB = heads.DiscretizedLogisticMixture(num_levels=2, num_components=2, num_chann
 IMAGE_MODELS = [
     models.PixelCNN((2, 2, 3), filters=12, num_blocks=1, dropout=0.2, num_classes=2, name="pixel_cnn"),
     models.GatedPixelCNN((3, 4, 1), filters=4, num_blocks=1, condition_shape=(3, 4, 2), name="gated"),
+    models.PixelSNAIL((3, 4, 1), filters=4, num_blocks=1, num_resnets=1, num_heads=2, dropout=0.1, name="snail"),
+    models.ImageTransformer((2, 2, 3), units=8, num_layers=1, num_heads=2, window_rows=1, name="image_transformer"),
     models.PixelCNNPlusPlus((2, 2, 3), filters=3, num_resnets=1, num_levels=1, head=RGB, name="plus_plus"),
     models.PixelRNN(
         (2, 2, 3), variant="row", units=3, num_layers=1, dropout=0.2, condition_shape=(2, 2, 2), name="row"

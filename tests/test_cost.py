@@ -158,6 +158,8 @@ IMAGES = {
     "pixel_cnn-rgb": lambda: models.PixelCNN((3, 3, 3), filters=12, num_blocks=2, head=LEVELS),
     "gated": lambda: models.GatedPixelCNN((3, 5), filters=8, num_blocks=2, kernel_size=5),
     "gated-rgb": lambda: models.GatedPixelCNN((3, 3, 3), filters=6, num_blocks=2, head=LEVELS),
+    "snail": lambda: models.PixelSNAIL((3, 5), filters=8, num_blocks=2, num_heads=2),
+    "image_transformer": lambda: models.ImageTransformer((3, 4, 3), units=8, num_layers=2, num_heads=2, head=LEVELS),
     "plus_plus": lambda: models.PixelCNNPlusPlus((3, 5), filters=4, num_resnets=1, head="bernoulli"),
     "plus_plus-rgb": lambda: models.PixelCNNPlusPlus((3, 3, 3), filters=4, num_resnets=1, num_levels=2),
     "row": lambda: models.PixelRNN((3, 5), variant="row", units=4, num_layers=2),

@@ -51,6 +51,10 @@ MODELS = {
     "pixel_cnn-colors": lambda: models.PixelCNN((2, 2, 3), filters=6, num_blocks=1, head=LEVELS, num_classes=2),
     "gated_pixel_cnn": lambda: models.GatedPixelCNN((3, 4), filters=4, num_blocks=1, head=LEVELS),
     "plus_plus": lambda: models.PixelCNNPlusPlus((3, 4), filters=4, num_resnets=1, num_levels=2, head=LEVELS),
+    "snail": lambda: models.PixelSNAIL((3, 4), filters=4, num_blocks=1, num_resnets=1, num_heads=2, head=LEVELS),
+    "image_transformer": lambda: models.ImageTransformer(
+        (2, 2, 3), units=8, num_layers=1, num_heads=2, window_rows=1, head=LEVELS, num_classes=2
+    ),
     "row": lambda: models.PixelRNN((3, 4), variant="row", units=4, head=LEVELS),
     "diagonal": lambda: models.PixelRNN((3, 4), variant="diagonal", units=4, head=LEVELS, num_classes=2),
     "multi_scale": lambda: models.MultiScalePixelRNN((4, 4), units=4, head=LEVELS),

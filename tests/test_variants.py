@@ -136,6 +136,20 @@ IMAGE_MODELS = [
     models.GatedPixelCNN(
         (2, 3), filters=4, num_blocks=0, kernel_size=5, head=heads.Categorical(4), name="gated-levels"
     ),
+    models.PixelSNAIL(
+        (2, 2, 3), filters=3, num_blocks=2, num_resnets=1, num_heads=1, head=RGB, num_classes=2, name="snail-rgb"
+    ),
+    models.ImageTransformer(
+        (3, 3),
+        units=6,
+        num_layers=2,
+        num_heads=1,
+        norm="rms",
+        dropout=0.1,
+        head=heads.Categorical(2),
+        condition_shape=2,
+        name="image_transformer-whole",
+    ),
     models.PixelCNNPlusPlus(
         (3, 4),
         filters=3,

@@ -5,6 +5,7 @@ from keras_ar.layers.attention import Attention
 from keras_ar.layers.causal_attention import CausalAttention
 from keras_ar.layers.causal_conv1d import CausalConv1D
 from keras_ar.layers.causal_gru import CausalGRU
+from keras_ar.layers.causal_image_attention import CausalImageAttention
 from keras_ar.layers.causal_layer import CausalLayer
 from keras_ar.layers.causal_lstm import CausalLSTM
 from keras_ar.layers.causal_rnn import CausalRNN
@@ -35,6 +36,7 @@ __all__ = [
     "CausalAttention",
     "CausalConv1D",
     "CausalGRU",
+    "CausalImageAttention",
     "CausalLSTM",
     "CausalLayer",
     "CausalRNN",

@@ -10,6 +10,7 @@ from keras_ar.models.ensemble import Ensemble
 from keras_ar.models.factorized import Factorized
 from keras_ar.models.fvsbn import FVSBN
 from keras_ar.models.gated_pixel_cnn import GatedPixelCNN
+from keras_ar.models.image_transformer import ImageTransformer
 from keras_ar.models.locally_masked_pixel_cnn import LocallyMaskedPixelCNN
 from keras_ar.models.made import MADE
 from keras_ar.models.multi_scale_pixel_rnn import MultiScalePixelRNN
@@ -18,6 +19,7 @@ from keras_ar.models.order_agnostic_made import OrderAgnosticMADE
 from keras_ar.models.pixel_cnn import PixelCNN
 from keras_ar.models.pixel_cnn_plus_plus import PixelCNNPlusPlus
 from keras_ar.models.pixel_rnn import PixelRNN
+from keras_ar.models.pixel_snail import PixelSNAIL
 from keras_ar.models.transformer_decoder import TransformerDecoder
 from keras_ar.models.wavenet import WaveNet
 from keras_ar.models.window_mlp import WindowMLP
@@ -34,12 +36,14 @@ __all__ = [
     "Ensemble",
     "Factorized",
     "GatedPixelCNN",
+    "ImageTransformer",
     "LocallyMaskedPixelCNN",
     "MultiScalePixelRNN",
     "OrderAgnosticMADE",
     "PixelCNN",
     "PixelCNNPlusPlus",
     "PixelRNN",
+    "PixelSNAIL",
     "TransformerDecoder",
     "WaveNet",
     "WindowMLP",
