@@ -240,6 +240,24 @@ def test_a_draw_in_an_order_of_its_own_costs_about_a_pass(name, counted):
         assert 0.7 * one_pass < found < 1.5 * one_pass, f"a draw of {n} values costs {found / one_pass:.2f} passes"
 
 
+def test_a_draw_given_a_source_encodes_it_once(counted):
+    for n in (24, 48):
+        sizes = {"units": 8, "num_layers": 2, "num_heads": 2}
+        model = models.EncoderDecoder(n, condition_shape=20, source_levels=5, head=LEVELS, **sizes)
+        source = keras.ops.zeros((1, 20), "int32")
+        one_pass = cost_of(lambda x, m=model, s=source: m(x, s), (1, n), counted)["multiply-adds"]
+
+        def draw(x, m=model, s=source):
+            counted.clear()
+            constants, state = m.prepare(s), m.start(1, m.num_steps)
+            for t in range(m.num_steps):
+                params, state = m.step(constants, state, t, x[:, t - 1])
+            return params
+
+        found = cost_of(draw, (1, n), counted)["multiply-adds"]
+        assert 0.9 * one_pass < found < 1.2 * one_pass, f"a draw of {n} values costs {found / one_pass:.2f} passes"
+
+
 @pytest.mark.parametrize("passes", [1, 3])
 def test_a_draw_in_passes_costs_that_many_passes(passes, counted):
     model = models.ConvNADE((3, 4), filters=4, num_blocks=1)
@@ -269,6 +287,7 @@ def test_every_model_is_counted():
 
     counted = {type(build()) for build in IMAGES.values()} | {type(build(12)) for build in DENSE.values()}
     counted |= {type(build(12)) for build, _ in ANY_ORDER.values()} | {models.ConvNADE}
+    counted.add(models.EncoderDecoder)
     counted.add(models.Factorized)  # whose steps compute nothing: all is done in `prepare`
     counted.add(models.Ensemble)  # which has no steps but those of its members (test_ensemble.py)
     counted |= {type(build(12)) for build in MANY_ORDERS.values()}

@@ -333,7 +333,7 @@ def state_after_a_chunk(num_samples):
             lambda: WAVES.stream(2, state={**state_after_a_chunk(2), "carry": {}}),
             "`state` must be the `state` of a stream",
         ),
-        (lambda: WAVES.sample(1, prompt="text"), "`prompt` must be an array of steps: .* has no vocabulary"),
+        (lambda: WAVES.sample(1, prompt="text"), "`prompt` must not be text: .* has no vocabulary"),
         (
             lambda: models.WaveNet((8, 3), head="normal"),
             r"Take a head of several values, or heads.Independent\(Normal\(.*\), 3\)",

@@ -346,5 +346,5 @@ def test_a_long_stream_keeps_the_numbers_of_few_steps(loops):
     stream = model.stream(1, chunk=50, seed=0, **given)
     chunks = [next(stream) for _ in range(2)]
     kinds = [kind for loop in LOOPS for kind in loop.kinds.values()]
-    assert {kind.trace.course(90, []).numbers.cache_info().currsize for kind in kinds} == {20}
+    assert all(kind.trace.course(90, []).num_kept <= 20 for kind in kinds)
     assert (np.concatenate(chunks, axis=1) == model.sample(1, seed=0, length=100, batch_size=1, **given)).all()

@@ -152,6 +152,7 @@ class _TracedLoop:
                 y, *carry = self.as_it_is(t, [x[i] for x in rows], carry, constants)
             else:
                 if step not in needed:
+                    step.count([later for later in steps[i:] if self.course(later, constants) is step])
                     needed[step] = step.before(*shared)
                     rows_of[step] = [*zip(*(x.unbind() for x in step.rows(rows)), strict=True)] or [()] * len(steps)
                 y, *carry = step.run(*step.numbers(t), *rows_of[step][i], *carry, *needed[step])
@@ -338,7 +339,6 @@ class _TracedStep:
 
     Attributes:
         before: A function from constants and weights to what of them, and what that follows from them, `run` needs.
-        numbers: A function from the number of a step to the numbers that follow from it.
         rows: A function from the rows of all steps to what `run` needs of them. On a CPU, what follows from rows alone
             is computed for all steps at once; on a GPU, where graphs read the rows themselves, in each step.
         run: A function of numbers, row, carry and what is needed; returns `y` and the next carry.
@@ -360,6 +360,8 @@ class _TracedStep:
         counted |= _take_by_place(graph, counted)
         _view_what_is_taken(graph)
         places = _put_by_place(graph, counted)
+        _merge_equal(graph)
+        places &= {*graph.nodes}
         counted |= places
         _write_in_place(graph, carry)
         shared = _following(graph, [*constants, *weights]) - fixed
@@ -384,15 +386,18 @@ class _TracedStep:
         needed = used([*constants, *weights, *of_fixed, *parts["shared"]], outside)
         numbers = used([*t, *parts["counted"]], outside)
         before = _part(module, [*constants, *weights, *of_fixed], parts["shared"], needed)
-        count = _part(module, [*t, *of_fixed], parts["counted"], numbers)
+        count = _part(module, [*t, *of_fixed], parts["counted"], numbers, _AS_TENSORS)
         fixed_values = [values[node] for node in of_fixed]
         self.before = lambda *shared: before(*shared, *fixed_values)
 
-        @functools.lru_cache(KEPT_STEPS)  # loops go through the same steps again and again
-        def numbers_of(t):
-            return count(torch.tensor(t, dtype=torch.int32, device=device), *fixed_values)
+        self._kept = {}  # loops go through the same steps again and again
 
-        self.numbers = numbers_of
+        def numbers_of_all(steps):
+            steps = torch.tensor(steps, dtype=torch.int32, device=device)
+            columns = torch.vmap(count, (0, *(None for _ in of_fixed)))(steps, *fixed_values)
+            return [_BY_STEP.get(node.target, torch.unbind)(x) for node, x in zip(numbers, columns, strict=True)]
+
+        self._numbers_of_all, self._has_numbers = numbers_of_all, bool(numbers)
         rows = used([*row, *parts["of_row"]], outside)
         of_rows = _part(module, [*row, *of_fixed], parts["of_row"], rows)
         in_dims = (*(0 for _ in row), *(None for _ in of_fixed))
@@ -403,15 +408,35 @@ class _TracedStep:
         self.run = _part(module, [*numbers, *rows, *carry, *needed], rest, [y, *following])
         self.places = [i for i, node in enumerate(numbers) if node in places]
 
+    def count(self, steps):
+        """Computes the numbers that follow from those of some steps, of this course, for all of them at once."""
+        new = [t for t in steps if t not in self._kept][:KEPT_STEPS]
+        if not new:
+            return
+        if len(self._kept) + len(new) > KEPT_STEPS:
+            self._kept.clear()
+        found = zip(*self._numbers_of_all(new), strict=True) if self._has_numbers else [()] * len(new)
+        self._kept.update(zip(new, found, strict=True))
 
-def _part(module, inputs, nodes, outputs):
-    """A function from some nodes of a graph to others."""
+    @property
+    def num_kept(self):
+        """Of how many steps the numbers are kept."""
+        return len(self._kept)
+
+    def numbers(self, t):
+        """The numbers that follow from that of a step."""
+        self.count([t])
+        return self._kept[t]
+
+
+def _part(module, inputs, nodes, outputs, instead=types.MappingProxyType({})):
+    """A function from some nodes of a graph to others; `instead` has functions that take the place of some."""
     graph, copies = fx.Graph(), {}
     for node in inputs:
         copies[node] = graph.placeholder(node.name)
     for node in nodes:
         copies[node] = graph.node_copy(node, copies.__getitem__)
-        copies[node].target = _called_directly(node)
+        copies[node].target = instead.get(node.target, _called_directly(node))
     graph.output([copies[node] for node in outputs])
     return fx.GraphModule(module, graph).forward
 
@@ -685,16 +710,38 @@ def _is_view(node):
 # On a CPU it is faster to take and to put entries by integers than by tensors; on a GPU integers could not change.
 
 
+# The numbers of many steps are computed at once, where a place is a tensor; each step is given its own.
+
+
 def _place(places):
-    return places.item() if places.numel() == 1 and not replayed.is_possible(places.device) else places.long()
+    return _places_by_step(_place_as_tensor(places)[None])[0]
+
+
+def _place_as_tensor(places):
+    return places.long()
+
+
+def _places_by_step(column):
+    if column[0].numel() == 1 and not replayed.is_possible(column.device):
+        return column.ravel().tolist()
+    return column.unbind()
 
 
 def _flat_place(places, strides):
-    flat = sum(place.long() * stride for place, stride in zip(places, strides, strict=True)).ravel()
-    if replayed.is_possible(flat.device):
-        return flat
-    first = flat[0].item()
-    return first if torch.equal(flat, torch.arange(first, first + len(flat))) else flat
+    return _flat_places_by_step(_flat_place_as_tensor(places, strides)[None])[0]
+
+
+def _flat_place_as_tensor(places, strides):
+    return sum(place.long() * stride for place, stride in zip(places, strides, strict=True)).ravel()
+
+
+def _flat_places_by_step(column):
+    if replayed.is_possible(column.device):
+        return column.unbind()
+    first = column[:, :1]
+    follow_one_another = (column == first + torch.arange(column.shape[1])).all(dim=1)
+    numbers = zip(follow_one_another.tolist(), first[:, 0].tolist(), column.unbind(), strict=True)
+    return [place if is_a_run else places for is_a_run, place, places in numbers]
 
 
 def _take(x, axis, place):
@@ -727,6 +774,8 @@ def _put_in_place(x, place, values, strides):
     return x
 
 
+_AS_TENSORS = {_place: _place_as_tensor, _flat_place: _flat_place_as_tensor}
+_BY_STEP = {_place: _places_by_step, _flat_place: _flat_places_by_step}
 _IN_PLACE = {
     _aten.index_put.default: _aten.index_put_.default,
     _aten.add.Tensor: _aten.add_.Tensor,
