@@ -1,7 +1,8 @@
-"""Trains a WaveNet on speech, or a CharRNN on text, within a budget of processor time, and reports bits per step.
+"""Trains a WaveNet on speech, or a CharRNN or a Transformer on text, within a budget of processor time, and reports bits per step.
 
 KERAS_BACKEND=tensorflow python benchmarks/sequences.py speech train_a.wav train_b.wav test.wav --core-minutes 30
 KERAS_BACKEND=jax python benchmarks/sequences.py text tinyshakespeare.txt --core-minutes 30
+KERAS_BACKEND=jax python benchmarks/sequences.py text tinyshakespeare.txt --model transformer_decoder --set window=64
 
 Of speech the last file is the test part. Samples are companded to 256 levels; beside the model's bits are those by
 the frequencies of the levels, and of pairs of them (with one count added to each). Of a text the last tenth is the
@@ -70,6 +71,7 @@ def parse_options():
     parser.add_argument(
         "--set", nargs="+", type=setting, default={}, metavar="NAME=VALUE", help="arguments of the model"
     )
+    parser.add_argument("--model", default="char_rnn", help="of a text: char_rnn or transformer_decoder")
     parser.add_argument("--length", type=int, default=128, help="of the sequences that are trained on")
     parser.add_argument("--batch-size", type=int, default=32)
     parser.add_argument("--core-minutes", type=float, default=math.inf)
@@ -112,7 +114,7 @@ def text(options):
     vocabulary = keras_ar.text.Vocabulary.of(whole)
     integers = vocabulary.encode(whole)
     before, valid, after, test = np.split(integers, [len(integers) * mille // 1000 for mille in (425, 470, 900)])
-    model = keras_ar.models.CharRNN(options.length, vocabulary=vocabulary, **options.set)
+    model = keras_ar.models.get(options.model, event_shape=options.length, vocabulary=vocabulary, **options.set)
     return model, [before, after], [valid], test[: len(test) // 10 * 10].reshape(10, -1), {}
 
 
