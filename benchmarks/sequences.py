@@ -1,4 +1,4 @@
-"""Trains a WaveNet on speech, or a CharRNN or a Transformer on text, within a budget of processor time, and reports bits per step.
+"""Trains a WaveNet on speech, a CharRNN or a Transformer on text, within a budget of processor time: bits per step.
 
 KERAS_BACKEND=tensorflow python benchmarks/sequences.py speech train_a.wav train_b.wav test.wav --core-minutes 30
 KERAS_BACKEND=jax python benchmarks/sequences.py text tinyshakespeare.txt --core-minutes 30

@@ -30,6 +30,7 @@ ORDER = (
     "heads",
     "images",
     "sound_and_text",
+    "transformers",
     "drawing",
     "missing_values",
     "flows",

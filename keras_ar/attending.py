@@ -5,7 +5,7 @@ import math
 import numpy as np
 from keras import ops
 
-__all__ = ["attend", "attend_in_window", "heads_apart", "heads_together", "rotate"]
+__all__ = ["attend", "attend_in_window", "heads_apart", "heads_together", "rotate", "weights"]
 
 _NEVER = -1e30  # the score of a key that is not seen
 
@@ -45,15 +45,33 @@ def attend(queries, keys, values, is_seen=None, drop=None):
     >>> keras.ops.convert_to_numpy(keras_ar.attending.attend(queries, keys, values)).ravel().tolist()
     [1.5, 1.5]
     """
+    found = weights(queries, keys, is_seen)
+    if drop is not None:
+        found = drop(found)
+    return ops.cast(ops.matmul(found, ops.cast(values, "float32")), values.dtype)
+
+
+def weights(queries, keys, is_seen=None):
+    """How much each query attends to each key: float32 tensor `(batch, heads, queries, keys)` that sums to one.
+
+    Args:
+        queries: As in `attend`.
+        keys: As in `attend`.
+        is_seen: As in `attend`. Defaults to `None`.
+
+    Example:
+
+    >>> keys = keras.ops.convert_to_tensor(np.array([0.0, 0.0, 9.0]).reshape(1, 1, 3, 1), "float32")
+    >>> found = keras_ar.attending.weights(keras.ops.ones((1, 1, 1, 1)), keys)
+    >>> [round(float(weight), 4) for weight in found[0, 0, 0]]
+    [0.0001, 0.0001, 0.9998]
+    """
     queries = ops.cast(queries, "float32") * (1.0 / math.sqrt(queries.shape[-1]))
     scores = ops.matmul(queries, ops.swapaxes(ops.cast(keys, "float32"), -1, -2))
     if is_seen is not None:
         scores = ops.where(is_seen, scores, _NEVER)
     # Of a single key Keras' softmax warns: that is what the first step of a sequence has.
-    weights = ops.softmax(scores, axis=-1) if scores.shape[-1] != 1 else ops.ones_like(scores)
-    if drop is not None:
-        weights = drop(weights)
-    return ops.cast(ops.matmul(weights, ops.cast(values, "float32")), values.dtype)
+    return ops.softmax(scores, axis=-1) if scores.shape[-1] != 1 else ops.ones_like(scores)
 
 
 def attend_in_window(queries, keys, values, window, drop=None):

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from keras_ar import backend, heads, models, noise, samplers, stops, text
+from keras_ar import backend, heads, layers, models, noise, samplers, stops, text
 from keras_ar.testing import all_events, tools
 
 LEVELS = heads.Categorical(4)
@@ -192,6 +192,19 @@ def test_rings_do_not_depend_on_how_long_a_stream_has_run():
         found[begin] = ops.convert_to_numpy(params)
     for begin in (100_001, 20_000_001):
         np.testing.assert_allclose(found[begin], found[1], atol=1e-4)
+
+
+@pytest.mark.one_backend
+def test_a_chain_of_layers_is_a_transformer_with_a_prompt_in_one_pass():
+    chain = [layers.Shift(), keras.layers.Dense(8), layers.TransformerBlock(2, window=4)]
+    model = randomized(models.CausalSequential(12, layers=chain, head=LEVELS))
+    assert model.has_prefill
+    drawn = model.sample(4, seed=0)
+    known = np.arange(12) < 7
+    assert (model.complete(drawn, known=known, seed=0) == drawn).all()
+    assert (model.sample(4, seed=0, method="full") == drawn).all()
+    recurrent = models.CausalSequential(12, layers=[layers.NADEDense(units=4, outputs=2)])
+    assert not recurrent.has_prefill
 
 
 # Text.

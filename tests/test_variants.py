@@ -190,6 +190,18 @@ SEQUENCE_MODELS = [
         name="transformer_decoder-pairs",
     ),
     models.TransformerDecoder(3, units=6, num_layers=1, num_heads=1, head=NORMALS, name="transformer_decoder-normal"),
+    models.CausalSequential(
+        6,
+        layers=[
+            layers.Shift(),
+            keras.layers.Dense(8),
+            layers.PositionEmbedding(6),
+            layers.TransformerBlock(2),
+            layers.Residual([keras.layers.LayerNormalization(), layers.CausalAttention(8, 2, window=3)]),
+        ],
+        condition_shape=2,
+        name="causal_sequential-gpt",
+    ),
     models.CharRNN(
         8, vocabulary="01", embedding_dim=2, units=3, num_layers=1, cell="gru", num_classes=2, name="char_rnn-gru"
     ),

@@ -84,10 +84,17 @@ class Attention(KernelLayer):
 
     def attend(self, constants, inputs, drop=None):
         """The outputs for inputs `(batch, length, channels)`, given what `prepare` made of the source."""
-        queries = self.to_queries(ops.cast(inputs, self.compute_dtype))
-        queries = self._turned(attending.heads_apart(queries, self.num_heads))
-        found = attending.attend(queries, constants["keys"], constants["values"], constants.get("is_present"), drop)
+        keys, values = constants["keys"], constants["values"]
+        found = attending.attend(self._queries(inputs), keys, values, constants.get("is_present"), drop)
         return self.from_heads(attending.heads_together(found))
+
+    def weights_of(self, constants, inputs):
+        """How much the inputs attend to each position of the source: `(batch, heads, length, source length)`."""
+        return attending.weights(self._queries(inputs), constants["keys"], constants.get("is_present"))
+
+    def _queries(self, inputs):
+        queries = self.to_queries(ops.cast(inputs, self.compute_dtype))
+        return self._turned(attending.heads_apart(queries, self.num_heads))
 
     def _turned(self, x):
         if self._waves is None:

@@ -109,6 +109,11 @@ class TransformerBlock(KernelLayer):
             h = h + self.drop_attended(y, training=training)
         return self.mlp(h, training=training)
 
+    def weights_of_source(self, inputs, source, is_present=None):
+        """How much each time attends to each position of the source: `(batch, heads, length, source length)`."""
+        h = self.norm_of_attended(self.attend_to_earlier(inputs))
+        return self.attention_to_source.weights_of(self.attention_to_source.prepare((source, is_present)), h)
+
     # One time at a time.
 
     def prepare(self, condition=None):

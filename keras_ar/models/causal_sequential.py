@@ -3,6 +3,7 @@
 import math
 
 import keras
+import numpy as np
 from keras import ops
 
 from keras_ar import registry
@@ -167,6 +168,25 @@ class CausalSequential(AutoregressiveModel):
             states.append(layer_state)
             if i == self._strict_index and "bias" in constants:
                 h = h + constants["bias"][:, t % constants["bias"].shape[1]]
+        return h, states
+
+    @property
+    def has_prefill(self):
+        # Where a layer has none of its own, a loop of steps of all layers is as good.
+        return all(
+            isinstance(layer, CausalLayer) and type(layer).prefill is not CausalLayer.prefill for layer in self.chain
+        )
+
+    def prefill(self, constants, state, values):
+        if not self.has_prefill:
+            return super().prefill(constants, state, values)
+        h = self.encode_first_steps(values)  # (batch, steps, features)
+        states = []
+        for i, layer in enumerate((*self.chain, self.to_params)):
+            h, layer_state = layer.prefill(constants["layers"][i], state[i], h)
+            states.append(layer_state)
+            if i == self._strict_index and "bias" in constants:
+                h = h + constants["bias"][:, np.arange(h.shape[1]) % constants["bias"].shape[1]]
         return h, states
 
     def get_config(self):

@@ -143,6 +143,32 @@ class EncoderDecoder(TransformerDecoder):
             h = block(h, is_present, training=training)
         return self.norm_of_source(h), is_present
 
+    def attention_to_source(self, x, condition):
+        """How much each step attends to each position of the source: for pictures of what goes with what.
+
+        Args:
+            x: Tensor of events, `(batch, length, ...)`.
+            condition: Tensor of sources.
+
+        Returns:
+            float32 tensor of shape `(batch, blocks, heads, length, source length)`.
+
+        Example:
+
+        >>> model = keras_ar.models.EncoderDecoder(
+        ...     3, condition_shape=4, source_levels=5, units=8, num_layers=2, num_heads=2)
+        >>> weights = model.map_events(model.attention_to_source, *model.random_batch(7))
+        >>> weights.shape
+        (7, 2, 2, 3, 4)
+        """
+        x, condition = self.checked_pair(x, condition)
+        source = self.encode_source(*self.encode_condition(condition))
+        h, found = self.embed(x), []
+        for block in self.blocks:
+            found.append(block.weights_of_source(h, *source))
+            h = block(h, *source)
+        return ops.stack(found, axis=1)
+
     def prepare(self, condition=None):
         source = self.encode_source(condition)
         return {"blocks": [block.prepare(source) for block in self.blocks]}
