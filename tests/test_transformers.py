@@ -203,8 +203,6 @@ def test_a_chain_of_layers_is_a_transformer_with_a_prompt_in_one_pass():
     known = np.arange(12) < 7
     assert (model.complete(drawn, known=known, seed=0) == drawn).all()
     assert (model.sample(4, seed=0, method="full") == drawn).all()
-    recurrent = models.CausalSequential(12, layers=[layers.NADEDense(units=4, outputs=2)])
-    assert not recurrent.has_prefill
 
 
 # Text.

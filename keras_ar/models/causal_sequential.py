@@ -186,7 +186,7 @@ class CausalSequential(AutoregressiveModel):
             h, layer_state = layer.prefill(constants["layers"][i], state[i], h)
             states.append(layer_state)
             if i == self._strict_index and "bias" in constants:
-                h = h + constants["bias"][:, np.arange(h.shape[1]) % constants["bias"].shape[1]]
+                h = h + ops.take(constants["bias"], np.arange(h.shape[1]) % constants["bias"].shape[1], axis=1)
         return h, states
 
     def get_config(self):
