@@ -542,6 +542,29 @@ def causal_convolution(x, kernel, dilation):
     return keras.ops.conv(padded, kernel, padding="valid", data_format="channels_last", dilation_rate=dilation)
 
 
+def has_fused_attention():
+    """Whether `fused_attention` is faster than its parts: on torch, and not on the others.
+
+    Example:
+
+    >>> isinstance(keras_ar.backend.has_fused_attention(), bool)
+    True
+    """
+    # With gradients, on a CPU: 1.5 to 2.7 times as fast on torch, 0.5 to 0.8 times on JAX and TensorFlow.
+    return _NAME == "torch"
+
+
+def fused_attention(queries, keys, values):
+    """Attention of each position to itself and to earlier ones, on torch: no matrix of weights is kept.
+
+    Args:
+        queries: float32 tensor of shape `(batch, heads, length, size)`.
+        keys: Tensor of the same shape.
+        values: Tensor of the same shape.
+    """
+    return torch.nn.functional.scaled_dot_product_attention(queries, keys, values, is_causal=True)
+
+
 def lookup(table, t):
     """Entry `t` of a NumPy array of integers: a Python integer where `t` is one, else a tensor.
 

@@ -79,7 +79,7 @@ class CausalAttention(KernelLayer):
 
     def call(self, inputs, training=None):
         queries, keys, values = self._whole(inputs)
-        drop = (lambda weights: self.dropout_layer(weights, training=training)) if self.dropout else None
+        drop = (lambda weights: self.dropout_layer(weights, training=True)) if self.dropout and training else None
         found = attending.attend_in_window(queries, keys, values, self.window, drop)
         return self.from_heads(attending.heads_together(found))
 
