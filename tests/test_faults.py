@@ -162,6 +162,37 @@ class DropsInVain(Faulty):
 
 
 @keras.saving.register_keras_serializable(package="tests")
+class FaultyAttention(layers.CausalAttention):
+    """Attention with the mistakes that are easy to make."""
+
+    def __init__(self, units, num_heads, window=None, fault=None, **kwargs):
+        super().__init__(units, num_heads, window=window, **kwargs)
+        self.fault = fault
+
+    def call(self, inputs, training=None):
+        if self.fault == "mask one too far":
+            inputs = ops.concatenate([inputs[:, 1:], inputs[:, :1]], axis=1)
+        return super().call(inputs, training=training)
+
+    def step(self, constants, state, t, x):
+        if self.fault == "looks at empty slots":
+            state = tree.map_structure(lambda slots: slots + 0.1, state)
+            t = t + state["keys"].shape[2]  # so that all of them count
+        if self.fault == "turns by the slot":
+            t = t % state["keys"].shape[2]
+        return super().step(constants, state, t, x)
+
+    def prefill(self, constants, state, inputs):
+        outputs, state = super().prefill(constants, state, inputs)
+        if self.fault == "ring that is not rolled":
+            state = tree.map_structure(lambda slots: ops.roll(slots, -inputs.shape[1] % slots.shape[2], axis=2), state)
+        return outputs, state
+
+    def get_config(self):
+        return {**super().get_config(), "fault": self.fault}
+
+
+@keras.saving.register_keras_serializable(package="tests")
 class Sinh(bijectors.Bijector):
     """`z = sinh(x + shift)`, with one fault."""
 
@@ -246,6 +277,15 @@ FAULTS = [
     (flow_with("clamped draw"), flow_checks.check_flow_inverts, "is off by"),
     (Sinh("clamped draw"), bijector_checks.check_bijector_inverts, "must undo"),
     (DropsInVain(6), checks.check_dropout_drops, "is idle in training"),
+    *(
+        (FaultyAttention(4, 2, window=3, fault=fault), check, message)
+        for fault, check, message in (
+            ("mask one too far", layer_checks.check_layer_causal, "position 0 sees position 1"),
+            ("looks at empty slots", layer_checks.check_layer_step_equals_call, "disagrees with `call` at position 0"),
+            ("turns by the slot", layer_checks.check_layer_step_equals_call, "disagrees with `call` at position 3"),
+            ("ring that is not rolled", layer_checks.check_layer_prefill_equals_call, "disagrees with `call` at"),
+        )
+    ),
 ]
 
 
