@@ -10,7 +10,9 @@ from keras_ar import layers, registry
 # Each layer with small arguments, and the shapes that it is built for: inputs, a shortcut or a condition.
 SEQUENCE, IMAGE, CONDITION = (None, 6, 3), (None, 3, 4, 4), (None, 2)
 LAYERS = {
+    layers.CausalAttention: ({"units": 4, "num_heads": 2}, [SEQUENCE]),
     layers.CausalConv1D: ({"filters": 3, "kernel_size": 2}, [SEQUENCE]),
+    layers.CausalImageAttention: ({"units": 4, "num_heads": 2}, [IMAGE, IMAGE]),
     layers.DiagonalBiLSTM: ({"units": 2}, [IMAGE, CONDITION]),
     layers.GatedBlock: ({"filters": 4}, [(IMAGE, IMAGE), CONDITION]),
     layers.GatedResnet: ({"filters": 4, "kernel_size": (2, 3), "direction": "down"}, [IMAGE, IMAGE, CONDITION]),
@@ -24,6 +26,7 @@ LAYERS = {
         {"filters": 3, "kernel_size": 2, "direction": "down_right", "size": (5, 8)},
         [IMAGE],
     ),
+    layers.TransformerBlock: ({"num_heads": 2}, [(None, 6, 4), (None, 5, 3)]),
     layers.TriangularDense: ({"units": 3}, [SEQUENCE]),
     layers.WaveNetBlock: ({"filters": 3, "skip_filters": 2, "dilation_rate": 2}, [SEQUENCE, (None, 6, 2)]),
     layers.WeightNormDense: ({"units": 3}, [SEQUENCE]),

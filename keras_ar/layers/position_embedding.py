@@ -4,21 +4,21 @@ import keras
 from keras import ops
 
 from keras_ar import arguments
-from keras_ar.layers.kernel_layer import KernelLayer
+from keras_ar.layers.causal_layer import CausalLayer
 from keras_ar.positions import Waves
 
 __all__ = ["PositionEmbedding"]
 
 
 @keras.saving.register_keras_serializable(package="keras_ar")
-class PositionEmbedding(KernelLayer):
+class PositionEmbedding(CausalLayer):
     """Adds to each position of a sequence a vector of its own: a learned one, or sines and cosines.
 
     Args:
         length: Integer, the most positions there are, each with a learned vector; `None` for sines and cosines, for any
             number of positions. Defaults to `None`.
-        kernel_initializer: Initializer of the vectors. Defaults to `"random_normal"`.
-        **kwargs: Initializers, regularizers and constraints, as in `keras.layers.Dense`; `name` and `dtype`.
+        initializer: Initializer of the vectors. Defaults to `"random_normal"`.
+        **kwargs: `name` and `dtype`.
 
     Call arguments:
         inputs: Tensor of shape `(batch, positions, features)`.
@@ -36,8 +36,9 @@ class PositionEmbedding(KernelLayer):
         [Vaswani et al., 2017](https://arxiv.org/abs/1706.03762), section 3.5.
     """
 
-    def __init__(self, length=None, kernel_initializer="random_normal", **kwargs):
-        super().__init__(kernel_initializer=kernel_initializer, **kwargs)
+    def __init__(self, length=None, initializer="random_normal", **kwargs):
+        super().__init__(**kwargs)
+        self.initializer = keras.initializers.get(initializer)
         self.length = None if length is None else arguments.integer(length, "length")
 
     def build(self, input_shape):
@@ -47,7 +48,7 @@ class PositionEmbedding(KernelLayer):
             )
         features = input_shape[-1]
         if self.length is not None:
-            self.vectors = self.add_kernel((self.length, features), name="vectors")
+            self.vectors = self.add_weight((self.length, features), self.initializer, name="vectors")
             return
         if features % 2:
             raise ValueError(
@@ -96,4 +97,8 @@ class PositionEmbedding(KernelLayer):
         return tuple(input_shape)
 
     def get_config(self):
-        return {**super().get_config(), "length": self.length}
+        return {
+            **super().get_config(),
+            "length": self.length,
+            "initializer": keras.initializers.serialize(self.initializer),
+        }
