@@ -49,7 +49,7 @@ MODELS = {
     ),
     "window_mlp": lambda: models.WindowMLP(9, window=5, hidden_units=(6, 4), head=LEVELS, condition_shape=2),
     "window_mlp-class": lambda: models.WindowMLP(9, window=1, hidden_units=6, head=LEVELS, num_classes=3),
-    "transformer": lambda: models.TransformerDecoder(
+    "transformer-vector": lambda: models.TransformerDecoder(
         12, units=8, num_layers=2, num_heads=2, window=4, head=LEVELS, condition_shape=2
     ),
     "transformer-class": lambda: models.TransformerDecoder(

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 from keras import ops
+from variants import on_one_backend
 
 from keras_ar import backend, heads, layers, models, noise, samplers, stops, text
 from keras_ar.testing import all_events, tools
@@ -88,7 +89,7 @@ def test_fit_names_what_follows_a_stop(decoder):
 # Beams.
 
 
-@pytest.mark.parametrize("prompt", [None, [2]], ids=str)
+@pytest.mark.parametrize("prompt", [[2], *on_one_backend([None])], ids=str)
 def test_enough_beams_find_the_most_probable_sequences(decoder, prompt):
     x = all_events(decoder)
     given = 0 if prompt is None else len(prompt)
@@ -103,6 +104,7 @@ def test_enough_beams_find_the_most_probable_sequences(decoder, prompt):
     assert (found[0, 0] == x[best[0]]).all()
 
 
+@pytest.mark.one_backend
 def test_one_beam_is_greedy_and_more_are_no_worse(of_tokens):
     sources = of_tokens.random_batch(5)[1]
     greedy, log_prob = of_tokens.search(5, sources, num_beams=1, return_log_prob=True)
@@ -322,6 +324,7 @@ def test_fit_names_a_bad_source():
         SOURCES.fit(Batches(), epochs=1, verbose=0)
 
 
+@pytest.mark.one_backend
 def test_scores_of_sources_agree_by_piece_and_driver(of_tokens):
     x, sources = of_tokens.random_batch(3)
     found = tools.computed(of_tokens.log_prob, x, sources, owner=of_tokens)
