@@ -283,9 +283,12 @@ class Drawing:
 
         def prefill(constants, carry, values):
             _, state = model.prefill(constants, carry["state"], ops.swapaxes(values, 0, 1))
-            if sampler is not None:
-                for t in range(values.shape[0]):
-                    carry = {**carry, "sampler": sampler.update(carry["sampler"], values[t], t)}
+            if sampler is not None and tree.flatten(carry["sampler"]):
+                steps = ops.arange(values.shape[0]), values
+                noted, _ = backend.scan(
+                    lambda kept, xs: (sampler.update(kept, xs[1], xs[0]), ()), carry["sampler"], steps
+                )
+                carry = {**carry, "sampler": noted}
             return {**carry, "state": state, "previous": values[-1]}
 
         return self._compiled("prefill", prefill)(constants, carry, values)

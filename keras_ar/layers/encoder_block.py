@@ -5,8 +5,7 @@ import keras
 from keras_ar import arguments
 from keras_ar.layers.attention import Attention
 from keras_ar.layers.position_wise import PositionWise
-from keras_ar.layers.residual import Residual
-from keras_ar.layers.transformer_block import NORMS
+from keras_ar.layers.transformer_block import NORMS, make_dropout, make_mlp, make_norm
 
 __all__ = ["EncoderBlock"]
 
@@ -64,21 +63,12 @@ class EncoderBlock(keras.layers.Layer):
     def build(self, inputs_shape, is_present_shape=None):
         *_, features = inputs_shape
         dtype = {"dtype": self.dtype_policy}
-        self.norm_of_inputs, self.drop_attended = PositionWise(self._norm()), self._drop()
+        self.norm_of_inputs, self.drop_attended = PositionWise(make_norm(self)), make_dropout(self)
         self.attention = Attention(features, self.num_heads, self.positions, self.dropout, name="attention", **dtype)
         self.norm_of_inputs.build(inputs_shape)
         self.attention.build(inputs_shape, inputs_shape)
-        hidden_units = max(1, round(self.mlp_ratio * features))
-        to_hidden = keras.layers.Dense(hidden_units, self.activation, name="to_hidden", **dtype)
-        from_hidden = keras.layers.Dense(features, name="from_hidden", **dtype)
-        self.mlp = Residual([self._norm(), to_hidden, from_hidden, self._drop()], name="mlp", **dtype)
+        self.mlp = make_mlp(self, features, dtype)
         self.mlp.build(inputs_shape)
-
-    def _norm(self):
-        return NORMS[self.norm](epsilon=self.epsilon, name="norm", dtype=self.dtype_policy)
-
-    def _drop(self):
-        return keras.layers.Dropout(self.dropout, name="dropout", dtype=self.dtype_policy)
 
     def call(self, inputs, is_present=None, training=None):
         h = self.norm_of_inputs(inputs)  # (batch, length, features)

@@ -9,7 +9,7 @@ from keras_ar.layers.kernel_layer import KernelLayer
 from keras_ar.layers.position_wise import PositionWise
 from keras_ar.layers.residual import Residual
 
-__all__ = ["NORMS", "TransformerBlock"]
+__all__ = ["NORMS", "TransformerBlock", "make_dropout", "make_mlp", "make_norm"]
 
 NORMS = {"layer": keras.layers.LayerNormalization, "rms": keras.layers.RMSNormalization}
 
@@ -80,27 +80,20 @@ class TransformerBlock(KernelLayer):
         attention = CausalAttention(
             features, self.num_heads, self.window, self.positions, self.dropout, name="attention", **options
         )
-        self.attend_to_earlier = Residual([self._norm(), attention, self._drop()], name="attend_to_earlier", **dtype)
+        self.attend_to_earlier = Residual(
+            [make_norm(self), attention, make_dropout(self)], name="attend_to_earlier", **dtype
+        )
         self.attend_to_earlier.build(inputs_shape)
         self.has_source = source_shape is not None
         if self.has_source:
             self.attention_to_source = Attention(
                 features, self.num_heads, dropout=self.dropout, name="attention_to_source", **options
             )
-            self.norm_of_attended, self.drop_attended = PositionWise(self._norm()), self._drop()
+            self.norm_of_attended, self.drop_attended = PositionWise(make_norm(self)), make_dropout(self)
             self.norm_of_attended.build(inputs_shape)
             self.attention_to_source.build(inputs_shape, source_shape)
-        hidden_units = max(1, round(self.mlp_ratio * features))
-        to_hidden = keras.layers.Dense(hidden_units, self.activation, name="to_hidden", **options)
-        from_hidden = keras.layers.Dense(features, name="from_hidden", **options)
-        self.mlp = Residual([self._norm(), to_hidden, from_hidden, self._drop()], name="mlp", **dtype)
+        self.mlp = make_mlp(self, features, options)
         self.mlp.build(inputs_shape)
-
-    def _norm(self):
-        return NORMS[self.norm](epsilon=self.epsilon, name="norm", dtype=self.dtype_policy)
-
-    def _drop(self):
-        return keras.layers.Dropout(self.dropout, name="dropout", dtype=self.dtype_policy)
 
     def call(self, inputs, source=None, is_present=None, training=None):
         h = self.attend_to_earlier(inputs, training=training)  # (batch, length, features)
@@ -157,3 +150,56 @@ class TransformerBlock(KernelLayer):
             "dropout": self.dropout,
             "epsilon": self.epsilon,
         }
+
+
+# What the blocks of decoders and of encoders have in common.
+
+
+def make_norm(block):
+    """The normalization that a block asks for.
+
+    Args:
+        block: A layer with the arguments of `TransformerBlock`.
+
+    Example:
+
+    >>> keras_ar.layers.transformer_block.make_norm(keras_ar.layers.TransformerBlock(2, norm="rms")).epsilon
+    1e-05
+    """
+    return NORMS[block.norm](epsilon=block.epsilon, name="norm", dtype=block.dtype_policy)
+
+
+def make_dropout(block):
+    """The dropout after each part of a block.
+
+    Args:
+        block: As in `make_norm`.
+
+    Example:
+
+    >>> keras_ar.layers.transformer_block.make_dropout(keras_ar.layers.TransformerBlock(2, dropout=0.1)).rate
+    0.1
+    """
+    return keras.layers.Dropout(block.dropout, name="dropout", dtype=block.dtype_policy)
+
+
+def make_mlp(block, features, options):
+    """The two dense layers of a block, around a residual.
+
+    Args:
+        block: As in `make_norm`.
+        features: Integer, number of features of the block.
+        options: Dictionary of arguments for the dense layers.
+
+    Example:
+
+    >>> block = keras_ar.layers.TransformerBlock(2, mlp_ratio=4)
+    >>> mlp = keras_ar.layers.transformer_block.make_mlp(block, features=8, options={})
+    >>> tuple(mlp(np.ones((1, 5, 8))).shape)
+    (1, 5, 8)
+    """
+    hidden_units = max(1, round(block.mlp_ratio * features))
+    to_hidden = keras.layers.Dense(hidden_units, block.activation, name="to_hidden", **options)
+    from_hidden = keras.layers.Dense(features, name="from_hidden", **options)
+    layers = [make_norm(block), to_hidden, from_hidden, make_dropout(block)]
+    return Residual(layers, name="mlp", dtype=block.dtype_policy)

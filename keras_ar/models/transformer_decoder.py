@@ -77,17 +77,17 @@ class TransformerDecoder(SequenceModel):
         **kwargs,
     ):
         # Check and store.
-        self_vocabulary = None if vocabulary is None else text.get(vocabulary)
-        if self_vocabulary is not None and head is not None:
+        vocabulary = None if vocabulary is None else text.get(vocabulary)
+        if vocabulary is not None and head is not None:
             raise ValueError(
                 f"`head` must be None beside a `vocabulary`, which says how many levels. Received: {head!r}."
             )
-        if self_vocabulary is not None:
-            head = heads.Categorical(len(self_vocabulary))
+        if vocabulary is not None:
+            head = heads.Categorical(len(vocabulary))
         super().__init__(
             event_shape, head=head or "bernoulli", condition_shape=condition_shape, num_classes=num_classes, **kwargs
         )
-        self.vocabulary = self_vocabulary
+        self.vocabulary = vocabulary
         self.units = arguments.integer(units, "units")
         self.num_layers = arguments.integer(num_layers, "num_layers")
         self.num_heads = arguments.integer(num_heads, "num_heads")
