@@ -399,7 +399,7 @@ class AnyOrderModel(ConditionalsModel):
         is_needed = scored.reshape(len(x), -1).any(axis=0)[order]
         order = np.concatenate([order[is_needed], order[~is_needed]])  # no step is taken for what nobody scores
         score = self.compiled_function(self._score_batch)
-        return score(order, max(int(is_needed.sum()), 1), x, scored, given, *condition)
+        return score(order, max(int(is_needed.sum()), 1), *backend.share((x, scored, given, *condition)))
 
     def _score_batch(self, order, num_steps, x, scored, given, condition=None):
         given, encoded = given[0] if given else None, self.encode_condition(condition)
@@ -412,7 +412,8 @@ class AnyOrderModel(ConditionalsModel):
         total = np.zeros(len(x), "float32")
         for number in range(len(starts)):
             if (block == number).any():
-                total = total + ops.convert_to_numpy(score_pass(x, known, block == number, *condition))
+                batch = backend.share((x, known, block == number, *condition))
+                total = total + ops.convert_to_numpy(score_pass(*batch))
                 known = known | (block == number)
         return total
 
@@ -703,7 +704,8 @@ class AnyOrderModel(ConditionalsModel):
                     num_steps = int(is_needed.sum())
                 found = x, np.zeros(batch_size, "float32")
                 if num_steps:
-                    found = draw_in_order(order, num_steps, sampling, x, list(known), uniforms, *condition)
+                    batch = backend.share((x, list(known), uniforms, *condition))
+                    found = draw_in_order(order, num_steps, sampling, *batch)
                 progress.add(batch_size)
                 return found
 

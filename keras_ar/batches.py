@@ -64,7 +64,8 @@ def fitting(batch_size: int | None, num_events: int, on_cpu: int) -> int:
     if batch_size is None:
         batch_size = _ON_ACCELERATOR if backend.on_accelerator() else on_cpu
     batch_size = arguments.integer(batch_size, "batch_size")
-    return min(batch_size, max(_SMALL, 2 ** (max(num_events, 1) - 1).bit_length()))
+    fitting = min(batch_size, max(_SMALL, 2 ** (max(num_events, 1) - 1).bit_length()))
+    return fitting + -fitting % backend.num_shares()  # so that devices can divide it
 
 
 def run(function: Callable, arrays: Sequence[np.ndarray], num_events: int, batch_size: int, progress: Progress) -> Any:

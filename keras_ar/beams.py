@@ -46,7 +46,7 @@ def search(model, condition, num_events, num_beams, num_steps, prompt=None, batc
 
     def search_batch(_, *arrays):
         given, rest = (arrays[:1], arrays[1:]) if first else ([], arrays)
-        choices, log_probs = expand(list(given), list(rest))
+        choices, log_probs = expand(*backend.share((list(given), list(rest))))
         progress.add(batch_size)
         return _follow(ops.convert_to_numpy(choices), given), log_probs
 

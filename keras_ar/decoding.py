@@ -270,7 +270,8 @@ class Drawing:
     def prepare(self, condition):
         """The constants of all steps, from a list of one condition or of none."""
         model, stepper = self._model, self._stepper
-        return self._compiled("prepare", lambda *c: stepper.prepare(*model.encode_condition(*c or (None,))))(*condition)
+        prepare = self._compiled("prepare", lambda *c: stepper.prepare(*model.encode_condition(*c or (None,))))
+        return prepare(*backend.share(condition))
 
     def start(self, batch_size, num_steps):
         """The initial carry."""
@@ -291,12 +292,13 @@ class Drawing:
                 carry = {**carry, "sampler": noted}
             return {**carry, "state": state, "previous": values[-1]}
 
-        return self._compiled("prefill", prefill)(constants, carry, values)
+        return self._compiled("prefill", prefill)(constants, carry, backend.share(values, axis=1))
 
-    def advance(self, *args):
-        """`advance`, without model, stepper and loop."""
+    def advance(self, constants, carry, first, last, rows, sampling):
+        """`advance`, without model, stepper, loop and sampler."""
         bound = self._model, self._stepper, backend.Loop(self._model)
-        return self._compiled("advance", lambda *args: advance(*bound, *args, self._sampler))(*args)
+        take_steps = self._compiled("advance", lambda *args: advance(*bound, *args, self._sampler))
+        return take_steps(constants, carry, first, last, backend.share(rows, axis=1), sampling)
 
     def parallel(self, noise, sampling, condition, known=()):
         """`parallel`; condition is a list of one array or of none."""
@@ -305,7 +307,8 @@ class Drawing:
         def draw(noise, sampling, condition, known):
             return parallel(model, noise, sampling, model.encode_condition(*condition or (None,)), known)
 
-        return self._compiled("parallel", draw)(noise, sampling, list(condition), list(known))
+        noise, known = backend.share([noise, list(known)], axis=1)
+        return self._compiled("parallel", draw)(noise, sampling, backend.share(list(condition)), known)
 
     def _compiled(self, piece, function, *sizes):
         return self._model.compiled_function(function, key=(piece, self.method == "full", self._sampler, *sizes))

@@ -136,6 +136,8 @@ class DensityModel(keras.Model, metaclass=_BuiltAtOnce):
         )
         self._reduce_nats = NegativeLogLikelihood()
         self._bits_per_dim = keras.metrics.Mean(name="bits_per_dim" if self.exact else "bits_per_dim_at_most")
+        # Keras' own mean of the loss counts padding.
+        self._loss_of_events = training.LossOfEvents() if backend.num_shares() > 1 else None
         self._first_impossible, self._watch = training.FirstImpossible(), training.LossWatch()
         self._compiled_functions, self._compiled_for = {}, None
         self._requested_jit_compile = "auto"
@@ -342,22 +344,28 @@ class DensityModel(keras.Model, metaclass=_BuiltAtOnce):
             return super().test_step(*variables, self._possible_batch(data))
 
     def predict_step(self, *args):
-        """Returns the outputs, and 0 for each event that is possible."""
+        """Returns the outputs, and of each event whether it is possible: a `log_prob` of 0."""
         *variables, data = args
         x, impossible, _ = self._possible_batch(data)
         with backend.needing_gradients(False):
             found = super().predict_step(*variables, (x,))
+        of_events = {"log_prob": impossible.log_prob}
+        if impossible.is_padding is not None:
+            of_events["is_padding"] = impossible.is_padding
         if variables:  # on JAX
             outputs, *variables = found
-            return (outputs, impossible.log_prob), *variables
-        return found, impossible.log_prob
+            return (outputs, of_events), *variables
+        return found, of_events
 
     def _possible_batch(self, data):
         """A batch of any form as `(x, impossible, sample_weight)`, where `x` is events or the pair with conditions."""
+        is_padding = None
+        if isinstance(data, tuple) and len(data) == 4:  # of `backend.shared_data`
+            data, is_padding = data[:3], data[3]
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         batch = self._batch(x, y, is_weighted=sample_weight is not None)
         pair = self.checked_pair(batch, None)
-        events, condition, impossible = training.replace_impossible(self, *pair, may_look=True)
+        events, condition, impossible = training.replace_impossible(self, *pair, may_look=True, is_padding=is_padding)
         return (events if condition is None else (events, condition)), impossible, sample_weight
 
     def _batch(self, x, y, is_weighted=False):
@@ -386,10 +394,19 @@ class DensityModel(keras.Model, metaclass=_BuiltAtOnce):
             self._first_impossible.update_state(y)
         bits = self.to_bits_per_dim(nats, events)
         # As in the loss, a weight is a factor: what it weighs is divided by the number of events.
-        self._bits_per_dim.update_state(bits if sample_weight is None else bits * ops.cast(sample_weight, "float32"))
+        bits = bits if sample_weight is None else bits * ops.cast(sample_weight, "float32")
         loss = self._reduce_nats(nats, nats, sample_weight=sample_weight)
-        # Regularizers know nothing of devices: Keras' own way of adding them scales their sum for each.
-        return loss + super().compute_loss(None, None, None, None, training) if self.losses else loss
+        if self.losses:
+            # Regularizers know nothing of devices: Keras' own way of adding them scales their sum for each.
+            loss = loss + super().compute_loss(None, None, None, None, training)
+        if self._loss_of_events is None:
+            self._bits_per_dim.update_state(bits)
+        else:
+            is_padding = y.is_padding if isinstance(y, Impossible) else None
+            count = nats.shape[0] if is_padding is None else ops.sum(ops.cast(ops.logical_not(is_padding), "float32"))
+            self._bits_per_dim.update_state(ops.mean(bits), count)
+            self._loss_of_events.update_state(loss, count)
+        return loss
 
     def explain_loss(self, loss: float) -> str:
         """Why the loss of the last batches is not finite, in words: what `fit` and `evaluate` raise."""
@@ -455,6 +472,17 @@ class DensityModel(keras.Model, metaclass=_BuiltAtOnce):
         # Keras' default is to shuffle, and to warn that most datasets cannot be: here only if it was asked for.
         kwargs.setdefault("shuffle", _holds_arrays(x) or isinstance(x, keras.utils.PyDataset))
         x, y, sample_weight = self._prepare_data(x, y, sample_weight, shuffle=kwargs["shuffle"])
+        validation_data = self._prepare_validation_data(validation_data)
+        if backend.num_shares() > 1:
+            if kwargs.get("validation_split"):
+                raise ValueError(
+                    "`validation_split` must be 0 where devices share batches: give `validation_data`. "
+                    f"Received: validation_split={kwargs['validation_split']}."
+                )
+            x, y, sample_weight = _shared_data(x, y, sample_weight, batch_size, kwargs["shuffle"])
+            if validation_data is not None:
+                parts = keras.utils.unpack_x_y_sample_weight(validation_data)
+                validation_data, *_ = _shared_data(*parts, kwargs.get("validation_batch_size") or batch_size)
         return super().fit(
             x,
             y,
@@ -462,7 +490,7 @@ class DensityModel(keras.Model, metaclass=_BuiltAtOnce):
             epochs,
             verbose,
             self._with_check_of_loss(callbacks),
-            validation_data=self._prepare_validation_data(validation_data),
+            validation_data=validation_data,
             sample_weight=sample_weight,
             **kwargs,
         )
@@ -496,6 +524,8 @@ class DensityModel(keras.Model, metaclass=_BuiltAtOnce):
         _check_verbose(verbose)
         arguments.boolean(return_dict, "return_dict")
         x, y, sample_weight = self._prepare_data(x, y, sample_weight)
+        if backend.num_shares() > 1:
+            x, y, sample_weight = _shared_data(x, y, sample_weight, batch_size)
         callbacks = self._with_check_of_loss(callbacks)
         return super().evaluate(x, y, batch_size, verbose, sample_weight, steps, callbacks, return_dict, **kwargs)
 
@@ -522,6 +552,8 @@ class DensityModel(keras.Model, metaclass=_BuiltAtOnce):
         batch_size, steps = _count(batch_size, "batch_size"), _count(steps, "steps")
         _check_verbose(verbose)
         x, *_ = self._prepare_data(x, None, None)
+        if backend.num_shares() > 1:
+            x, *_ = _shared_data(x, None, None, batch_size)
         found = super().predict(x, batch_size, verbose, steps, _checked_callbacks(callbacks))
         backend.deliver_interrupts(self)
         return self._checked_outputs(found)
@@ -586,12 +618,15 @@ class DensityModel(keras.Model, metaclass=_BuiltAtOnce):
 
     def _checked_outputs(self, found):
         """What `call` returned, from what `predict_step` did; an error if an event was impossible."""
-        outputs, log_prob = found
-        log_prob = ops.convert_to_numpy(log_prob)
+        outputs, of_events = found
+        log_prob = ops.convert_to_numpy(of_events["log_prob"])
         if log_prob.any():
             event = int(log_prob.astype(bool).argmax())
             name, expected = ("condition", self.condition_text()) if np.isnan(log_prob[event]) else ("x", self.support)
             raise ValueError(f"`{name}` must hold {expected}. Received another value in event {event}, counted from 0.")
+        if "is_padding" in of_events:
+            is_event = ~ops.convert_to_numpy(of_events["is_padding"])
+            outputs = tree.map_structure(lambda x: ops.convert_to_numpy(x)[is_event], outputs)
         return outputs
 
     def condition_text(self):
@@ -685,7 +720,7 @@ class DensityModel(keras.Model, metaclass=_BuiltAtOnce):
             uniforms = []
             if noise_shape is not None:
                 uniforms = [noise.uniforms(seed, noise.OTHER_STREAMS + first, batch_size, noise_shape)]
-            found = compiled(*batch, *uniforms)
+            found = compiled(*backend.share([*batch, *uniforms]))
             progress.add(batch_size)
             return found
 
@@ -730,7 +765,8 @@ class DensityModel(keras.Model, metaclass=_BuiltAtOnce):
         draw, progress = self.compiled_function(self.draw), batches.Progress(num_samples, verbose)
 
         def draw_batch(first, *condition):
-            found = draw(noise.uniforms(seed, first_event + first, batch_size, self.noise_shape), *condition)
+            uniforms = noise.uniforms(seed, first_event + first, batch_size, self.noise_shape)
+            found = draw(*backend.share([uniforms, *condition]))
             progress.add(batch_size)
             return found
 
@@ -895,7 +931,13 @@ class DensityModel(keras.Model, metaclass=_BuiltAtOnce):
                 f"`x` must be one batch: an array of events, or the pair (events, conditions). "
                 f"Received: x of type {type(x).__name__}."
             )
-        return self._prepare_data(x, y, sample_weight)
+        x, y, sample_weight = self._prepare_data(x, y, sample_weight)
+        count = len(x[0] if isinstance(x, tuple) else x)
+        if count % backend.num_shares():
+            raise ValueError(
+                f"`x` must have a number of events that {backend.num_shares()} devices can divide. Received {count}."
+            )
+        return x, y, sample_weight
 
     def _prepare_data(self, x, y, sample_weight, name="x", shuffle=False):
         """Checks data given as arrays, and returns what to give to Keras as `x`, `y` and `sample_weight`.
@@ -952,6 +994,18 @@ class DensityModel(keras.Model, metaclass=_BuiltAtOnce):
 
     # Building and saving.
 
+    def save(self, filepath, overwrite=True, zipped=None, **kwargs):
+        """As in every Keras model; where several processes train together, one of them may save.
+
+        Args:
+            filepath: String or path.
+            overwrite: Boolean, whether a file that exists is replaced without asking. Defaults to `True`.
+            zipped: As in `keras.Model.save`. Defaults to `None`.
+            **kwargs: As in `keras.Model.save`.
+        """
+        with backend.alone():
+            super().save(filepath, overwrite=overwrite, zipped=zipped, **kwargs)
+
     def quantize(self, *args, **kwargs):
         """Refused: samples and scores of a quantized model would not agree."""
         raise ValueError(
@@ -998,6 +1052,11 @@ class DensityModel(keras.Model, metaclass=_BuiltAtOnce):
 def _holds_arrays(x):
     """Whether data are arrays, or what may be meant for such, and not a dataset."""
     return x is None or hasattr(x, "__array__") or isinstance(x, Collection | numbers.Number)
+
+
+def _shared_data(x, y, sample_weight, batch_size, shuffle=False):
+    """Data for Keras' trainers on devices that share batches, as `x`, `y` and `sample_weight`."""
+    return backend.shared_data(x, y, sample_weight, batch_size, shuffle), None, None
 
 
 def _length(dataset):

@@ -209,7 +209,7 @@ class ManyOrdersModel(ConditionalsModel):
         orders = self.orders(np.arange(self._checked_count(num_orderings)))
         batch_size, progress = batches.fitting(batch_size, len(x), on_cpu=256), batches.Progress(len(x), verbose)
         if known.all():
-            compiled, arrays = self.compiled_function(self._score_batch), [x, *condition]
+            compiled, arrays = self._score_all, [x, *condition]
             usable = np.ones((len(x), len(orders["ordering"])), "bool")
         else:
             compiled, arrays = self._score_known, [x, known, *condition]
@@ -225,6 +225,9 @@ class ManyOrdersModel(ConditionalsModel):
         scores = np.logaddexp.reduce(np.where(usable, found, -math.inf), axis=1) - np.log(usable.sum(axis=1))
         return self.check_scores(scores.astype("float32"))
 
+    def _score_all(self, order, *batch):
+        return self.compiled_function(self._score_batch)(order, *backend.share(batch))
+
     def _score_batch(self, order, x, condition=None):
         return self.log_prob_from(self.params_in_order(x, order, *self.encode_condition(condition)), x)
 
@@ -233,7 +236,8 @@ class ManyOrdersModel(ConditionalsModel):
         orders["ordering"] = _known_first(orders["ordering"], known)
         uniforms = np.full((len(x), self.num_steps, self.head.num_uniforms), 0.5, "float32")
         draw = self.compiled_function(self._draw_batch)
-        return draw(orders, max(int(known.sum(axis=1).max()), 1), {}, x, known, uniforms, *condition)[2]
+        num_steps, batch = max(int(known.sum(axis=1).max()), 1), backend.share((x, known, uniforms, *condition))
+        return draw(backend.share(orders), num_steps, {}, *batch)[2]
 
     def _usable(self, table, known):
         """Which orders take first what is known of which events: `(events, orders)`."""
@@ -445,7 +449,8 @@ class ManyOrdersModel(ConditionalsModel):
             uniforms = noise.uniforms(seed, first_event + first, batch_size, self.noise_shape)
             orders = self.orders(numbers(events, uniforms[:, -1, 0]))
             orders["ordering"] = _known_first(orders["ordering"], known)
-            found = draw(orders, self.num_steps, sampling, x, known, uniforms[:, :-1], *condition)
+            batch = backend.share((x, known, uniforms[:, :-1], *condition))
+            found = draw(backend.share(orders), self.num_steps, sampling, *batch)
             progress.add(batch_size)
             return found[:2]
 

@@ -8,7 +8,7 @@ from keras import ops
 
 from keras_ar import backend
 
-__all__ = ["FirstImpossible", "Impossible", "LossWatch", "StopAtBadLoss", "replace_impossible"]
+__all__ = ["FirstImpossible", "Impossible", "LossOfEvents", "LossWatch", "StopAtBadLoss", "replace_impossible"]
 
 
 class Impossible(NamedTuple):
@@ -21,15 +21,17 @@ class Impossible(NamedTuple):
         index: Its index in the flattened batch; -1 if there is none. A tensor, or an integer of Python if it is
             seen already that there is none.
         value: The value.
+        is_padding: Which events of the batch are padding, a boolean tensor; `None` where no devices share batches.
     """
 
     log_prob: Any
     in_condition: Any
     index: Any
     value: Any
+    is_padding: Any = None
 
 
-def replace_impossible(model, x, condition=None, may_look=False):
+def replace_impossible(model, x, condition=None, may_look=False, is_padding=None):
     """A batch with possible values in place of impossible ones, and what these were.
 
     So an impossible value makes the loss infinite, and leaves all gradients finite: the weights survive it.
@@ -40,6 +42,7 @@ def replace_impossible(model, x, condition=None, may_look=False):
         condition: Tensor of conditions, or `None`. Defaults to `None`.
         may_look: Boolean, whether to look whether there is anything to do, where that costs nothing. Defaults
             to `False`.
+        is_padding: Which events are padding, as in `Impossible`. Defaults to `None`.
 
     Returns:
         The events, the condition and an `Impossible`.
@@ -54,7 +57,7 @@ def replace_impossible(model, x, condition=None, may_look=False):
     x = ops.cast(x, "int32") if "bool" in str(x.dtype) else x
     is_possible = model.is_possible(x)
     if may_look and condition is None and backend.is_seen_true(ops.all(is_possible)):
-        return x, None, Impossible(ops.zeros(x.shape[:1], "float32"), 0, -1, 0.0)
+        return x, None, Impossible(ops.zeros(x.shape[:1], "float32"), 0, -1, 0.0, is_padding)
     of_event, index, value = _first(is_possible, x)
     log_prob = ops.where(of_event, 0.0, -math.inf)
     in_condition = ops.zeros((), "int32")
@@ -67,7 +70,7 @@ def replace_impossible(model, x, condition=None, may_look=False):
         in_condition = ops.cast(ops.logical_and(index < 0, of_condition[0] >= 0), "int32")
         index, value = (ops.where(index < 0, b, a) for a, b in zip((index, value), of_condition, strict=True))
         condition = ops.where(is_possible, condition, ops.cast(0, condition.dtype))
-    return x, condition, Impossible(log_prob, in_condition, index, value)
+    return x, condition, Impossible(log_prob, in_condition, index, value, is_padding)
 
 
 def _first(is_possible, x):
@@ -122,6 +125,24 @@ class FirstImpossible(keras.metrics.Metric):
         """The batch, whether it is in the condition, the index in it and the value; `None` if all were possible."""
         batch, in_condition, index = map(int, ops.convert_to_numpy(self._place))
         return (batch, bool(in_condition), index - 1, float(self._value)) if index else None
+
+
+class LossOfEvents(keras.metrics.Mean):
+    """The mean loss over events, in place of Keras' own, which counts what batches are padded by as well.
+
+    Example:
+
+    >>> metric = keras_ar.training.LossOfEvents()
+    >>> metric.update_state(3.0, 5)
+    >>> [(name, float(value)) for name, value in metric.result().items()]
+    [('loss', 3.0)]
+    """
+
+    def __init__(self, name="loss_of_events"):
+        super().__init__(name=name)
+
+    def result(self):
+        return {"loss": super().result()}
 
 
 class LossWatch:

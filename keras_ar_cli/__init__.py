@@ -51,6 +51,13 @@ _Backend = Annotated[
 _Json = Annotated[bool, typer.Option("--json", help="Print one JSON object, and nothing else.")]
 _Seed = Annotated[int | None, typer.Option(help="With the same seed comes the same result.")]
 _File = Annotated[pathlib.Path, typer.Argument(help="A .keras file, or the folder of a run.")]
+_Shard = Annotated[
+    str, typer.Option(metavar="I/N", help="Which share of the work, such as 2/4. Processes take one each.")
+]
+_Size = Annotated[int | None, typer.Option(min=1, help="How many events a file of results holds.")]
+_Ray = Annotated[
+    int | None, typer.Option(min=1, metavar="WORKERS", help="Compute in so many workers of a Ray cluster, or of here.")
+]
 _Data = Annotated[
     str | None, typer.Option(help="A data set of keras_ar.datasets, or a path. Default: that of the run.")
 ]
@@ -106,26 +113,81 @@ def evaluate(file: _File, data: _Data = None, part: Part = Part.test, backend: _
 @app.command()
 def sample(
     file: _File,
-    num: Annotated[int, typer.Option("--num", "-n", min=1, help="How many.")] = 64,
+    num: Annotated[int | None, typer.Option("--num", "-n", min=1, help="How many. Default: 64.")] = None,
     out: Annotated[
         pathlib.Path | None,
-        typer.Option(help="A file that ends in png, npy, csv, txt or wav. Default: what fits the model."),
+        typer.Option(
+            help="A file that ends in png, npy, csv, txt or wav. Default: what fits the model. With --last, a folder."
+        ),
     ] = None,
     seed: _Seed = None,
     temperature: Annotated[float, typer.Option(help="Below 1, samples are more typical.")] = 1.0,
     condition: Annotated[int | None, typer.Option(help="The class, for a model with classes.")] = None,
     length: Annotated[int | None, typer.Option(help="How long a sequence is.")] = None,
     prompt: Annotated[str | None, typer.Option(help="The beginning of a text.")] = None,
+    first: Annotated[int, typer.Option(min=0, help="With --last: the number of the first event.")] = 0,
+    last: Annotated[
+        int | None,
+        typer.Option(min=1, help="Sample the events of a seed up to this number, less one, into a folder."),
+    ] = None,
+    shard: _Shard = "1/1",
+    size: _Size = None,
+    ray: _Ray = None,
     backend: _Backend = None,
     json: _Json = False,
 ):
-    """Sample events from a model into a file."""
+    """Sample events from a model into a file; or with --last a range of them into a folder.
+
+    Any number of processes may fill one folder, each another --shard of the range. What is there already is kept.
+    """
     with _errors_in_one_line(json):
         _choose(backend)
         from keras_ar_cli import draw
 
-        result = draw.sample(draw.open_file(file), num, out, seed, temperature, condition, length, prompt)
-        _print(json, result, lambda: show.written(result))
+        if last is None:
+            if first or size or ray or shard != "1/1":
+                raise ValueError("--first, --shard, --size and --ray go with --last")
+            result = draw.sample(draw.open_file(file), num or 64, out, seed, temperature, condition, length, prompt)
+            _print(json, result, lambda: show.written(result))
+            return
+        if out is None or num is not None or prompt is not None:
+            raise ValueError("--last must come with --out, a folder, and without --num and --prompt")
+        from keras_ar_cli import ranges
+
+        options = {"condition": condition, "temperature": temperature, "length": length}
+        work = {"shard": shard, "size": size, "ray": ray, "progress": show.nothing if json else show.events}
+        result = ranges.sample(file, out, first, last, seed, options, **work)
+        _print(json, result, lambda: show.filled(result))
+
+
+@app.command()
+def score(
+    file: _File,
+    data: Annotated[
+        pathlib.Path, typer.Argument(help="Events: a .npy, .npz or .parquet file, or a folder of .parquet files.")
+    ],
+    out: Annotated[pathlib.Path, typer.Option(help="The folder of the results.")],
+    columns: Annotated[
+        str | None, typer.Option(metavar="A,B,C", help="Columns of a .parquet file that make an event. Default: all.")
+    ] = None,
+    condition: Annotated[str | None, typer.Option(help="The column, or array, of conditions or classes.")] = None,
+    shard: _Shard = "1/1",
+    size: _Size = None,
+    ray: _Ray = None,
+    backend: _Backend = None,
+    json: _Json = False,
+):
+    """Score the events of a file into a folder: the log-likelihood of each, in nats, beside its number.
+
+    Any number of processes may fill one folder, each another --shard. What is there already is kept.
+    """
+    with _errors_in_one_line(json):
+        _choose(backend)
+        from keras_ar_cli import ranges
+
+        work = {"shard": shard, "size": size, "ray": ray, "progress": show.nothing if json else show.events}
+        result = ranges.score(file, data, out, columns, condition, **work)
+        _print(json, result, lambda: show.filled(result))
 
 
 @app.command()

@@ -11,7 +11,7 @@ from keras_ar_cli import folder as folders
 from keras_ar_cli import incomplete, run, show
 from keras_ar_cli import recipe as recipes
 
-__all__ = ["Opened", "about", "after_training", "complete", "open_file", "sample"]
+__all__ = ["Opened", "about", "after_training", "complete", "of_class", "open_file", "sample", "tempered"]
 
 _NUM_COMPLETED = 8  # test events, unless told
 _ENDINGS = {"images": ".png", "sound": ".wav", "text": ".txt", "table": ".csv"}
@@ -114,7 +114,7 @@ def _short(value):
 def sample(opened, num, out, seed, temperature, condition, length, prompt):
     """Samples events into a file, and returns what happened, a dictionary."""
     model = opened.model
-    options = {"seed": keras_ar.noise.check_seed(seed), **_tempered(model, temperature), **_of_class(model, condition)}
+    options = {"seed": keras_ar.noise.check_seed(seed), **tempered(model, temperature), **of_class(model, condition)}
     out = _check_out(opened, out or _default(opened, "samples"))
     if isinstance(model, keras_ar.SequenceModel):
         options["length"] = length
@@ -135,7 +135,7 @@ def complete(opened, *, data, num, known, mask, table, draws, particles, out, se
     """Completes test events, or the events of a table, and returns what happened, a dictionary."""
     model = opened.model
     _check_known(model, data, {"--known": known, "--mask": mask, "--input": table})
-    options = {"seed": keras_ar.noise.check_seed(seed), **_tempered(model, temperature)}
+    options = {"seed": keras_ar.noise.check_seed(seed), **tempered(model, temperature)}
     if draws > 1:
         options["num_draws"] = draws
     if particles is not None:
@@ -186,7 +186,7 @@ def _first(model, share):
     return is_known
 
 
-def _tempered(model, temperature):
+def tempered(model, temperature):
     """The option `temperature`, for models that take it."""
     if temperature == 1.0:
         return {}
@@ -195,7 +195,7 @@ def _tempered(model, temperature):
     return {"temperature": temperature}
 
 
-def _of_class(model, condition):
+def of_class(model, condition):
     """The option `condition`, for models of events given their class."""
     if model.num_classes is None:
         if condition is not None:

@@ -13,12 +13,15 @@ from rich.table import Table
 
 __all__ = [
     "bits",
+    "events",
     "facts",
     "fail",
+    "filled",
     "heading",
     "listing",
     "nats",
     "next_steps",
+    "nothing",
     "result",
     "scores",
     "training",
@@ -86,6 +89,27 @@ def training(epochs):
                     _out.print(f"epoch {epoch + 1}/{epochs}: {losses}")
 
         yield Show()
+
+
+@contextlib.contextmanager
+def events(num_events):
+    """A bar over events, where there is a terminal; yields a function of how many are done."""
+    columns = [BarColumn(), TaskProgressColumn(), TextColumn("{task.completed:,} events")]
+    with Progress(*columns, TimeRemainingColumn(), console=_out, disable=not _out.is_terminal) as progress:
+        task = progress.add_task("", total=num_events)
+        yield lambda done: progress.update(task, completed=done)
+
+
+@contextlib.contextmanager
+def nothing(num_events):
+    """As `events`, but shows nothing."""
+    yield lambda done: None
+
+
+def filled(result):
+    """What is in a folder of results."""
+    were = f", of which {result['were_done']:,} were there already" if result["were_done"] else ""
+    _out.print(f"{result['num']:,} events{were}: {escape(result['folder'])}")
 
 
 def result(metrics, recipe, folder):

@@ -1,6 +1,7 @@
 """What is done for GPUs, as far as it shows without one: `make gpu` runs all tests on a machine that has one."""
 
 import pathlib
+import socket
 import subprocess
 import sys
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 from keras import ops
 
+import keras_ar
 from keras_ar import backend, heads, models, noise
 
 MODELS = {
@@ -98,3 +100,41 @@ def test_models_run_on_a_device_that_is_not_the_first():
     found = subprocess.run([sys.executable, script, *options], capture_output=True, text=True)
     assert found.returncode == 0, found.stderr[-3000:]
     assert "pixel_cnn" in found.stdout
+
+
+@pytest.mark.skipif(keras.backend.backend() == "torch", reason="torch shares batches between processes only")
+def test_several_devices_give_what_one_gives():
+    script = pathlib.Path(__file__).with_name("several_devices.py")
+    found = subprocess.run([sys.executable, script], capture_output=True, text=True)
+    assert found.returncode == 0, found.stderr[-3000:]
+    assert "mirrored" in found.stdout or "model parallel" in found.stdout
+
+
+@pytest.mark.skipif(keras.backend.backend() == "tensorflow", reason="Keras 3 has no way for it on TensorFlow")
+def test_two_processes_train_as_one_does(tmp_path):
+    with socket.socket() as probe:
+        probe.bind(("localhost", 0))
+        port = probe.getsockname()[1]
+    script = pathlib.Path(__file__).with_name("two_processes.py")
+    commands = [[sys.executable, script, str(number), str(port), tmp_path] for number in range(2)]
+    processes = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) for command in commands]
+    printed = [process.communicate(timeout=300)[0].decode() for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], printed
+    assert "the weights of one process" in printed[0]
+    model = keras_ar.load_model(tmp_path / "model.keras")
+    parts = [np.load(tmp_path / f"process{number}.npz") for number in range(2)]
+    scores, samples = (np.concatenate([part[name] for part in parts]) for name in ("scores", "samples"))
+    x = np.random.default_rng(0).integers(0, 3, (24, 6))  # as in the script
+    np.testing.assert_allclose(scores, model.score_samples(x), atol=1e-5)
+    assert (samples == model.sample(10, seed=0)).all()
+
+
+@pytest.mark.skipif(keras.backend.backend() != "jax", reason="a distribution of Keras' on JAX")
+def test_what_cannot_be_shared_is_said(monkeypatch):
+    model = models.FVSBN(3)
+    model.compile("adam")
+    monkeypatch.setattr(backend, "num_shares", lambda: 2)
+    with pytest.raises(ValueError, match="number of events that 2 devices can divide"):
+        model.train_on_batch(np.zeros((3, 3)))
+    with pytest.raises(ValueError, match="`validation_split` must be 0 where devices share"):
+        model.fit(np.zeros((4, 3)), validation_split=0.5, verbose=0)

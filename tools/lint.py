@@ -48,7 +48,7 @@ FLOORS = [
     {"flow"},
     {"models"},
     {"diagnostics"},
-    {"testing", "datasets", "plots"},
+    {"testing", "datasets", "plots", "scale"},
     {"callbacks"},
     {"keras_ar"},
     {"keras_ar_cli", "__main__"},

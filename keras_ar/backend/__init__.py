@@ -18,6 +18,7 @@ __all__ = [
     "UNTRACKED",
     "Loop",
     "allows_xla",
+    "alone",
     "causal_convolution",
     "checked_dataset",
     "compiled",
@@ -31,12 +32,15 @@ __all__ = [
     "make_weights",
     "needing_gradients",
     "needs_gradients",
+    "num_shares",
     "on_accelerator",
     "once",
     "positions_at_once",
     "prefers_eager",
     "return_weights",
     "scan",
+    "share",
+    "shared_data",
     "true_float32",
     "wants_known_lengths",
     "watched_step",
@@ -51,6 +55,7 @@ UNTRACKED = frozenset({"_jax_state"})
 if _NAME == "jax":
     import jax
 
+    from keras_ar.backend import sharing
     from keras_ar.backend.keeping import CheckedData, Keeping
 elif _NAME == "tensorflow":
     import tensorflow as tf
@@ -117,7 +122,7 @@ def _compiled(owner, function, mode):
         with keras.StatelessScope(state_mapping=list(zip(variables, values, strict=True))):
             return function(*args)
 
-    return lambda *args: pure([variable.value for variable in variables], args)
+    return lambda *args: pure(sharing.weights(variables), args)
 
 
 _of_this_thread = threading.local()
@@ -258,6 +263,66 @@ def positions_at_once():
     True
     """
     return 128 if on_accelerator() else {"jax": 4, "tensorflow": 8, "torch": 16}[_NAME]
+
+
+def num_shares():
+    """Among how many devices of this process each batch is divided: those of a `keras.distribution` on JAX.
+
+    Elsewhere it is 1: `tf.distribute` and torch divide the batches of training in ways of their own.
+
+    Example:
+
+    >>> keras_ar.backend.num_shares()
+    1
+    """
+    return sharing.num_shares() if _NAME == "jax" else 1
+
+
+def share(arrays, axis=0):
+    """Arrays for a compiled function, of which each device of a distribution gets its part.
+
+    Args:
+        arrays: A nest of NumPy arrays with an entry for each event. They come back as they are where no devices share,
+            or cannot divide them.
+        axis: Integer, the axis of the events. Defaults to `0`.
+
+    Example:
+
+    >>> keras_ar.backend.share([np.ones(2)])[0].shape
+    (2,)
+    """
+    return sharing.share(arrays, axis) if num_shares() > 1 else arrays
+
+
+def alone():
+    """A context in which one of several processes that train together does something without the others.
+
+    Keras makes variables when it saves a model, and on JAX would wait for all processes to make them.
+
+    Example:
+
+    >>> with keras_ar.backend.alone():
+    ...     pass
+    """
+    return sharing.alone() if _NAME == "jax" else contextlib.nullcontext()
+
+
+def shared_data(x, y=None, sample_weight=None, batch_size=None, shuffle=False):
+    """Data for Keras' trainer on devices that share: batches are padded to a length that these divide.
+
+    Args:
+        x: Arrays, or any dataset that Keras trains on.
+        y: As in `keras.Model.fit`. Defaults to `None`.
+        sample_weight: As in `keras.Model.fit`. Defaults to `None`.
+        batch_size: As in `keras.Model.fit`. Defaults to `None`.
+        shuffle: As in `keras.Model.fit`. Defaults to `False`.
+
+    Example:
+
+    >>> if keras_ar.backend.num_shares() > 1:
+    ...     data = keras_ar.backend.shared_data(np.zeros((6, 3)), batch_size=4)
+    """
+    return sharing.PaddedData(sharing.adapter(x, y, sample_weight, batch_size, shuffle))
 
 
 def checked_dataset(dataset, shuffle=False):

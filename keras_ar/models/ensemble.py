@@ -7,7 +7,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_ar import arguments, batches, noise, registry
+from keras_ar import arguments, backend, batches, noise, registry
 from keras_ar.density import DensityModel
 
 __all__ = ["Ensemble"]
@@ -245,7 +245,7 @@ class Ensemble(DensityModel):
         num_events, size = len(arrays[0]), math.prod(self.members[k].noise_shape)
 
         def draw_batch(first, streams, *condition):
-            found = draw(noise.of_streams(seed, streams, (size,)), *condition)
+            found = draw(*backend.share([noise.of_streams(seed, streams, (size,)), *condition]))
             progress.add(min(batch_size, num_events - first))
             return found
 

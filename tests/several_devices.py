@@ -1,0 +1,135 @@
+"""Models on several devices against the same on one: `python tests/several_devices.py`, in a process of its own.
+
+JAX makes four devices of one processor, TensorFlow two. Integers must be equal, the rest up to sums in another order.
+"""
+
+import os
+
+os.environ["JAX_NUM_CPU_DEVICES"] = "4"
+
+import contextlib
+
+import keras
+import numpy as np
+
+from keras_ar import heads, models, noise, scale
+
+NAME = keras.backend.backend()
+ATOL = 3e-6
+
+if NAME == "tensorflow":
+    import tensorflow as tf
+
+    (cpu,) = tf.config.list_physical_devices("CPU")
+    tf.config.set_logical_device_configuration(cpu, 2 * [tf.config.LogicalDeviceConfiguration()])
+
+
+def made():
+    return models.MADE(6, hidden_units=8, head=heads.Categorical(3), num_classes=2, name="made")
+
+
+def normal():
+    return models.MADE(3, hidden_units=8, head="normal", condition_shape=2, name="normal")
+
+
+def deep_nade():
+    return models.DeepNADE(6, hidden_units=8, name="deep_nade")
+
+
+def with_random(make):
+    """A model, and events with conditions if it takes any."""
+    keras.utils.set_random_seed(0)
+    model = make()
+    noise.randomize(model)
+    model.compile(keras.optimizers.Adam(1e-2))
+    x, *condition = model.random_batch(22)
+    return model, x, condition
+
+
+def trained(make, batch_size=8):
+    """What is seen of a model that is trained; of 22 events the last batches hold 6 or 2."""
+    model, x, condition = with_random(make)
+    options = {"batch_size": batch_size, "verbose": 0}
+    data, weights = (x, *condition), np.linspace(0.5, 1.5, 22)
+    history = model.fit(data, validation_data=data, sample_weight=weights, shuffle=False, **options).history
+    return {
+        "history": history,
+        "weights": model.get_weights(),
+        "evaluate": model.evaluate(Fours(data), verbose=0, return_dict=True),
+        "predict": model.predict(data, **options),
+    }
+
+
+class Fours(keras.utils.PyDataset):
+    """Events and conditions in batches of four, the last of which holds two."""
+
+    def __init__(self, data):
+        super().__init__()
+        self.data = data
+
+    def __len__(self):
+        return 6
+
+    def __getitem__(self, i):
+        return tuple(array[4 * i : 4 * i + 4] for array in self.data)
+
+
+def driven(make):
+    """What the drivers of a model give."""
+    model, x, condition = with_random(make)
+    known = np.arange(x[0].size).reshape(model.event_shape) < 2
+    options = {"batch_size": 5, "seed": 0}
+    return {
+        "scores": model.score_samples(x, *condition, batch_size=5),
+        "samples": model.sample(22, *condition, **options),
+        "completed": model.complete(x, known, *condition, **options),
+    }
+
+
+def check_equal(found, expected, what):
+    """Everything in a dictionary of nests must be as it is expected."""
+    for name in expected:
+        pairs = zip(keras.tree.flatten(found[name]), keras.tree.flatten(expected[name]), strict=True)
+        for a, b in (map(np.asarray, pair) for pair in pairs):
+            np.testing.assert_allclose(
+                a, b, atol=0 if b.dtype.kind in "iu" else ATOL, rtol=1e-5, err_msg=f"{what}: {name}"
+            )
+    print(what, *expected)
+
+
+@contextlib.contextmanager
+def distributed(distribution):
+    """A `keras.distribution` on JAX."""
+    keras.distribution.set_distribution(distribution)
+    try:
+        yield
+    finally:
+        keras.distribution.set_distribution(None)
+
+
+def check_on_jax():
+    """Devices that share events, then devices that share weights."""
+    share, expected = keras.distribution.DataParallel(), {}
+    for make, look in ((made, trained), (normal, driven), (deep_nade, driven)):
+        expected[look] = look(make)
+        with distributed(share):
+            check_equal(look(make), expected[look], f"data parallel, {make.__name__}")
+    mesh = keras.distribution.DeviceMesh((2, 2), ["batch", "model"], keras.distribution.list_devices())
+    layouts = scale.layout_map(made(), mesh)
+    with distributed(keras.distribution.ModelParallel(layout_map=layouts, batch_dim_name="batch")):
+        kernel = made().trainable_variables[0].value
+        assert {shard.data.shape for shard in kernel.addressable_shards} == {(kernel.shape[0], kernel.shape[1] // 2)}
+        found = trained(made)
+    check_equal(found, expected[trained], "model parallel")
+
+
+def check_on_tensorflow():
+    """A mirrored strategy: each replica takes a half of every batch."""
+    expected = trained(made)
+    with tf.distribute.MirroredStrategy(tf.config.list_logical_devices("CPU")).scope():
+        found = trained(made)
+    check_equal(found, expected, "mirrored")
+
+
+if __name__ == "__main__":
+    check_on_jax() if NAME == "jax" else check_on_tensorflow()
