@@ -228,6 +228,27 @@ def test_evaluate_repeats_what_the_run_found(finished):
     assert valid["nats"] == pytest.approx(metrics["valid"]["nats"])
 
 
+def test_a_folder_is_filled_by_ranges_and_scored(finished, tmp_path):
+    model = keras_ar.load_model(finished / "model.keras")
+    sample = ["sample", finished, "--first", 5, "--last", 50, "--seed", 3, "--size", 20, "--out", tmp_path / "samples"]
+    assert run_json(*sample, "--shard", "2/2")["num"] == 30
+    assert run_json(*sample)["were_done"] == 30
+    found = keras_ar.scale.read(tmp_path / "samples", first=5)["x"]
+    assert (found == model.sample(45, seed=3, first_event=5)).all()
+    score = ["score", finished, tmp_path / "samples", "--columns", "x", "--out", tmp_path / "scores"]
+    assert run_json(*score) == {"num": 45, "were_done": 0, "folder": str(tmp_path / "scores")}
+    scores = keras_ar.scale.read(tmp_path / "scores")["log_prob"]
+    np.testing.assert_allclose(scores, model.score_samples(found), atol=1e-4)
+
+    assert "manifest has seed=3. Received: seed=4" in error_of(*sample, "--seed", 4)
+    assert "`shard` must be 'i/n'" in error_of(*sample, "--shard", "3/2")
+    assert "--seed must be given with --last" in error_of("sample", finished, "--last", 9, "--out", tmp_path / "other")
+    assert "go with --last" in error_of("sample", finished, "--first", 9)
+    assert "without --num" in error_of(*sample, "--num", 3)
+    assert "must have the columns ['y']" in error_of(*score, "--columns", "y")
+    assert "There is no" in error_of("score", finished, tmp_path / "none.npy", "--out", tmp_path / "scores")
+
+
 def test_sample_and_complete_write_what_the_library_samples(finished, tmp_path):
     model = keras_ar.load_model(finished / "model.keras")
     run_json("sample", finished, "-n", 3, "--seed", 5, "--out", tmp_path / "samples.npy")

@@ -9,10 +9,12 @@ import contextlib
 import dataclasses
 import itertools
 import json
+import logging
 import os
 import pathlib
 import re
 import socket
+import warnings
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -227,7 +229,8 @@ def fill_on_ray(
 ) -> None:
     """Does the ranges of a task in the workers of a Ray cluster, each of which loads the model once.
 
-    A worker that is killed is replaced, and its range is done again. Ray is started on this machine, unless it runs.
+    A worker that is killed is replaced, and its range is done again. An error in a range leaves the others to be done,
+    and is raised at the end. Ray is started on this machine, unless it runs.
 
     Args:
         task: A `ScoreRange` or `SampleRange`, whose paths all machines of the cluster can reach.
@@ -237,21 +240,29 @@ def fill_on_ray(
         num_gpus: Float, the GPUs of each worker. Defaults to `0`.
     """
     try:
-        import ray
+        import ray.data
     except ImportError as error:
         raise ImportError('workers on Ray need the package ray: pip install "keras-ar[ray]"') from error
     num_workers, pieces = arguments.integer(num_workers, "num_workers"), [list(piece) for piece in pieces]
     if not pieces:
         return
     if not ray.is_initialized():
-        ray.init(runtime_env={"env_vars": _environment()}, log_to_driver=False)
+        with warnings.catch_warnings():
+            # JAX warns of forks. Ray's are followed by an exec at once.
+            warnings.filterwarnings("ignore", r"os\.fork\(\) was called", RuntimeWarning)
+            ray.init(runtime_env={"env_vars": _environment()}, log_to_driver=False, logging_level="ERROR")
+    logging.getLogger("ray.data").setLevel("ERROR")
+    ray.data.DataContext.get_current().enable_progress_bars = False
     data = ray.data.from_items([{"piece": piece} for piece in pieces], override_num_blocks=len(pieces))
     options = {"compute": ray.data.ActorPoolStrategy(size=num_workers), "num_gpus": num_gpus or None}
     found = data.map_batches(_Worker, fn_constructor_args=(task,), batch_size=1, num_cpus=1, **options)
-    done = 0
+    done, errors = 0, []
     for batch in found.iter_batches(batch_size=1):
         done += int(batch["done"].sum())
+        errors += [error for error in batch["error"] if error]
         progress(done)
+    if errors:
+        raise ValueError(f"{len(errors)} of {len(pieces)} ranges failed; the others are done. {errors[0]}")
 
 
 def _environment():
@@ -267,9 +278,12 @@ class _Worker:
         self._task = task
 
     def __call__(self, batch):
-        for first, last in batch["piece"]:
+        ((first, last),) = batch["piece"]
+        try:
             self._task(int(first), int(last))
-        return {"done": np.array([last - first for first, last in batch["piece"]])}
+        except Exception as error:  # for Ray it is a result like others, so that these go on
+            return {"done": np.array([0]), "error": np.array([f"{type(error).__name__}: {error}"])}
+        return {"done": np.array([last - first]), "error": np.array([""])}
 
 
 def read(path: str | os.PathLike, first: int = 0, last: int | None = None) -> dict[str, np.ndarray]:
