@@ -63,7 +63,7 @@ def command(options, out, share=None, workers=None):
     work = [FILE, DATA] if options.work == "score" else [FILE, "--seed", 0, "--last", options.ranges * options.size]
     how = ["--shard", share] if share else ["--ray", workers]
     line = [options.work, *work, "--out", out, "--size", options.size, *how, "--json"]
-    return [sys.executable, "-c", "import keras_ar_cli; keras_ar_cli.main()", *map(str, line)]
+    return [sys.executable, "-m", "keras_ar_cli", *map(str, line)]
 
 
 def start(line):

@@ -1,20 +1,15 @@
 # %% [markdown]
-# # Backends, GPUs, several devices
+# # Backends and GPUs
 #
 # The same code runs on TensorFlow, JAX and PyTorch, on a CPU, on a GPU or on several devices. This guide shows what is
-# the same everywhere, what is not, and how to use more than one device.
+# the same everywhere, and what is not.
 
 # %%
-import contextlib
 import importlib.util
 import os
 import subprocess
 import sys
 import time
-
-# One CPU counts as two devices here, so that the guide runs on any machine. Backends read this when they start; where
-# there are GPUs, those are used.
-os.environ.setdefault("XLA_FLAGS", "--xla_force_host_platform_device_count=2")
 
 import keras
 import keras_ar
@@ -25,10 +20,6 @@ backend = keras.backend.backend()
 
 if backend == "tensorflow":
     import tensorflow as tf
-
-    with contextlib.suppress(RuntimeError):  # too late if TensorFlow has computed something already
-        cpu = tf.config.list_physical_devices("CPU")[0]
-        tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
 elif backend == "torch":
     import torch
 
@@ -158,69 +149,10 @@ for name, one in (("float32", model), ("mixed_bfloat16", half)):
 # %% [markdown]
 # (The policy `"bfloat16"` keeps the weights in 16 bits as well. The small steps of an optimizer are then rounded away.)
 #
-# ## Several devices: JAX
+# ## Several devices
 #
-# Keras' distribution API works on JAX. `DataParallel` gives each device a copy of the weights and a share of every
-# batch, and adds up the gradients. Set it once, before the model is made; `fit`, `evaluate`, `score_samples` and
-# `sample` are called as before. The size of every batch must be a multiple of the number of devices, also that of the
-# last one: above the model is trained on 1280 images, twenty batches of 64.
-
-
-# %%
-def loss_after_training():
-    keras.utils.set_random_seed(1)
-    return trained(small_model()).evaluate(data.test[:248], batch_size=124, verbose=0)
-
-
-if backend == "jax":
-    alone = small_model()
-    alone.set_weights(model.get_weights())
-    losses = [loss_after_training()]
-    devices = keras.distribution.list_devices()
-    keras.distribution.set_distribution(keras.distribution.DataParallel(devices=devices))
-    try:
-        losses.append(loss_after_training())
-        shared = small_model()
-        shared.set_weights(alone.get_weights())
-        same = (shared.sample(64, seed=0) == alone.sample(64, seed=0)).all()
-    finally:
-        keras.distribution.set_distribution(None)
-    print(f"{len(devices)} devices:", *devices)
-    print("loss on one device and on all:", *(f"{loss[0] if isinstance(loss, list) else loss:.4f}" for loss in losses))
-    print("the same samples:", bool(same))
-
-# %% [markdown]
-# A model that is too large for one device can be split: `keras.distribution.ModelParallel`, with a `LayoutMap` from
-# names of weights to axes of devices.
+# The guide on [scaling](scaling.py) has them: what JAX, TensorFlow and PyTorch do with several devices and processes.
 #
-# ## Several devices: TensorFlow
-#
-# Use `tf.distribute`: make and compile the model inside the strategy's scope. The loss is scaled correctly over
-# replicas, because it is reduced by a Keras `Loss`.
-
-# %%
-if backend == "tensorflow":
-    losses = [loss_after_training()]
-    strategy = tf.distribute.MirroredStrategy(
-        tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
-    )
-    with strategy.scope():
-        losses.append(loss_after_training())
-    print(f"{strategy.num_replicas_in_sync} replicas")
-    print("loss on one device and on all:", *(f"{loss[0] if isinstance(loss, list) else loss:.4f}" for loss in losses))
-
-# %% [markdown]
-# ## Several devices: PyTorch
-#
-# As of Keras 3.15 the distribution API has no effect on PyTorch, and `fit` does not use process groups: several
-# processes would each train a model of their own, without a warning. So on PyTorch use one GPU per process, for
-# different settings or seeds; or train on JAX and open the file on PyTorch.
-
-# %%
-if backend == "torch":
-    print("one device:", "cuda" if torch.cuda.is_available() else "cpu")
-
-# %% [markdown]
 # ## Threads
 #
 # On a CPU more threads are not always faster. Several processes with as many threads as there are cores slow each other

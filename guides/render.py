@@ -37,6 +37,7 @@ ORDER = (
     "your_own_model",
     "writing_a_plugin",
     "backends_and_devices",
+    "scaling",
     "command_line",
 )
 SHOWN = {
