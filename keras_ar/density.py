@@ -972,7 +972,8 @@ class DensityModel(keras.Model, metaclass=_BuiltAtOnce):
         """Exports `log_prob` to a file that runs without Keras: events, and conditions, in; nats of each event out.
 
         It takes batches of any size, of events of `event_shape`. The log-likelihood of an impossible event is `-inf`.
-        A model whose `log_prob` is a loop over steps, as in recurrent ones, is refused.
+        A model whose `log_prob` is a loop over steps, as in recurrent ones, is refused: one that runs `backend.scan` or
+        tells of a loop by `backend.note_loop`.
 
         Args:
             filepath: String or path: of a folder for a SavedModel, of a file for ONNX.
@@ -990,6 +991,11 @@ class DensityModel(keras.Model, metaclass=_BuiltAtOnce):
         ```
         """
         backend.exporting.check_can_export(format)
+        if format == "onnx" and self.compute_dtype != "float32":
+            raise ValueError(
+                f"`format='onnx'` is for models that compute in float32. {self.name} computes in {self.compute_dtype}: "
+                f"load its weights into one that is made with `dtype='float32'`."
+            )
         batch = self.random_batch(2)
         with backend.noting_loops() as loops:
             backend.once(self.log_prob, *batch, owner=self)

@@ -275,7 +275,9 @@ FEED_FORWARD = {
 }
 
 
-@pytest.mark.filterwarnings("ignore::FutureWarning")  # of torch, about itself
+@pytest.mark.filterwarnings(
+    "ignore::FutureWarning", "ignore:The `native_serialization`:DeprecationWarning"
+)  # of others
 @pytest.mark.parametrize("name", FEED_FORWARD)
 def test_exported_scores_are_those_of_the_model(name, tmp_path):
     model = FEED_FORWARD[name]()
@@ -334,6 +336,12 @@ def test_a_package_that_is_missing_for_export_is_named(model, nothing_is_compute
         ImportError, match=rf"`format='{FORMAT}'` needs {package}, which cannot be imported: pip install"
     ):
         model.export("exported", format=FORMAT)
+
+
+@pytest.mark.one_backend
+def test_a_model_of_half_floats_is_no_onnx(nothing_is_computed):
+    with pytest.raises(ValueError, match=r"is for models that compute in float32\. half computes in bfloat16"):
+        models.MADE(3, hidden_units=3, dtype="mixed_bfloat16", name="half").export("exported", format="onnx")
 
 
 @pytest.mark.one_backend

@@ -64,29 +64,32 @@ def export(function, owner, specs, filepath, format):
 
 
 def _export_saved_model(function, owner, specs, filepath):
-    archive = keras.export.ExportArchive()
+    archive, options = keras.export.ExportArchive(), {}
     if _NAME == "jax":
         archive.track(owner)  # TensorFlow finds the weights itself; told of a model, it would export `call` as well
+        options = {"jax2tf_kwargs": {"with_gradient": False}}
     with true_float32():
-        archive.add_endpoint("serve", function, input_signature=specs)
+        archive.add_endpoint("serve", function, input_signature=specs, **options)
         archive.write_out(filepath, verbose=False)
 
 
 def _export_onnx(function, owner, specs, filepath):
+    import onnx
+
     # Keras' own way through TorchScript lacks operators, and takes what Python decides once for what holds always.
     arguments = tuple(keras.ops.ones((2, *spec.shape[1:]), spec.dtype) for spec in specs)
     size = {0: torch.export.Dim("batch")}
     try:
-        with torch.no_grad(), _readable_precision(), _Gather(), _quiet():
+        with torch.no_grad(), _readable_precision(), _Exportable(), _quiet():
             shapes = {"args": tuple(size for _ in specs)}
             program = torch.export.export(_Module(function, owner), arguments, dynamic_shapes=shapes)
             names = {"input_names": [spec.name for spec in specs], "output_names": [function.__name__]}
             found = torch.onnx.export(program, (), dynamo=True, verbose=False, **names)
+        onnx.checker.check_model(found.model_proto, full_check=True)
     except Exception as error:  # of torch, which has many
-        reason = next((line for line in str(error).splitlines() if line.strip()), "")
         raise ValueError(
             f"{owner.name} cannot be exported to ONNX: torch cannot turn its `{function.__name__}` into one graph for "
-            f"batches of any size. {type(error).__name__}: {reason}"
+            f"batches of any size. It raises {type(error).__name__}, see above."
         ) from error
     found.save(filepath)
 
@@ -101,16 +104,18 @@ if _NAME == "torch":
         def forward(self, *args):
             return self.function(*args)
 
-    class _Gather(torch.overrides.TorchFunctionMode):
-        """Gathers where torch would take along an axis, which fixes the size of the batch when it is traced."""
+    class _Exportable(torch.overrides.TorchFunctionMode):
+        """Replaces two operations that Keras uses by others of the same result, which torch exports as they are."""
 
         def __torch_function__(self, function, types, args=(), kwargs=None):
             kwargs = kwargs or {}
-            if function is torch.take_along_dim:
+            if function is torch.take_along_dim and kwargs["dim"] is not None:
                 (x, indices), axis = args, kwargs["dim"]
-                others = [i for i in range(x.ndim) if i != axis % x.ndim] if axis is not None else []
-                if others and all(x.shape[i] == indices.shape[i] for i in others):
-                    return torch.gather(x, axis, indices)
+                others = [i for i in range(x.ndim) if i != axis % x.ndim]
+                if all(x.shape[i] == indices.shape[i] for i in others):
+                    return torch.gather(x, axis, indices)  # the other fixes the size of the batch
+            if function is torch.Tensor.squeeze and len(args) == 2 and args[0].shape[args[1]] != 1:
+                return args[0]  # as in torch; in ONNX it would be an error
             return function(*args, **kwargs)
 
     @contextlib.contextmanager
