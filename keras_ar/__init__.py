@@ -6,6 +6,7 @@ from keras_ar import (
     batches,
     bijectors,
     callbacks,
+    cards,
     datasets,
     diagnostics,
     heads,
@@ -34,7 +35,7 @@ from keras_ar.density import DensityModel
 from keras_ar.flow import FlowModel
 from keras_ar.image import ImageModel
 from keras_ar.many_orders import ManyOrdersModel
-from keras_ar.saving import load_model
+from keras_ar.saving import load_model, save_model
 from keras_ar.sequence import SequenceModel
 from keras_ar.support import Support
 
@@ -55,6 +56,7 @@ __all__ = [
     "batches",
     "bijectors",
     "callbacks",
+    "cards",
     "datasets",
     "diagnostics",
     "heads",
@@ -71,6 +73,7 @@ __all__ = [
     "plots",
     "registry",
     "samplers",
+    "save_model",
     "scale",
     "sound",
     "stops",

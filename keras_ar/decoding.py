@@ -140,6 +140,7 @@ def parallel(model, noise, sampling, condition=(), known=()):
     def unfinished(passes, values, log_prob, log_weight, unchanged):
         return ops.logical_not(unchanged)
 
+    backend.note_loop("while_loop")
     passes, values, log_prob, log_weight, _ = ops.while_loop(
         unfinished,
         body,

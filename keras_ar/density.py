@@ -2,6 +2,7 @@
 
 import math
 import numbers
+import os
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
@@ -1014,21 +1015,59 @@ class DensityModel(keras.Model, metaclass=_BuiltAtOnce):
             f"Received: {self.name}.quantize."
         )
 
-    def export(self, filepath, *args, **kwargs):
-        """Exports `call` for serving, as `keras.Model.export` does; of models without conditions.
+    def enable_lora(self, *args, **kwargs):
+        """Refused: most layers of density models have no low-rank form."""
+        raise ValueError(
+            f"`enable_lora` is not for density models: most of their layers have no low-rank form. Received: "
+            f"{self.name}.enable_lora."
+        )
+
+    def export(self, filepath: str | os.PathLike, format: str = "tf_saved_model") -> None:
+        """Exports `log_prob` to a file that runs without Keras: events, and conditions, in; nats of each event out.
+
+        It takes batches of any size, of events of `event_shape`. The log-likelihood of an impossible event is `-inf`.
+        A model whose `log_prob` is a loop over steps, as in recurrent ones, is refused: one that runs `backend.scan` or
+        tells of a loop by `backend.note_loop`.
 
         Args:
-            filepath: String or path.
-            *args: As in `keras.Model.export`.
-            **kwargs: As in `keras.Model.export`.
+            filepath: String or path: of a folder for a SavedModel, of a file for ONNX.
+            format: `"tf_saved_model"`, which is written on TensorFlow and JAX and has the endpoint `serve`; or
+                `"onnx"`, which is written on torch. Defaults to `"tf_saved_model"`.
+
+        Example:
+
+        ```python
+        model = keras_ar.load_model("digits.keras")  # on torch
+        model.export("digits.onnx", format="onnx")
+
+        session = onnxruntime.InferenceSession("digits.onnx")  # anywhere
+        (nats,) = session.run(["log_prob"], {"x": x.astype("int32")})
+        ```
         """
-        if self.condition_shape is not None:
+        backend.exporting.check_can_export(format)
+        if format == "onnx" and self.compute_dtype != "float32":
             raise ValueError(
-                f"`export` is for models without conditions: Keras exports functions of one input. Keep {self.name} by "
-                f"`save`. Received: filepath={str(filepath)!r}."
+                f"`format='onnx'` is for models that compute in float32. {self.name} computes in {self.compute_dtype}: "
+                f"load its weights into one that is made with `dtype='float32'`."
             )
-        self(self.random_batch(1)[0])  # Keras exports what has been called
-        return super().export(filepath, *args, **kwargs)
+        batch = self.random_batch(2)
+        with backend.noting_loops() as loops:
+            backend.once(self.log_prob, *batch, owner=self)
+        if loops:
+            raise ValueError(
+                f"`export` is for models whose `log_prob` runs no loop over steps. That of {self.name} "
+                f"({type(self).__name__}) does: keep it by `save`."
+            )
+        specs = [
+            keras.layers.InputSpec(shape=(None, *array.shape[1:]), dtype=str(array.dtype), name=name)
+            for name, array in zip(("x", "condition"), batch, strict=False)
+        ]
+
+        def log_prob(x, condition=None):
+            with backend.needing_gradients(False):
+                return self.log_prob(x, condition)
+
+        backend.exporting.export(log_prob, self, specs, os.fspath(filepath), format)
 
     def build(self, input_shape):
         """Makes all weights, by running `call` once on one event."""

@@ -4,6 +4,8 @@ import math
 
 from keras import ops
 
+from keras_ar import backend
+
 __all__ = [
     "bounded_exp",
     "discretized_logistic_log_prob",
@@ -179,6 +181,7 @@ def monotone_root(function, low, high, iterations=40):
         return ops.where(is_above, low, middle), ops.where(is_above, middle, high)
 
     start = ops.convert_to_tensor(low), ops.convert_to_tensor(high)
+    backend.note_loop("fori_loop")
     low, high = ops.fori_loop(0, iterations, halve, start)
     return ops.stop_gradient(0.5 * (low + high))
 

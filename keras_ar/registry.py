@@ -34,7 +34,9 @@ __all__ = [
     "find",
     "get",
     "load_classes",
+    "providers",
     "refresh",
+    "without_provider",
 ]
 
 # Each kind of component, and the base class of its components. The entry points of a kind are in `keras_ar.<kind>`.
@@ -272,6 +274,41 @@ def load_classes(config: Any, custom_objects: dict[str, type] | None = None) -> 
     missing = [name for name in names if keras.saving.get_registered_object(name, custom_objects) is None]
     if missing:
         raise UnknownNameError("\n".join(map(_unknown_class, missing)) + _what_hides_plugins())
+
+
+def providers(config: Any) -> dict[str, str]:
+    """The distributions, ours among them, whose classes a serialised config names, with their versions.
+
+    Args:
+        config: Anything that Keras serialises to; plain JSON types.
+
+    Example:
+
+    >>> config = keras.saving.serialize_keras_object(keras_ar.models.FVSBN(3))
+    >>> list(keras_ar.registry.providers(config))
+    ['keras-ar']
+    """
+    packages = set(map(_package, _registered_names(config)))
+    return {e.distribution: e.version for e in entries() if _package(e.registered_name) in packages}
+
+
+def without_provider(config: Any) -> list[str]:
+    """The classes that a serialised config names and no distribution provides, as `"package>Class"`.
+
+    Args:
+        config: Anything that Keras serialises to; plain JSON types.
+
+    Example:
+
+    >>> keras_ar.registry.without_provider({"class_name": "Mine", "registered_name": "Custom>Mine"})
+    ['Custom>Mine']
+    """
+    provided = {_package(entry.registered_name) for entry in entries()}
+    return sorted({name for name in _registered_names(config) if _package(name) not in provided})
+
+
+def _package(registered_name):
+    return registered_name.partition(">")[0]
 
 
 def refresh() -> None:

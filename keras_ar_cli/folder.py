@@ -4,7 +4,7 @@
 - `recipe.toml`: the recipe as run.
 - `history.csv`: a line for each epoch, counted from 0, as Keras' CSVLogger writes it.
 - `backup/`: weights and optimizer after the last epoch, and the best weights so far; removed when the run is finished.
-- `model.keras`, pictures or other samples, and at the very end `metrics.json`.
+- `model.keras`, its card `README.md`, pictures or other samples, and at the very end `metrics.json`.
 
 Every file is first written under another name and then renamed, so it is there as a whole or not at all. What a killed
 process leaves unfinished is written over by the process that resumes its run.

@@ -109,15 +109,31 @@ def _fit(recipe, data, model, batches, folder, callbacks):
 
 
 def _write_results(recipe, data, model, metrics, folder):
-    """The model, its pictures and, at the very end, the metrics, which gain the names of the pictures."""
+    """The model, its pictures, its card and, at the very end, the metrics, which gain the names of the files."""
     from keras_ar_cli import draw
 
     check_space(folder, model)
     with whole(folder / "model.keras") as file:
         model.save(file)
-    metrics["files"] = draw.after_training(model, data, folder, recipe)
+    with whole(folder / "README.md") as file:
+        file.write_text(keras_ar.cards.write(model, "model.keras", _figures(metrics)), encoding="utf-8")
+    metrics["files"] = ["README.md", *draw.after_training(model, data, folder, recipe)]
     with whole(folder / "metrics.json") as file:
         file.write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
+
+
+def _figures(metrics):
+    """What the card of the model says of its run."""
+    figures = {"data set": metrics["data"]["name"]}
+    for part in _PARTS:
+        scores = metrics[part]
+        bits = next(name for name in scores if name.startswith("bits_per_dim"))
+        at_most = "" if metrics["exact"] else "at most "
+        figures[f"{part} nats"] = f"{at_most}{scores['nats']:.4f} ± {scores['standard_error']:.4f}"
+        figures[f"{part} bits/dim"] = f"{at_most}{scores[bits]:.4f}"
+        figures[f"{part} events"] = scores["events"]
+    figures["epochs"] = f"{metrics['epochs']}, the best is number {metrics['best_epoch']}"
+    return {**figures, "seconds of training": f"{metrics['seconds']:.1f}", "backend": metrics["backend"]}
 
 
 # What a recipe names.

@@ -277,13 +277,6 @@ def test_class_weights_are_refused():
         REAL.fit(np.zeros((5, 3)), class_weight={0: 1.0})
 
 
-def test_a_model_is_neither_quantized_nor_exported_with_conditions():
-    with pytest.raises(ValueError, match="`quantize` is not for density models"):
-        REAL.quantize("int8")
-    with pytest.raises(ValueError, match="`export` is for models without conditions"):
-        CONDITIONAL.export("model")
-
-
 @EVERYWHERE
 @pytest.mark.parametrize(
     ("x", "message"),

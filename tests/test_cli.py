@@ -63,10 +63,20 @@ def finished(tmp_path_factory):
 
 def test_a_run_writes_one_folder(finished):
     names = {path.name for path in finished.iterdir()}
-    assert {"recipe.toml", "model.keras", "history.csv", "metrics.json"} <= names
+    assert {"recipe.toml", "model.keras", "README.md", "history.csv", "metrics.json"} <= names
     assert {"learning_curves.png", "neighbors.png", "samples.png"} <= names
     assert {name for name in names if name.startswith(".") or name == "backup"} == {folders.MARKER}
     assert recipes.find(str(finished / "recipe.toml"))["train"]["epochs"] == 2
+
+
+def test_its_card_has_the_figures_of_the_run(finished):
+    metrics = json.loads((finished / "metrics.json").read_text())
+    card = (finished / "README.md").read_text(encoding="utf-8")
+    assert "README.md" in metrics["files"]
+    assert "| data set | digits |" in card
+    assert f"| test nats | {metrics['test']['nats']:.4f} ± {metrics['test']['standard_error']:.4f} |" in card
+    assert f"| test bits/dim | {metrics['test']['bits_per_dim']:.4f} |" in card
+    assert "keras_ar.load_model('model.keras')" in card
 
 
 def test_its_metrics_are_the_likelihoods_of_the_model_that_it_saved(finished):
@@ -516,7 +526,7 @@ def plugin(tmp_path_factory):
 def test_a_density_model_of_a_plugin_is_trained_scored_and_sampled(plugin, tmp_path):
     folder = tmp_path / "run"
     metrics = run_json("train", "gaussian_mixture", "--data", "digits", "--out", folder, *SMALL)
-    assert {"samples.png", "neighbors.png", "learning_curves.png"} == set(metrics["files"])
+    assert {"README.md", "samples.png", "neighbors.png", "learning_curves.png"} == set(metrics["files"])
     assert run_json("evaluate", folder)["nats"] == pytest.approx(metrics["test"]["nats"])
     found = run_json("info", folder)
     assert (found["model"], found["support"]) == ("gaussian_mixture.GaussianMixture", "real numbers")
@@ -565,7 +575,8 @@ def test_a_bound_is_said_to_be_one(plugin, tmp_path):
 def test_a_model_that_only_scores_finishes_its_run(plugin, tmp_path):
     folder = tmp_path / "run"
     metrics = run_json("train", "scores_only", "--data", "digits", "--out", folder, *SMALL)
-    assert metrics["files"] == ["learning_curves.png"]
+    assert metrics["files"] == ["README.md", "learning_curves.png"]
+    assert "model.sample" not in (folder / "README.md").read_text(encoding="utf-8")
     assert "must have `noise_shape`. ScoresOnly has none" in error_of("sample", folder)
 
 

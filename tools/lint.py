@@ -20,6 +20,7 @@ FLOORS = [
         "attending",
         "backend",
         "batches",
+        "cards",
         "masks",
         "missing",
         "noise",

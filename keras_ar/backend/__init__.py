@@ -12,6 +12,7 @@ import keras
 import numpy as np
 from keras import tree
 
+from keras_ar.backend import exporting
 from keras_ar.backend.precision import true_float32
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "compiled",
     "deliver_interrupts",
     "ensure_shape",
+    "exporting",
     "gradient_function",
     "gradients",
     "is_seen_true",
@@ -32,6 +34,8 @@ __all__ = [
     "make_weights",
     "needing_gradients",
     "needs_gradients",
+    "note_loop",
+    "noting_loops",
     "num_shares",
     "on_accelerator",
     "once",
@@ -163,6 +167,43 @@ def needing_gradients(is_needed):
         yield
     finally:
         _of_this_thread.needs_gradients = before
+
+
+@contextlib.contextmanager
+def noting_loops():
+    """A context that notes which loops run or are traced in it: `scan`, `Loop`, and all that tell of it by `note_loop`.
+
+    Example:
+
+    >>> with keras_ar.backend.noting_loops() as loops:
+    ...     total, _ = keras_ar.backend.scan(lambda s, x: (s + x, s), keras.ops.zeros(()), keras.ops.ones(3))
+    >>> loops
+    ['scan']
+    """
+    before = getattr(_of_this_thread, "loops", None)
+    _of_this_thread.loops = []
+    try:
+        yield _of_this_thread.loops
+    finally:
+        _of_this_thread.loops = before
+
+
+def note_loop(name):
+    """Tells `noting_loops` of a loop that is not one of this module, such as a recurrent layer of Keras.
+
+    Args:
+        name: String, what the loop is called.
+
+    Example:
+
+    >>> with keras_ar.backend.noting_loops() as loops:
+    ...     keras_ar.backend.note_loop("while_loop")
+    >>> loops
+    ['while_loop']
+    """
+    loops = getattr(_of_this_thread, "loops", None)
+    if loops is not None:
+        loops.append(name)
 
 
 def once(function, *args, owner=None):
@@ -517,6 +558,7 @@ class Loop:
         self._on_torch = traced.Loop(owner) if _NAME == "torch" else None
 
     def __call__(self, body, first, last, carry, rows, values, constants=()):
+        note_loop("Loop")
         if self._on_torch:
             carry, ys = self._on_torch(body, first, last, carry, rows, constants)
             return torch.cat([torch.stack(ys), values[len(ys) :]]), carry
@@ -553,6 +595,7 @@ def scan(body, carry, xs, recompute=False):
     >>> float(total), [float(s) for s in sums]
     (3.0, [1.0, 2.0, 3.0])
     """
+    note_loop("scan")
     if _NAME == "jax":
         return jax.lax.scan(jax.checkpoint(body) if recompute else body, carry, xs)
 

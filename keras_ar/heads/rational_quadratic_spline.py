@@ -95,7 +95,8 @@ class RationalQuadraticSpline(RealHead):
 
     def _knots(self, params):
         """Edges of the bins on both axes, and the slopes there, `(..., num_bins + 1)`; and sizes, `(..., num_bins)`."""
-        widths, heights, slopes = ops.split(params, [self.num_bins, 2 * self.num_bins], axis=-1)
+        n = self.num_bins  # slices, because torch's `split` at given places cannot be exported
+        widths, heights, slopes = params[..., :n], params[..., n : 2 * n], params[..., 2 * n :]
         zero = ops.zeros_like(params[..., :1])
         slopes = _LEAST + ops.softplus(slopes + _FLAT)
         found = {"slope": ops.concatenate([zero + 1.0, slopes, zero + 1.0], axis=-1)}

@@ -2,7 +2,7 @@
 
 from keras import ops
 
-from keras_ar import arguments
+from keras_ar import arguments, backend
 from keras_ar.layers.causal_layer import CausalLayer
 
 __all__ = ["CausalRNN"]
@@ -56,6 +56,7 @@ class CausalRNN(CausalLayer):
         self.rnn.build(tuple(input_shape))
 
     def call(self, inputs):
+        backend.note_loop(type(self).__name__)
         return self.rnn(self._cast(inputs))[0]
 
     def _cast(self, inputs):
