@@ -2,6 +2,7 @@
 # make test: all tests on torch, and on JAX and TensorFlow those that depend on the backend (tests/variants.py).
 # make everything: every test on every backend, in half an hour. make quick: what a change touches, on one backend.
 # make floor: some of the tests with the oldest Keras that is supported.
+# make nightly: two processes on JAX and torch with the Keras of last night. make ray: the workers of Ray.
 # make fuzz: thousands of calls and recipes that no test has seen; SEED=... makes the same ones again.
 # make gpu: the tests that concern a GPU, then the benchmarks, on JAX and torch; appends a table to benchmarks/RESULTS.md.
 # make lint: style, rooms, docstrings and types.
@@ -19,7 +20,7 @@ NAMED = 2>&1 | while IFS= read -r line; do echo "$@: $$line"; done
 
 export KERAS_BACKEND ?= jax
 
-.PHONY: demo floor gpu guides test $(BACKENDS:%=test-%) everything quick fuzz $(BACKENDS:%=fuzz-%) lint clean
+.PHONY: demo floor gpu guides nightly ray test $(BACKENDS:%=test-%) everything quick fuzz $(BACKENDS:%=fuzz-%) lint clean
 
 demo: .venv/ready
 	TF_CPP_MIN_LOG_LEVEL=3 $(BIN)/python guides/first_model.py
@@ -43,6 +44,18 @@ floor: .venv/ready
 	    $$(sed -n 's/.*"keras>=\([0-9.]*\)".*/keras==\1/p' pyproject.toml)
 	$(QUIET) PYTHONPATH=build/floor KERAS_BACKEND=torch $(BIN)/python -m pytest \
 	    tests/test_impossible.py tests/test_saving.py tests/test_training.py -k "not elsewhere" $(NAMED)
+
+# Keras' own way to train in several processes on torch comes with 3.16.
+nightly: .venv/ready
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --upgrade --target build/nightly keras-nightly
+	for backend in jax torch; do \
+	    $(QUIET) PYTHONPATH=build/nightly KERAS_BACKEND=$$backend $(BIN)/python -m pytest tests/test_devices.py -k processes \
+	        || exit; \
+	done
+
+ray: .venv/ready
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt "ray[data]"
+	$(QUIET) KERAS_BACKEND=jax $(BIN)/python -m pytest --everything tests/test_scale.py -k ray
 
 # torch compiles nothing, and so is the fastest in tests.
 quick: .venv/ready

@@ -5,6 +5,7 @@
 They must end with the weights of one process that has the whole batches, and each scores and samples its share.
 """
 
+import importlib.util
 import os
 import pathlib
 import sys
@@ -18,6 +19,9 @@ import numpy as np
 
 import keras_ar
 from keras_ar import heads, models, noise
+
+if keras.backend.backend() == "torch":
+    import torch
 
 NUMBER, PORT, FOLDER = int(sys.argv[1]), sys.argv[2], pathlib.Path(sys.argv[3])
 
@@ -34,7 +38,7 @@ x = np.random.default_rng(0).integers(0, 3, (24, 6))  # nothing is computed befo
 mine = x.reshape(3, 2, 4, 6)[:, NUMBER].reshape(12, 6)  # a half of each of three batches
 
 
-def train_on_jax():
+def train_by_keras():
     """By Keras' distribution: `fit` takes what this process has of each batch."""
     keras.distribution.initialize()
     # Each process brings its own data.
@@ -44,10 +48,8 @@ def train_on_jax():
     return model
 
 
-def train_on_torch():
-    """By torch's own means, around `compute_loss`."""
-    import torch
-
+def train_by_torch():
+    """By torch's own means, around `compute_loss`: Keras has none for torch before 3.16."""
     address = f"tcp://localhost:{PORT}"
     torch.distributed.init_process_group("gloo", init_method=address, rank=NUMBER, world_size=2)
     model = made()
@@ -59,12 +61,12 @@ def train_on_torch():
             model.zero_grad()
             model.compute_loss(batch, None, shared(batch, training=True)).backward()
             model.optimizer.apply([variable.value.grad for variable in variables], variables)
-    torch.distributed.barrier()
     return model
 
 
 if __name__ == "__main__":
-    model = train_on_jax() if keras.backend.backend() == "jax" else train_on_torch()
+    by_keras = importlib.util.find_spec(f"keras.src.backend.{keras.backend.backend()}.distribution_lib") is not None
+    model = train_by_keras() if by_keras else train_by_torch()
     np.savez(
         FOLDER / f"process{NUMBER}.npz",
         scores=model.score_samples(x[12 * NUMBER : 12 * NUMBER + 12]),
@@ -72,10 +74,12 @@ if __name__ == "__main__":
     )
     if NUMBER == 0:
         model.save(FOLDER / "model.keras")  # by one of them
-        if keras.backend.backend() == "jax":
+        if by_keras:
             keras.distribution.set_distribution(None)
+        if keras.backend.backend() == "torch":
+            torch.distributed.destroy_process_group()  # Keras would go on to train with the other
         alone, found = made(), keras_ar.load_model(FOLDER / "model.keras", compile=False)
         alone.fit(x, batch_size=8, epochs=2, shuffle=False, verbose=0)
         for a, b in zip(found.get_weights(), alone.get_weights(), strict=True):
             np.testing.assert_allclose(a, b, atol=1e-5)
-        print("the weights of one process")
+        print("the weights of one process, by", "Keras" if by_keras else "torch")
