@@ -20,6 +20,7 @@ FLOORS = [
         "attending",
         "backend",
         "batches",
+        "mapped",
         "masks",
         "missing",
         "noise",
