@@ -23,6 +23,10 @@ def write_npz(path):
     np.savez_compressed(path, **parts, **{f"{part}_labels": labels for part in parts})
 
 
+def write_npy(path):
+    np.save(path, np.random.default_rng(0).integers(0, 9, (20, 4, 5)))
+
+
 def write_csv(path):
     path.write_text(
         "kind,width,height\n" + "\n".join(f"{'cat' if i % 3 else 'dog'},{i},{i * i % 7}" for i in range(20))
@@ -55,6 +59,7 @@ def write_text(path):
 # Per format: the file that is damaged, what writes it and those beside it, and what is loaded with which options.
 FORMATS = {
     "npz": ("some.npz", write_npz, True, {}),
+    "npy": ("some.npy", write_npy, True, {}),
     "csv": ("some.csv", write_csv, True, {"labels": 0}),
     "idx images": ("train-images-idx3-ubyte", write_idx, False, {}),
     "idx labels": ("t10k-labels-idx1-ubyte.gz", write_idx, False, {}),

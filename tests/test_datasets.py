@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import keras_ar
-from keras_ar import datasets, noise
+from keras_ar import datasets, mapped, noise
 from keras_ar.datasets import builtin
 
 pytestmark = pytest.mark.one_backend  # nothing here is computed by a backend, except for scores of a CharRNN
@@ -256,7 +256,7 @@ def test_what_is_neither_name_nor_path_is_refused(name):
 
 def test_a_file_of_another_type_is_refused(tmp_path):
     (tmp_path / "data.xml").touch()
-    with pytest.raises(ValueError, match=r"a file of type .csv, .npz, .txt, .wav, or to a folder: of pictures"):
+    with pytest.raises(ValueError, match=r"a file of type .csv, .npy, .npz, .txt, .wav, or to a folder: of pictures"):
         datasets.load(tmp_path / "data.xml")
 
 
@@ -410,6 +410,52 @@ def test_a_truncated_npz_file_is_named(tmp_path):
             OSError, match=r"half.npz is damaged, half-downloaded or of another format \(.*\): delete or"
         ):
             datasets.load(path)
+
+
+@pytest.mark.parametrize("dtype", ["bool", "int8", "uint8", "uint16", "uint32", "int64", "float16", "float64"])
+def test_an_npy_file_is_mapped_and_split_by_position(dtype, tmp_path, monkeypatch):
+    monkeypatch.setattr("keras_ar.mapped._PIECE", 100)
+    x = RNG.integers(0, 100, (50, 6)).astype(dtype)
+    np.save(tmp_path / "x.npy", x)
+    data = datasets.load(tmp_path / "x.npy")
+    assert all(map(mapped.is_mapped, (data.train, data.valid, data.test)))
+    np.testing.assert_array_equal(np.concatenate([data.train, data.valid, data.test]), x)
+    assert (data.kind, data.train.dtype, data.train_labels) == ("table", dtype, None)
+    assert data.num_levels == (None if "float" in dtype else max(int(x.max()) + 1, 2))
+    model = keras_ar.models.FVSBN(6, head=keras_ar.heads.Categorical(100))
+    np.testing.assert_allclose(model.score_samples(data.train), model.score_samples(x[:40].astype("int32")), rtol=1e-5)
+    model.compile("adam")
+    model.fit(data.train, validation_data=(data.valid,), verbose=0)
+
+
+def test_an_npy_file_of_images_is_cut_in_a_file(tmp_path):
+    x = RNG.integers(0, 256, (10, 4, 5), dtype="uint8")
+    x[0, 0, 0] = 255
+    np.save(tmp_path / "x.npy", x)
+    data = datasets.load(tmp_path / "x.npy", binary=True)
+    assert (data.kind, data.event_shape, data.num_levels) == ("images", (4, 5, 1), 2)
+    assert mapped.is_mapped(data.train)
+    np.testing.assert_array_equal(data.train[..., 0], x[:8] >= 128)
+
+
+@pytest.mark.parametrize(
+    ("x", "message"),
+    [
+        (np.zeros(5), r"wrong.npy must have shape \(events, ...\), with at least one event"),
+        (np.zeros((0, 5)), "at least one event"),
+        (np.array([["a"]]), "wrong.npy must hold numbers. Received: dtype <U1"),
+        (np.array([[{}]], dtype=object), "must hold numbers. Received: dtype object"),  # a pickle: it never runs
+        (np.array([[1.0], [np.nan]]), "must be finite, .* Received nan, first in event 1"),
+        (np.zeros((3, 2)).T, "must be written in C order, .* Received: fortran_order=True, dtype float64"),
+        (np.zeros((2, 2), ">i4"), "in the byte order of this machine"),
+        (np.zeros((2, 2), "uint64"), "of at most 64 bits with a sign"),
+        (np.zeros((2, 2)), "holds 2 events: too few for the parts"),
+    ],
+)
+def test_an_npy_file_of_no_events_is_refused(x, message, tmp_path):
+    np.save(tmp_path / "wrong.npy", x)
+    with pytest.raises(ValueError, match=message):
+        datasets.load(tmp_path / "wrong.npy")
 
 
 # Tables.
@@ -694,6 +740,22 @@ def test_a_text_is_split_by_position(tmp_path):
     assert data.vocabulary.decode(np.concatenate([data.train, data.valid, data.test])) == text
     assert (len(data.train), len(data.valid), len(data.test)) == (17, 2, 2)
     keras_ar.models.CharRNN(data.event_shape, vocabulary=data.vocabulary, units=4).score_samples(data.test)
+
+
+def test_a_long_text_is_mapped_and_the_same(tmp_path, monkeypatch):
+    text = "to be, ört not to 🙂 be\r\n" * 30
+    (tmp_path / "some.txt").write_text(text, newline="", encoding="utf-8")
+    short = datasets.load(tmp_path / "some.txt", length=7)
+    monkeypatch.setattr("keras_ar.datasets.sequences._PIECE", 11)
+    monkeypatch.setattr("keras_ar.datasets.sequences._LONG", 500)
+    data = datasets.load(tmp_path / "some.txt", length=7)
+    assert str(data) == str(short).replace("int32", "uint8")
+    assert data.vocabulary == short.vocabulary
+    assert mapped.is_mapped(data.train)
+    assert not mapped.is_mapped(short.train)
+    for part in ("train", "valid", "test"):
+        np.testing.assert_array_equal(getattr(data, part), getattr(short, part))
+    assert data.vocabulary.decode(data.train[0]) == text[:7]
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import os
 import pathlib
 from typing import Any
 
+from keras_ar import mapped
 from keras_ar.datasets import arrays, builtin, images, sequences, tables
 from keras_ar.datasets.dataset import PARTS, Dataset
 
@@ -21,6 +22,7 @@ _BUILTIN = {
 }
 _BY_SUFFIX = {
     ".csv": tables.read_csv,
+    ".npy": arrays.read_npy,
     ".npz": arrays.read_npz,
     ".txt": sequences.read_text,
     ".wav": sequences.read_sound,
@@ -69,12 +71,17 @@ def load(
       events may be packed by `np.packbits(..., axis=1)`: then `shape` is required, or
       an array `shape` in the file. (A file named `binarized_mnist.npz` must hold the binarized
       MNIST, packed or not, and is checked.)
+    - an `.npy` file of one array of events, which may be larger than memory: it is mapped into memory in its own
+      dtype, and `fit`, `evaluate` and `score_samples` read it batch by batch. It is split by position, because to
+      shuffle it would be to read all of it: so its events should be in a random order. Loading reads it once, in
+      pieces, for the number of levels.
     - a folder of the four files of MNIST's format, `train-images-idx3-ubyte.gz` etc., as in
       Debian's Fashion-MNIST; the last sixth of the training images is `valid`.
     - a folder of pictures of one size, or with a subfolder of them for each class; split at random.
     - a `.wav` file, split by position, so that its end is `test`; or a folder of them,
       split by file. Samples are companded by `keras_ar.sound.mu_law` to 256 levels.
-    - a `.txt` file, split by position.
+    - a `.txt` file, split by position. Of a text of more than 64 million characters, the integers are in an unnamed
+      file in the folder for temporary files, mapped into memory.
     - a `.csv` file, with a header, which is a first line of words alone, or without; split at
       random. Integers from 0 to 255 stay integers if there are no other numbers. Columns of
       words become integers, too: see `categories` of the data set.
@@ -163,6 +170,13 @@ def _binarized(dataset):
             f"Received: binary=True, with {dataset.kind} of {dataset.train.dtype} in {dataset.name}."
         )
     half = (dataset.num_levels + 1) // 2
-    parts = {part: (getattr(dataset, part) >= half).astype("uint8") for part in PARTS}
+    parts = {part: _cut(getattr(dataset, part), half) for part in PARTS}
     description = f"{dataset.description}, binary: 1 from level {half} on"
     return dataclasses.replace(dataset, num_levels=2, description=description, **parts)
+
+
+def _cut(events, half):
+    """1 from the level `half` on, else 0; in a file if the events are in one."""
+    if mapped.is_mapped(events):
+        return mapped.temporary((piece >= half for _, piece in mapped.pieces(events)), events.shape, "uint8")
+    return (events >= half).astype("uint8")
