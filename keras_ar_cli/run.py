@@ -131,8 +131,8 @@ def load_data(recipe):
     with _naming("[data]"):
         data = keras_ar.datasets.load(name, binary=settings["binary"], length=settings["length"], **column)
     if takes_labels(recipe) and data.train_labels is None:
-        is_csv = data.kind == "table" and name.lower().endswith(".csv")
-        expected = "the name or the index of a column, or false," if is_csv else "false"
+        has_columns = data.kind == "table" and not name.lower().endswith((".npy", ".npz"))
+        expected = "the name or the index of a column, or false," if has_columns else "false"
         raise RunError(f"data.labels must be {expected} for {name}: it has no classes. Received: {labels!r}")
     return data
 

@@ -33,6 +33,16 @@ def write_csv(path):
     )
 
 
+def write_arrow(path):
+    pyarrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    table = pyarrow.table({"kind": ["cat", "dog", "eel", "cat"] * 5, "width": np.arange(20), "height": np.ones(20)})
+    if path.suffix == ".parquet":
+        parquet.write_table(table, path)
+        return
+    with pyarrow.OSFile(str(path), "wb") as file, pyarrow.ipc.new_file(file, table.schema) as writer:
+        writer.write_table(table)
+
+
 def write_idx(path):
     for name in IDX_FILES:
         shape = (6, 2, 2) if "images" in name else (6,)
@@ -61,6 +71,8 @@ FORMATS = {
     "npz": ("some.npz", write_npz, True, {}),
     "npy": ("some.npy", write_npy, True, {}),
     "csv": ("some.csv", write_csv, True, {"labels": 0}),
+    "parquet": ("some.parquet", write_arrow, True, {}),
+    "arrow": ("some.arrow", write_arrow, True, {"labels": "kind"}),
     "idx images": ("train-images-idx3-ubyte", write_idx, False, {}),
     "idx labels": ("t10k-labels-idx1-ubyte.gz", write_idx, False, {}),
     "png": ("3.png", write_png, False, {}),

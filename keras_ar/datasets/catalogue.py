@@ -5,10 +5,11 @@ import difflib
 import inspect
 import os
 import pathlib
+from collections.abc import Sequence
 from typing import Any
 
 from keras_ar import mapped
-from keras_ar.datasets import arrays, builtin, images, sequences, tables
+from keras_ar.datasets import arrays, arrow, builtin, images, sequences, tables
 from keras_ar.datasets.dataset import PARTS, Dataset
 
 __all__ = ["load", "names"]
@@ -21,15 +22,19 @@ _BUILTIN = {
     "mnist": builtin.mnist,
 }
 _BY_SUFFIX = {
+    ".arrow": arrow.read_arrow,
     ".csv": tables.read_csv,
+    ".feather": arrow.read_arrow,
     ".npy": arrays.read_npy,
     ".npz": arrays.read_npz,
+    ".parquet": arrow.read_parquet,
     ".txt": sequences.read_text,
     ".wav": sequences.read_sound,
 }
 _MEANT_FOR = {
     "length": "sound and text",
-    "labels": "csv files",
+    "labels": "csv, Parquet and Arrow files",
+    "columns": "csv, Parquet and Arrow files",
     "shape": "npz files",
 }
 
@@ -53,6 +58,7 @@ def load(
     split: tuple[float, float, float] = (0.8, 0.1, 0.1),
     seed: int = 0,
     labels: str | int | None = None,
+    columns: Sequence[str] | None = None,
     shape: int | tuple[int, ...] | None = None,
 ) -> Dataset:
     """Loads a data set by its name, or from a file or a folder.
@@ -85,6 +91,8 @@ def load(
     - a `.csv` file, with a header, which is a first line of words alone, or without; split at
       random. Integers from 0 to 255 stay integers if there are no other numbers. Columns of
       words become integers, too: see `categories` of the data set.
+    - a `.parquet`, `.arrow` or `.feather` file, or a folder of `.parquet` files, as tables of the same kind. A column
+      of strings holds words, whatever they are. Needs the package pyarrow: `pip install "keras-ar[parquet]"`.
 
     A seed means the same split for ever, whatever the version of NumPy.
 
@@ -96,8 +104,10 @@ def load(
         split: Three numbers that sum to 1, the shares of train, valid and test, where the data
             come in one piece. Defaults to `(0.8, 0.1, 0.1)`.
         seed: Integer, the seed of a random split. Defaults to `0`.
-        labels: String or integer, the name or index of the column of a csv file that holds the class
-            of each line, or `None`. Defaults to `None`.
+        labels: String or integer, the name or index of the column of a csv, Parquet or Arrow file that holds the
+            class of each row, or `None`. Defaults to `None`.
+        columns: List of strings, the names of the columns of such a file that make the events, in this order; `None`
+            for all but that of `labels`. Of a Parquet or Arrow file no others are read. Defaults to `None`.
         shape: Integer or tuple, the shape of the events of an npz file that are flattened or packed, or
             `None`. Defaults to `None`.
 
@@ -112,7 +122,7 @@ def load(
     """
     read = _reader(name)
     takes = inspect.signature(read).parameters
-    given = {"length": length, "labels": labels, "shape": shape}
+    given = {"length": length, "labels": labels, "columns": columns, "shape": shape}
     given = {option: value for option, value in given.items() if value is not None}
     for option, value in given.items():
         if option not in takes:
@@ -141,7 +151,7 @@ def _reader(name: Any):
             return _BY_SUFFIX[path.suffix.lower()]
         raise ValueError(
             f"`name` must lead to a file of type {', '.join(sorted(_BY_SUFFIX))}, or to a folder: of pictures, of wav "
-            f"files, or of the files of MNIST's format. Received: name={os.fspath(name)!r}."
+            f"files, of Parquet files, or of the files of MNIST's format. Received: name={os.fspath(name)!r}."
         )
     if path.exists():
         raise ValueError(
@@ -158,6 +168,8 @@ def _reader(name: Any):
 def _reader_of_folder(folder):
     if images.is_idx_folder(folder):
         return images.read_idx_folder
+    if arrow.parquet_files(folder):
+        return arrow.read_parquet
     return sequences.read_sound if sequences.sound_files(folder) else images.read_pictures
 
 
