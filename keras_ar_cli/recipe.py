@@ -80,6 +80,8 @@ _SCHEMA = {
         "schedule": _Key(
             (str,), "cosine", "", ("cosine", "constant").__contains__, types_in_words="'cosine' or 'constant'"
         ),
+        # In a longer epoch, how often to keep what `--resume` goes on from.
+        "backup_minutes": _number_above_0(10.0),
         "patience": _integer(),  # epochs without progress on the validation part before it stops
         # Momentum of an average of the weights, which is kept in their place.
         "average": _Key((float,), None, "from 0 on, and below 1", lambda value: 0 <= value < 1),

@@ -61,6 +61,17 @@ def test_it_is_evaluated_as_an_array(x, small_pieces):
     assert made.train_on_batch((x[:3], CLASSES[:3])) == pytest.approx(made.test_on_batch((x[:3], CLASSES[:3])), rel=0.1)
 
 
+def test_missing_values_stay_missing(tmp_path):
+    events = np.where(np.arange(350).reshape(70, 5) % 3 == 0, np.nan, EVENTS).astype("float32")
+    np.save(tmp_path / "x.npy", events)
+    x = np.load(tmp_path / "x.npy", mmap_mode="r")
+    made = models.DeepNADE(5, hidden_units=4)
+    made.compile("sgd")
+    np.testing.assert_allclose(made.score_samples(x), made.score_samples(events), rtol=1e-5)
+    np.testing.assert_allclose(made.evaluate(x, verbose=0), made.evaluate(events, verbose=0), rtol=1e-5)
+    made.fit(x, verbose=0)
+
+
 def test_in_order_it_trains_as_an_array(x):
     histories = []
     for events in (EVENTS, x):
