@@ -457,7 +457,7 @@ class DensityModel(keras.Model, metaclass=_BuiltAtOnce):
         arguments.rate(kwargs.get("validation_split", 0.0), "validation_split")
         # Keras' default is to shuffle, and to warn that most datasets cannot be: here only if it was asked for.
         kwargs.setdefault("shuffle", _holds_arrays(x) or isinstance(x, keras.utils.PyDataset))
-        is_mapped = mapped.holds_mapped(x) or mapped.is_mapped(y)
+        is_mapped = mapped.holds_mapped(x) or (self.condition_shape is not None and mapped.is_mapped(y))
         if is_mapped and kwargs.get("validation_split"):
             raise ValueError(
                 f"`validation_split` must be 0 where `x` is mapped into memory: give a slice of it to "

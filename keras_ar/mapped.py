@@ -18,7 +18,7 @@ __all__ = ["Batches", "Rows", "holds_mapped", "is_mapped", "over_pieces", "piece
 
 _PIECE = 2**26  # bytes of a piece
 _MOST_READ = 2**28  # bytes of mapped files that may be read before their pages are given back
-_AROUND = 2**16  # bytes around a byte that is read, which Linux maps with it if it has them in its cache
+_AROUND = 2**21  # bytes: with one byte, Linux maps the whole block of its cache that it is in, of up to so many
 
 
 def is_mapped(array: Any) -> bool:
