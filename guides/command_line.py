@@ -136,7 +136,8 @@ print(f"{epochs_done()} epochs done; in the folder:", *sorted(path.name for path
 
 # %% [markdown]
 # `--resume` continues the run and ends with the same weights as a run without interruption, because the random numbers
-# of an epoch depend only on the seed and the number of the epoch.
+# of an epoch depend only on the seed and the number of the epoch. An epoch that takes hours is resumed in the middle:
+# every ten minutes, or `train.backup_minutes`, the run keeps all that it is, the states of random numbers included.
 
 # %%
 sh(f"keras-ar train --resume --out {folder}")

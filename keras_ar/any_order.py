@@ -7,7 +7,7 @@ import keras
 import numpy as np
 from keras import ops, tree
 
-from keras_ar import arguments, backend, batches, decoding, missing, noise, orderings, training
+from keras_ar import arguments, backend, batches, decoding, mapped, missing, noise, orderings, training
 from keras_ar import passes as in_passes
 from keras_ar.conditionals import ConditionalsModel
 
@@ -373,6 +373,10 @@ class AnyOrderModel(ConditionalsModel):
         >>> float(model.score_samples(np.full((1, 3), np.nan))[0])
         0.0
         """
+        if mapped.is_mapped(x) and known is None and given is None:
+            options = {"ordering": ordering, "num_orderings": num_orderings, "passes": passes, "seed": seed}
+            score = functools.partial(self.score_samples, **options, batch_size=batch_size, verbose=verbose)
+            return mapped.over_pieces(score, x, *self.check_condition(condition, len(x)))
         x, *condition = self.check_batch(missing.with_nan(x, known), condition)
         there = ops.convert_to_numpy(self.is_there(x))
         given = [] if given is None else [self._checked_given(given, x, there)]

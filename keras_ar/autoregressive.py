@@ -6,7 +6,7 @@ import math
 import numpy as np
 from keras import ops
 
-from keras_ar import arguments, backend, batches, decoding, missing, noise, particles, samplers, training
+from keras_ar import arguments, backend, batches, decoding, mapped, missing, noise, particles, samplers, training
 from keras_ar.conditionals import ConditionalsModel
 
 __all__ = ["AutoregressiveModel"]
@@ -267,7 +267,7 @@ class AutoregressiveModel(ConditionalsModel):
         if return_effective_size:
             raise ValueError("`return_effective_size` must be False without `num_particles`.")
         x = arguments.array(missing.with_nan(x, known), "x")
-        if x.dtype.kind != "f" or not np.isnan(x).any():
+        if x.dtype.kind != "f" or not any(np.isnan(piece).any() for _, piece in mapped.pieces(x)):
             return super().score_samples(x, condition, batch_size=batch_size, verbose=verbose)
         x, (_, is_known) = self._incomplete(x, None, None)
         scores = self.score_conditionals(x, condition, batch_size=batch_size, verbose=verbose)

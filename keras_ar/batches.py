@@ -7,7 +7,7 @@ import keras
 import numpy as np
 from keras import tree
 
-from keras_ar import arguments, backend
+from keras_ar import arguments, backend, mapped
 
 __all__ = ["Progress", "fitting", "run"]
 
@@ -91,10 +91,10 @@ def run(function: Callable, arrays: Sequence[np.ndarray], num_events: int, batch
     >>> keras_ar.batches.run(lambda first, x: 10 * x, [np.arange(5)], 5, 2, silent).tolist()
     [0, 10, 20, 30, 40]
     """
-    parts = []
+    parts, rows = [], mapped.Rows(arrays)
     for first in range(0, max(num_events, 1), batch_size):
         size = min(batch_size, num_events - first)
-        found = function(first, *(_pad(array[first : first + batch_size], batch_size) for array in arrays))
+        found = function(first, *(_pad(array, batch_size) for array in rows[first : first + batch_size]))
         parts.append(tree.map_structure(lambda x: keras.ops.convert_to_numpy(x)[:size], found))  # noqa: B023
     return tree.map_structure(lambda *batches: np.concatenate(batches), *parts)
 

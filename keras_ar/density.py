@@ -10,11 +10,13 @@ import keras
 import numpy as np
 from keras import ops, tree
 
-from keras_ar import arguments, backend, batches, noise, parts, training
+from keras_ar import arguments, backend, batches, mapped, noise, parts, training
 from keras_ar.support import Support
 from keras_ar.training import Impossible
 
 __all__ = ["DensityModel", "NegativeLogLikelihood"]
+
+_KERAS_BATCH_SIZE = 32  # of arrays, if nobody says another
 
 
 @keras.saving.register_keras_serializable(package="keras_ar")
@@ -452,7 +454,8 @@ class DensityModel(keras.Model, metaclass=_BuiltAtOnce):
         A value that is impossible, and a loss that is not finite, end it with an error.
 
         Args:
-            x: Array of events, the pair `(events, conditions)`, or any dataset whose batches are such.
+            x: Array of events, the pair `(events, conditions)`, or any dataset whose batches are such. An `np.memmap`
+                is read batch by batch, in a random order if `shuffle`, and is not checked before.
             y: Conditions, if `x` is an array of events and the model takes them; else `None`. Defaults to `None`.
             batch_size: Integer. Defaults to `None`: 32 for arrays.
             epochs: Integer. Defaults to `1`.
@@ -472,18 +475,20 @@ class DensityModel(keras.Model, metaclass=_BuiltAtOnce):
         arguments.rate(kwargs.get("validation_split", 0.0), "validation_split")
         # Keras' default is to shuffle, and to warn that most datasets cannot be: here only if it was asked for.
         kwargs.setdefault("shuffle", _holds_arrays(x) or isinstance(x, keras.utils.PyDataset))
-        x, y, sample_weight = self._prepare_data(x, y, sample_weight, shuffle=kwargs["shuffle"])
-        validation_data = self._prepare_validation_data(validation_data)
-        if backend.num_shares() > 1:
-            if kwargs.get("validation_split"):
-                raise ValueError(
-                    "`validation_split` must be 0 where devices share batches: give `validation_data`. "
-                    f"Received: validation_split={kwargs['validation_split']}."
-                )
-            x, y, sample_weight = _shared_data(x, y, sample_weight, batch_size, kwargs["shuffle"])
-            if validation_data is not None:
-                parts = keras.utils.unpack_x_y_sample_weight(validation_data)
-                validation_data, *_ = _shared_data(*parts, kwargs.get("validation_batch_size") or batch_size)
+        if kwargs.get("validation_split") and backend.num_shares() > 1:
+            raise ValueError(
+                "`validation_split` must be 0 where devices share batches: give `validation_data`. "
+                f"Received: validation_split={kwargs['validation_split']}."
+            )
+        is_mapped = mapped.holds_mapped(x) or (self.condition_shape is not None and mapped.is_mapped(y))
+        if is_mapped and kwargs.get("validation_split"):
+            raise ValueError(
+                f"`validation_split` must be 0 where `x` is mapped into memory: give a slice of it to "
+                f"`validation_data`. Received: validation_split={kwargs['validation_split']!r}."
+            )
+        x, y, sample_weight = self._trainer_data(x, y, sample_weight, "x", batch_size, kwargs["shuffle"])
+        kwargs["shuffle"] = kwargs["shuffle"] and not is_mapped  # batches of mapped arrays come in a random order
+        validation_batch_size = kwargs.get("validation_batch_size") or batch_size
         return super().fit(
             x,
             y,
@@ -491,7 +496,7 @@ class DensityModel(keras.Model, metaclass=_BuiltAtOnce):
             epochs,
             verbose,
             self._with_check_of_loss(callbacks),
-            validation_data=validation_data,
+            validation_data=self._prepare_validation_data(validation_data, validation_batch_size),
             sample_weight=sample_weight,
             **kwargs,
         )
@@ -524,9 +529,7 @@ class DensityModel(keras.Model, metaclass=_BuiltAtOnce):
         batch_size, steps = _count(batch_size, "batch_size"), _count(steps, "steps")
         _check_verbose(verbose)
         arguments.boolean(return_dict, "return_dict")
-        x, y, sample_weight = self._prepare_data(x, y, sample_weight)
-        if backend.num_shares() > 1:
-            x, y, sample_weight = _shared_data(x, y, sample_weight, batch_size)
+        x, y, sample_weight = self._trainer_data(x, y, sample_weight, "x", batch_size)
         callbacks = self._with_check_of_loss(callbacks)
         return super().evaluate(x, y, batch_size, verbose, sample_weight, steps, callbacks, return_dict, **kwargs)
 
@@ -552,9 +555,7 @@ class DensityModel(keras.Model, metaclass=_BuiltAtOnce):
         """
         batch_size, steps = _count(batch_size, "batch_size"), _count(steps, "steps")
         _check_verbose(verbose)
-        x, *_ = self._prepare_data(x, None, None)
-        if backend.num_shares() > 1:
-            x, *_ = _shared_data(x, None, None, batch_size)
+        x, *_ = self._trainer_data(x, None, None, "x", batch_size)
         found = super().predict(x, batch_size, verbose, steps, _checked_callbacks(callbacks))
         backend.deliver_interrupts(self)
         return self._checked_outputs(found)
@@ -870,9 +871,14 @@ class DensityModel(keras.Model, metaclass=_BuiltAtOnce):
             num_events: Integer, how many events there are.
             broadcast: Boolean, whether one condition may serve all events. Defaults to `False`.
         """
+        array = self._condition_of_each(condition, num_events, broadcast)
+        return [] if array is None else [self.check_condition_values(array)]
+
+    def _condition_of_each(self, condition, num_events, broadcast=False):
+        """An array with a condition for each event, whose values are not checked; `None` if there is none."""
         self._check_condition_is_due(condition)
         if condition is None:
-            return []
+            return None
         array = arguments.array(condition, "condition")
         shape = self.condition_data_shape or ()
         broadcast = broadcast or self.num_classes is not None  # one class for all events is no mistake
@@ -887,7 +893,7 @@ class DensityModel(keras.Model, metaclass=_BuiltAtOnce):
                 f"`condition` must have shape {_shape_text((num_events, *shape))}: {expected}. "
                 f"Received: condition.shape={array.shape}.{hint}"
             )
-        return [self.check_condition_values(array)]
+        return array
 
     def check_condition_values(self, array: np.ndarray) -> np.ndarray:
         """Conditions of the right shape as `log_prob` takes them; a `ValueError` if one is impossible."""
@@ -932,6 +938,8 @@ class DensityModel(keras.Model, metaclass=_BuiltAtOnce):
                 f"`x` must be one batch: an array of events, or the pair (events, conditions). "
                 f"Received: x of type {type(x).__name__}."
             )
+        if mapped.holds_mapped(x):
+            x = tree.map_structure(np.array, x)
         x, y, sample_weight = self._prepare_data(x, y, sample_weight)
         count = len(x[0] if isinstance(x, tuple) else x)
         if count % backend.num_shares():
@@ -940,10 +948,17 @@ class DensityModel(keras.Model, metaclass=_BuiltAtOnce):
             )
         return x, y, sample_weight
 
-    def _prepare_data(self, x, y, sample_weight, name="x", shuffle=False):
+    def _trainer_data(self, x, y, sample_weight, name="x", batch_size=None, shuffle=False):
+        """As `_prepare_data` does, for devices that share each batch where there are such."""
+        x, y, sample_weight = self._prepare_data(x, y, sample_weight, name, batch_size, shuffle)
+        if backend.num_shares() == 1:
+            return x, y, sample_weight
+        return backend.shared_data(x, y, sample_weight, batch_size, shuffle), None, None
+
+    def _prepare_data(self, x, y, sample_weight, name="x", batch_size=None, shuffle=False):
         """Checks data given as arrays, and returns what to give to Keras as `x`, `y` and `sample_weight`.
 
-        Batches of a dataset are checked as they come.
+        Batches of a dataset are checked as they come, and so are those of arrays that are mapped into memory.
         """
         if not _holds_arrays(x):
             if _length(x) == 0:
@@ -960,6 +975,8 @@ class DensityModel(keras.Model, metaclass=_BuiltAtOnce):
         events, condition = _pair(x) if isinstance(x, tuple | list) else (x, None)
         if self.condition_shape is not None and condition is None and y is not None:
             condition, y = y, None
+        if mapped.holds_mapped((events, condition)):
+            return self._in_batches(events, condition, y, sample_weight, name, batch_size, shuffle)
         events, *condition = self._as_arrays(events, condition, name)
         if y is not None and not np.array_equal(arguments.array(y, "y"), arguments.array(events, name)):
             raise ValueError(
@@ -972,13 +989,27 @@ class DensityModel(keras.Model, metaclass=_BuiltAtOnce):
         # Keras drops sample weights that come without targets.
         return x, events, _checked_weights(sample_weight, len(events))
 
+    def _in_batches(self, events, condition, y, sample_weight, name, batch_size, shuffle):
+        """What `_prepare_data` returns for arrays that are mapped into memory."""
+        events = arguments.array(events, name)
+        self.check_event_shape(events, name)
+        condition = self._condition_of_each(condition, len(events))
+        if y is not None:
+            raise ValueError(
+                f"`y` must be None beside events that are mapped into memory. "
+                f"Received: y of shape {tuple(np.shape(y))}."
+            )
+        weights = None if sample_weight is None else _checked_weights(sample_weight, len(events))
+        dataset = mapped.Batches(events, condition, weights, batch_size or _KERAS_BATCH_SIZE, shuffle)
+        return backend.checked_dataset(dataset), None, None
+
     def _as_arrays(self, events, condition, name):
         """Events and conditions, checked: tensors of this backend as they are, everything else in NumPy."""
         checked = self.check_batch(events, condition, name)
         given = (events, condition)
         return [x if ops.is_tensor(x) else array for x, array in zip(given[: len(checked)], checked, strict=True)]
 
-    def _prepare_validation_data(self, data):
+    def _prepare_validation_data(self, data, batch_size):
         """Checks validation data given as arrays, and returns what to give to Keras.
 
         Keras takes a pair for inputs and targets. Here events are their own targets, so of a model with
@@ -986,11 +1017,11 @@ class DensityModel(keras.Model, metaclass=_BuiltAtOnce):
         """
         name = "validation_data"
         if data is None or not _holds_arrays(data):
-            return data if data is None else self._prepare_data(data, None, None, name)[0]
+            return data if data is None else self._trainer_data(data, None, None, name)[0]
         if not isinstance(data, tuple | list) or (isinstance(data, list) and not hasattr(data[0], "shape")):
             data = (data,)  # events alone
         events, y, weights = keras.utils.unpack_x_y_sample_weight(tuple(data))
-        events, y, weights = self._prepare_data(events, y, weights, name)
+        events, y, weights = self._trainer_data(events, y, weights, name, batch_size)
         return (events, *(part for part in (y, weights) if part is not None))
 
     # Building and saving.
@@ -1091,11 +1122,6 @@ class DensityModel(keras.Model, metaclass=_BuiltAtOnce):
 def _holds_arrays(x):
     """Whether data are arrays, or what may be meant for such, and not a dataset."""
     return x is None or hasattr(x, "__array__") or isinstance(x, Collection | numbers.Number)
-
-
-def _shared_data(x, y, sample_weight, batch_size, shuffle=False):
-    """Data for Keras' trainers on devices that share batches, as `x`, `y` and `sample_weight`."""
-    return backend.shared_data(x, y, sample_weight, batch_size, shuffle), None, None
 
 
 def _length(dataset):

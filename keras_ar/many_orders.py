@@ -7,7 +7,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_ar import arguments, backend, batches, decoding, noise, orderings, training
+from keras_ar import arguments, backend, batches, decoding, mapped, noise, orderings, training
 from keras_ar.conditionals import ConditionalsModel
 
 __all__ = ["ManyOrdersModel"]
@@ -204,6 +204,10 @@ class ManyOrdersModel(ConditionalsModel):
         >>> float(model.score_samples(np.full((1, 4), np.nan))[0])
         0.0
         """
+        if mapped.is_mapped(x) and known is None:
+            options = {"num_orderings": num_orderings, "batch_size": batch_size, "verbose": verbose}
+            score = functools.partial(self.score_samples, **options)
+            return mapped.over_pieces(score, x, *self.check_condition(condition, len(x)))
         x, known = self.incomplete_events(x, known)
         condition, known = self.check_condition(condition, len(x)), known.reshape(len(x), -1)
         orders = self.orders(np.arange(self._checked_count(num_orderings)))

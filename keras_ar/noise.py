@@ -13,6 +13,7 @@ import numpy as np
 __all__ = [
     "OTHER_STREAMS",
     "STREAMS_OF_A_DRAW",
+    "LongPermutation",
     "check_seed",
     "integers",
     "normals",
@@ -29,6 +30,8 @@ OTHER_STREAMS = 2**63
 STREAMS_OF_A_DRAW = 2**40
 # What a model is made of uses streams counted from the other end.
 _LAST_STREAM = 2**64 - 1
+# Of `LongPermutation`.
+_ROUNDS, _ODD = 8, np.uint64(0x9E3779B97F4A7C15)
 # Streams of so many numbers are drawn faster one by one than all at once.
 _LONG = 256
 
@@ -147,6 +150,51 @@ def permutation(n, seed):
     [7, 5, 0, 2, 4, 3, 6, 1]
     """
     return np.argsort(_raw_bits(seed, _LAST_STREAM, n), kind="stable")
+
+
+class LongPermutation:
+    """A random permutation of `range(n)` that takes no memory: entries are computed when they are asked for.
+
+    For data of which even the numbers of the events would fill the memory. It is a Feistel cipher of the bits of a
+    number: two halves, one of which is changed in each round by a function of the other, so that each round can be
+    undone. What leads out of the range is enciphered again until it is back.
+
+    Args:
+        n: Integer, up to 2**62.
+        seed: Integer from 0 to 2**64 - 1.
+
+    Example:
+
+    >>> keras_ar.noise.LongPermutation(10**12, seed=0)[np.arange(3)].tolist()
+    [728853377414, 93021765658, 372232174144]
+
+    Reference:
+        [Black and Rogaway, 2002](https://web.cs.ucdavis.edu/~rogaway/papers/subset.pdf), section 3.
+    """
+
+    def __init__(self, n, seed):
+        self.n = n
+        self._half = np.uint64(max(1, math.ceil((n - 1).bit_length() / 2)))  # bits
+        self._keys = _raw_bits(seed, _LAST_STREAM, _ROUNDS)
+
+    def __len__(self):
+        return self.n
+
+    def __getitem__(self, indices):
+        found = np.asarray(indices, "uint64")
+        found = self._enciphered(found)
+        while (outside := found >= self.n).any():
+            found[outside] = self._enciphered(found[outside])
+        return found.astype("int64")
+
+    def _enciphered(self, numbers):
+        mask = (np.uint64(1) << self._half) - np.uint64(1)
+        left, right = numbers >> self._half, numbers & mask
+        for key in self._keys:
+            mixed = (right + key) * _ODD  # modulo 2**64: the high bits depend on all the others
+            mixed = (mixed ^ (mixed >> np.uint64(32))) * _ODD
+            left, right = right, left ^ ((mixed >> np.uint64(32)) & mask)
+        return (left << self._half) | right
 
 
 def integers(low, high, count, seed, stream):

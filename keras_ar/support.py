@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from keras import ops
 
-from keras_ar import arguments
+from keras_ar import arguments, mapped
 
 __all__ = ["Support"]
 
@@ -125,18 +125,25 @@ class Support:
         values = np.asarray(x)
         if values.dtype.kind not in "biuf":
             raise ValueError(f"`{name}` must hold numbers. Received: {name}.dtype={values.dtype}.")
+        for first, piece in mapped.pieces(values):  # no array is made of the size of all values
+            self._check_piece(piece, first, name, owner)
+
+    def _check_piece(self, values, first, name, owner):
+        """Checks some rows of an array, of which `first` is the index of the first one."""
         if values.dtype.kind == "f":
             with np.errstate(over="ignore"):  # models compute in float32
                 is_finite = np.isfinite(values if values.dtype.itemsize <= 4 else values.astype("float32"))
             if not is_finite.all():
                 in_float32 = ", in float32" if np.isfinite(values).all() else ""
-                raise ValueError(f"`{name}` must be finite{in_float32}. Received {_first(values, ~is_finite, name)}.")
+                raise ValueError(
+                    f"`{name}` must be finite{in_float32}. Received {_first(values, ~is_finite, name, first)}."
+                )
         wrong = (values < self.low) | (values > self.high)
         if self.is_discrete and values.dtype.kind == "f":
             wrong |= values != np.floor(values)
         if wrong.any():
             of_owner = "" if owner is None else f", the support of {owner}"
-            raise ValueError(f"`{name}` must hold {self}{of_owner}. Received {_first(values, wrong, name)}.")
+            raise ValueError(f"`{name}` must hold {self}{of_owner}. Received {_first(values, wrong, name, first)}.")
 
     def random(self, shape: tuple[int, ...], seed: int = 0) -> np.ndarray:
         """Random values, for trying out what takes them: every level alike, small counts, real values of order one.
@@ -166,6 +173,8 @@ class Support:
         return f"{kind} up to {self.high:g}" if math.isfinite(self.high) else kind
 
 
-def _first(values, wrong, name):
+def _first(values, wrong, name, first):
+    """The first value that is wrong, by its index in the array whose row `first` is the first of `values`."""
     index = tuple(int(i) for i in np.argwhere(wrong)[0])
-    return f"{name}{list(index)} = {values[index]}"
+    place = [index[0] + first, *index[1:]] if index else []
+    return f"{name}{place} = {values[index]}"

@@ -108,7 +108,10 @@ class Vocabulary(BaseVocabulary):
                 f"`characters` must be a string of at least two characters, all different. Received: {characters!r}."
             )
         self.characters = characters
-        self._index = {character: i for i, character in enumerate(characters)}
+        # Integers by code point; the last entry stands for all code points above.
+        points = _code_points(characters)
+        self._table = np.full(points.max() + 2, -1, "int32")
+        self._table[points] = np.arange(len(points))
 
     @classmethod
     def of(cls, text: str) -> "Vocabulary":
@@ -126,18 +129,22 @@ class Vocabulary(BaseVocabulary):
 
     def encode(self, text: str) -> np.ndarray:
         """A text as integers: an int32 array of shape `(length,)`."""
-        try:
-            return np.array([self._index[character] for character in text], "int32")
-        except KeyError as error:
-            (unknown,) = error.args
+        found = self._table[np.minimum(_code_points(text), len(self._table) - 1)]
+        if (found < 0).any():
+            position = int((found < 0).argmax())
             raise ValueError(
                 f"`text` must be written in the {len(self)} characters of the vocabulary, {self.characters!r}. "
-                f"Received {unknown!r}, at position {text.index(unknown)}."
-            ) from None
+                f"Received {text[position]!r}, at position {position}."
+            )
+        return found
 
     def decode(self, integers: Any) -> str:
         """Integers, an array of any shape, as a text."""
         return "".join(self.characters[i] for i in self.checked(integers))
+
+
+def _code_points(text):
+    return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), "<u4")
 
 
 class ByteVocabulary(BaseVocabulary):

@@ -80,7 +80,7 @@ def train(
     json: _Json = False,
 ):
     """Train a model by a recipe, or any model on any data. A run writes one folder."""
-    with _errors_in_one_line(json, "interrupted: finished epochs are kept, and `--resume` goes on from there"):
+    with _errors_in_one_line(json, "interrupted: `--resume` goes on from the last epoch, or backup within one"):
         wanted = _recipe(recipe, data, settings or [], seed)
         if recipe is None and out is None:
             raise recipes.RecipeError("name a recipe, or the folder to --resume by --out")

@@ -14,6 +14,7 @@ from keras_ar_cli import recipe as recipes
 __all__ = ["Opened", "about", "after_training", "complete", "of_class", "open_file", "sample", "tempered"]
 
 _NUM_COMPLETED = 8  # test events, unless told
+_MOST_COMPARED = 50_000  # training events that samples are compared with
 _ENDINGS = {"images": ".png", "sound": ".wav", "text": ".txt", "table": ".csv"}
 
 
@@ -234,7 +235,7 @@ def after_training(model, data, folder, recipe):
     levels = model.support.num_levels
     grids = {"test": data.test[:num], "samples": samples}
     _save(keras_ar.plots.images(grids, columns, num_levels=levels, title=title), folder / "samples.png")
-    nearest = keras_ar.plots.neighbors(samples[:8], data.train, num_levels=levels, title=title)
+    nearest = keras_ar.plots.neighbors(samples[:8], data.train[:_MOST_COMPARED], num_levels=levels, title=title)
     _save(nearest, folder / "neighbors.png")
     return ["learning_curves.png", "neighbors.png", "samples.png"]
 

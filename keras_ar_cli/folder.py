@@ -3,7 +3,8 @@
 - `.keras-ar-run` marks the folder. Its lock is the operating system's, and ends with the process, however that ends.
 - `recipe.toml`: the recipe as run.
 - `history.csv`: a line for each epoch, counted from 0, as Keras' CSVLogger writes it.
-- `backup/`: weights and optimizer after the last epoch, and the best weights so far; removed when the run is finished.
+- `backup/`: weights and optimizer after the last epoch, and the best weights so far; in a long epoch, all that a run is
+  in the middle of it, in a file named by the epochs and the steps that are done. Removed when the run is finished.
 - `model.keras`, its card `README.md`, pictures or other samples, and at the very end `metrics.json`.
 
 Every file is first written under another name and then renamed, so it is there as a whole or not at all. What a killed
@@ -31,6 +32,7 @@ __all__ = [
     "finished",
     "held",
     "history",
+    "of_epochs",
     "reading",
     "recipe_for",
     "remove_backup",
@@ -48,7 +50,8 @@ _METRICS = {  # what is read from `metrics.json`
     "data": {"name": str, "kind": str},
     "files": list,
 }
-_OF_BACKUP = re.compile(rf"({re.escape(_UNFINISHED)})?(best|\d+)\.weights\.h5")
+_WITHIN_EPOCH = re.compile(r"(\d+)-(\d+)\.npz")
+_OF_BACKUP = re.compile(rf"({re.escape(_UNFINISHED)})?((best|\d+)\.weights\.h5|{_WITHIN_EPOCH.pattern})")
 
 
 class RunError(ValueError):
@@ -58,6 +61,12 @@ class RunError(ValueError):
 def backup(folder):
     """The path of the weights of a run that is not finished."""
     return folder / "backup"
+
+
+def of_epochs(folder):
+    """The files of epochs that have begun, by pairs: how many epochs were done, and how many steps of the next."""
+    found = [(_WITHIN_EPOCH.fullmatch(path.name), path) for path in folder.iterdir()] if folder.is_dir() else []
+    return {(int(name[1]), int(name[2])): path for name, path in found if name}
 
 
 def history(folder):
@@ -165,8 +174,10 @@ def _is_run(folder):
 
 
 def _has_begun(folder):
-    """Whether there is anything to resume: an epoch that is finished."""
-    return history(folder).exists() or (folder / "metrics.json").exists()
+    """Whether there is anything to resume: an epoch that is finished, or was kept in the middle."""
+    return any(
+        path.exists() for path in (history(folder), folder / "metrics.json", *of_epochs(backup(folder)).values())
+    )
 
 
 def _recorded(folder):

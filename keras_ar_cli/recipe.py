@@ -66,9 +66,9 @@ _SCHEMA = {
         "name": _Key((str,)),  # of a data set of keras_ar.datasets, or a path
         "binary": _Key((bool,), False),  # cut integers at one half of their levels
         "length": _integer(),  # of the pieces that sound or text is cut into
-        # Whether the class of an event is its condition; in a csv file, which column is the class.
+        # Whether the class of an event is its condition; in a csv or Parquet file, which column is the class.
         "labels": _Key(
-            (bool, str, int), False, types_in_words="true, false, or the name or index of a column of a csv file"
+            (bool, str, int), False, types_in_words="true, false, or the name or index of a column of a table"
         ),
     },
     "model": {"name": _Key((str,)), "head": _Key((str, dict))},  # and the arguments of the model
@@ -80,6 +80,8 @@ _SCHEMA = {
         "schedule": _Key(
             (str,), "cosine", "", ("cosine", "constant").__contains__, types_in_words="'cosine' or 'constant'"
         ),
+        # In a longer epoch, how often to keep what `--resume` goes on from.
+        "backup_minutes": _number_above_0(10.0),
         "patience": _integer(),  # epochs without progress on the validation part before it stops
         # Momentum of an average of the weights, which is kept in their place.
         "average": _Key((float,), None, "from 0 on, and below 1", lambda value: 0 <= value < 1),

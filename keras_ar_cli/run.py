@@ -1,6 +1,7 @@
 """A training run. It may be interrupted at any moment, and is resumed to the same result (folder.py says how).
 
-All that is random in an epoch follows from the seed and the number of the epoch alone.
+All that is random in an epoch follows from the seed and the number of the epoch alone. What is kept in the middle of a
+long epoch holds the states of the random numbers, too.
 """
 
 import contextlib
@@ -17,11 +18,13 @@ import keras
 import numpy as np
 
 import keras_ar
+from keras_ar import backend, mapped, noise
 from keras_ar_cli import folder as folders
 from keras_ar_cli.folder import RunError, whole
 
 __all__ = [
     "Backup",
+    "BackupWithinEpoch",
     "History",
     "about",
     "check_space",
@@ -80,15 +83,17 @@ def _fit(recipe, data, model, batches, folder, callbacks):
     settings = recipe["train"]
     history = History(folders.history(folder), settings["patience"])
     backup = Backup(folders.backup(folder), history)
-    if not history.is_over(backup.epoch, settings["epochs"]):
-        if backup.epoch == 0:
-            model.initialize_from_data(*(array[:_MOST_INITIALIZED_FROM] for array in batches.arrays))
-        else:
+    within = BackupWithinEpoch(backup, history, batches, settings["backup_minutes"])
+    if backup.epoch == 0 and batches.first == 0:
+        model.initialize_from_data(*batches.rows[:_MOST_INITIALIZED_FROM])
+
+    def fit(epochs):
+        if backup.epoch > 0:
             backup.load(model, backup.path(backup.epoch))
         averaging = [keras.callbacks.SwapEMAWeights()] if settings["average"] else []
         model.fit(
             batches,
-            epochs=settings["epochs"],
+            epochs=epochs,
             initial_epoch=backup.epoch,
             shuffle=False,  # `batches` does
             validation_data=events(data, "valid", takes_labels(recipe)),
@@ -100,10 +105,16 @@ def _fit(recipe, data, model, batches, folder, callbacks):
                 *averaging,
                 history,
                 backup,
+                within,
                 *callbacks,
             ],
             verbose=0,
         )
+
+    if batches.first > 0:  # Keras asks for the number of steps only once: an epoch with fewer is trained by itself
+        fit(backup.epoch + 1)
+    if not history.is_over(backup.epoch, settings["epochs"]):
+        fit(settings["epochs"])
     backup.load(model, backup.best)
     return history
 
@@ -147,8 +158,8 @@ def load_data(recipe):
     with _naming("[data]"):
         data = keras_ar.datasets.load(name, binary=settings["binary"], length=settings["length"], **column)
     if takes_labels(recipe) and data.train_labels is None:
-        is_csv = data.kind == "table" and name.lower().endswith(".csv")
-        expected = "the name or the index of a column, or false," if is_csv else "false"
+        has_columns = data.kind == "table" and not name.lower().endswith((".npy", ".npz"))
+        expected = "the name or the index of a column, or false," if has_columns else "false"
         raise RunError(f"data.labels must be {expected} for {name}: it has no classes. Received: {labels!r}")
     return data
 
@@ -233,11 +244,18 @@ def _head(wanted, default, data):
 
 def _units(data):
     """The mean and the standard deviation of real values, to six digits; of a table, those of each column."""
-    x = data.train.astype("float64")
     axis = 0 if data.kind == "table" else None
-    scale = np.where(np.ptp(x, axis) == 0, 1.0, x.std(axis))
-    loc, scale = (np.vectorize(lambda value: float(f"{value:.6g}"))(values) for values in (x.mean(axis), scale))
+    count = len(data.train) if data.kind == "table" else data.train.size
+    loc = _sum(data.train, lambda x: x, axis) / count
+    scale = np.sqrt(_sum(data.train, lambda x: (x - loc) ** 2, axis) / count)
+    scale = np.where(scale <= 1e-12 * np.abs(loc), 1.0, scale)  # all values are the same
+    loc, scale = (np.vectorize(lambda value: float(f"{value:.6g}"))(values) for values in (loc, scale))
     return {"loc": loc.tolist(), "scale": scale.tolist()}
+
+
+def _sum(events, function, axis):
+    """The sum of a function of all values, in float64."""
+    return sum(function(piece.astype("float64")).sum(axis) for _, piece in mapped.pieces(events))
 
 
 def doubts(model, data):
@@ -325,23 +343,30 @@ def about(model, data):
 
 
 class Batches(keras.utils.PyDataset):
-    """Arrays in batches, in an order that is another one in each epoch."""
+    """Arrays in batches, in an order that is another one in each epoch.
+
+    Attributes:
+        first: Integer, how many batches at the beginning of an epoch to leave out.
+    """
 
     def __init__(self, arrays, batch_size, seed):
         super().__init__()
-        self.arrays, self.batch_size, self.seed = arrays, batch_size, seed
+        self.rows, self.batch_size, self.seed, self.first = mapped.Rows(arrays), batch_size, seed, 0
+        # Even the numbers of the events of a mapped array might not fit into memory.
+        self.permutation = noise.LongPermutation if mapped.holds_mapped(arrays) else noise.permutation
         self.begin(0)
 
     def begin(self, epoch):
         seed = np.random.SeedSequence([self.seed, epoch]).generate_state(1, "uint64")[0]
-        self.order = keras_ar.noise.permutation(len(self.arrays[0]), int(seed))
+        self.order = self.permutation(len(self.rows.arrays[0]), int(seed))
 
     def __len__(self):
-        return math.ceil(len(self.order) / self.batch_size)
+        return math.ceil(len(self.order) / self.batch_size) - self.first
 
     def __getitem__(self, index):
-        rows = self.order[index * self.batch_size : (index + 1) * self.batch_size]
-        arrays = tuple(array[rows] for array in self.arrays)
+        start = (self.first + index) * self.batch_size
+        rows = self.order[np.arange(start, min(start + self.batch_size, len(self.order)))]
+        arrays = tuple(self.rows[rows])
         return (arrays,) if len(arrays) > 1 else arrays
 
 
@@ -394,10 +419,10 @@ class History(keras.callbacks.Callback):
         }
 
     def on_epoch_begin(self, epoch, logs=None):
-        self._start = time.perf_counter()
+        self.started = time.perf_counter()
 
     def on_epoch_end(self, epoch, logs=None):
-        self.rows.append({"epoch": epoch, **logs, "seconds": time.perf_counter() - self._start})
+        self.rows.append({"epoch": epoch, **logs, "seconds": time.perf_counter() - self.started})
         with whole(self.path) as path, path.open("w", newline="") as file:
             writer = csv.DictWriter(file, self.rows[0])
             writer.writeheader()
@@ -452,6 +477,67 @@ class Backup(keras.callbacks.Callback):
 
     def _epoch_of(self, file):
         return int(file.name.partition(".")[0])
+
+
+class BackupWithinEpoch(keras.callbacks.Callback):
+    """Keeps all that a run is in the middle of an epoch, every few minutes; the next epoch begins where it was kept.
+
+    That is the weights, the optimizer, the states of random numbers and the metrics so far. It is kept before a step:
+    a callback that is told of the end of each would have Keras wait for the device.
+    """
+
+    def __init__(self, backup, history, batches, minutes):
+        super().__init__()
+        self.backup, self.history, self.batches, self.minutes = backup, history, batches, minutes
+        batches.first = max((step for epoch, step in self._files() if epoch == backup.epoch), default=0)
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.epoch, self.kept = epoch, time.perf_counter()
+
+    def on_train_batch_begin(self, batch, logs=None):
+        if batch == 0 and self.batches.first > 0:  # no earlier: at the beginning of an epoch torch draws a number
+            self._load(self._path(self.batches.first))
+        if batch > 0 and time.perf_counter() - self.kept >= 60 * self.minutes:
+            check_space(self.backup.folder, self.model)
+            self._keep(self._path(self.batches.first + batch))
+            self._remove(lambda epoch, step: (epoch, step) < (self.epoch, self.batches.first + batch))
+            self.kept = time.perf_counter()
+
+    def on_epoch_end(self, epoch, logs=None):  # after that of `Backup`
+        self._remove(lambda begun, step: begun <= epoch)
+        self.batches.first = 0
+
+    def _keep(self, path):
+        # As bytes: NumPy's files hold no bfloat16.
+        values = [np.frombuffer(keras.ops.convert_to_numpy(v).tobytes(), "uint8") for v in self._variables()]
+        random = {f"random_{i}": state for i, state in enumerate(backend.random_state())}
+        with whole(path) as unfinished:
+            np.savez(unfinished, *values, **random, seconds=time.perf_counter() - self.history.started)
+
+    def _load(self, path):
+        with folders.reading(path), np.load(path) as file:
+            for i, variable in enumerate(self._variables()):
+                value = keras.ops.convert_to_numpy(variable)
+                variable.assign(np.frombuffer(file[f"arr_{i}"].tobytes(), value.dtype).reshape(value.shape).copy())
+            backend.set_random_state([file[f"random_{i}"] for i in range(len(backend.random_state()))])
+            self.history.started -= float(file["seconds"])
+
+    def _variables(self):
+        """All variables of training, each once."""
+        model = self.model
+        found = [*model.variables, *model.optimizer.variables, *model.metrics_variables]
+        return {id(variable): variable for variable in found}.values()
+
+    def _path(self, step):
+        return self.backup.folder / f"{self.epoch}-{step}.npz"
+
+    def _files(self):
+        return folders.of_epochs(self.backup.folder)
+
+    def _remove(self, is_old):
+        for (epoch, step), path in self._files().items():
+            if is_old(epoch, step):
+                path.unlink()
 
 
 def check_space(folder, model):

@@ -674,6 +674,54 @@ def test_a_run_stopped_between_any_two_files_ends_with_the_same_weights(moment, 
     assert [line.split(",")[0] for line in lines] == ["0", "1", "2"]
 
 
+class Steps(keras.callbacks.Callback):
+    """Counts steps, and ends the process after some."""
+
+    def __init__(self, most=None):
+        super().__init__()
+        self.count, self.most = 0, most
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.count += 1
+        if self.count == self.most:
+            raise Killed
+
+
+def test_a_run_stopped_in_an_epoch_goes_on_from_there_to_the_same_weights(tmp_path):
+    np.save(tmp_path / "bits.npy", np.random.default_rng(0).integers(0, 2, (60, 6)))  # 48 to train on: five steps
+    # Dropout is random by the state of variables, or by torch's own generator.
+    settings = ["model.hidden_units=[8]", "model.dropout=0.5"]
+    settings += ["train.average=0.5", "train.epochs=2", "train.batch_size=10"]
+    recipe = recipes.changed(recipes.of_model("made", str(tmp_path / "bits.npy")), settings)
+    train(recipe, tmp_path / "alone")
+    recipe = recipes.changed(recipe, ["train.backup_minutes=1e-9"])  # before each step but the first
+    stops = ((3, "0-2.npz"), (2, "0-3.npz"), (4, "1-1.npz")) if BACKEND == "torch" else ((7, "1-1.npz"),)
+    for num_steps, expected in stops:
+        with pytest.raises(Killed):
+            train(recipe, tmp_path / "run", [Steps(num_steps)])
+        assert [path.name for path in (tmp_path / "run" / "backup").glob("*.npz")] == [expected]
+        with pytest.raises(folders.RunError, match="holds a run already: resume it"):
+            folders.recipe_for(recipe, tmp_path / "run", resume=False)
+        recipe = None
+    steps = Steps()
+    train(None, tmp_path / "run", [steps])
+    assert steps.count == 4
+    for found, expected in zip(weights(tmp_path / "run"), weights(tmp_path / "alone"), strict=True):
+        np.testing.assert_array_equal(found, expected)
+    assert losses(tmp_path / "run" / "history.csv") == losses(tmp_path / "alone" / "history.csv")
+    assert not (tmp_path / "run" / "backup").exists()
+
+
+@pytest.mark.one_backend
+def test_a_damaged_backup_of_an_epoch_is_named(tmp_path):
+    recipe = recipes.changed(RECIPE, ["train.backup_minutes=1e-9"])
+    with pytest.raises(Killed):
+        train(recipe, tmp_path, [Steps(2)])
+    path = tmp_path / "backup" / "0-1.npz"
+    path.write_bytes(path.read_bytes()[:-100])
+    assert "0-1.npz cannot be read, it may be damaged" in error_of("train", "--resume", "--out", tmp_path)
+
+
 @pytest.mark.one_backend
 def test_a_killed_process_ends_with_the_same_weights_when_resumed(tmp_path):
     kills = 20 if "KERAS_AR_FUZZ" in os.environ else 2

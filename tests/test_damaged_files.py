@@ -23,10 +23,24 @@ def write_npz(path):
     np.savez_compressed(path, **parts, **{f"{part}_labels": labels for part in parts})
 
 
+def write_npy(path):
+    np.save(path, np.random.default_rng(0).integers(0, 9, (20, 4, 5)))
+
+
 def write_csv(path):
     path.write_text(
         "kind,width,height\n" + "\n".join(f"{'cat' if i % 3 else 'dog'},{i},{i * i % 7}" for i in range(20))
     )
+
+
+def write_arrow(path):
+    pyarrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    table = pyarrow.table({"kind": ["cat", "dog", "eel", "cat"] * 5, "width": np.arange(20), "height": np.ones(20)})
+    if path.suffix == ".parquet":
+        parquet.write_table(table, path)
+        return
+    with pyarrow.OSFile(str(path), "wb") as file, pyarrow.ipc.new_file(file, table.schema) as writer:
+        writer.write_table(table)
 
 
 def write_idx(path):
@@ -55,7 +69,10 @@ def write_text(path):
 # Per format: the file that is damaged, what writes it and those beside it, and what is loaded with which options.
 FORMATS = {
     "npz": ("some.npz", write_npz, True, {}),
+    "npy": ("some.npy", write_npy, True, {}),
     "csv": ("some.csv", write_csv, True, {"labels": 0}),
+    "parquet": ("some.parquet", write_arrow, True, {}),
+    "arrow": ("some.arrow", write_arrow, True, {"labels": "kind"}),
     "idx images": ("train-images-idx3-ubyte", write_idx, False, {}),
     "idx labels": ("t10k-labels-idx1-ubyte.gz", write_idx, False, {}),
     "png": ("3.png", write_png, False, {}),

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import keras_ar
-from keras_ar import datasets, noise
+from keras_ar import datasets, mapped, noise
 from keras_ar.datasets import builtin
 
 pytestmark = pytest.mark.one_backend  # nothing here is computed by a backend, except for scores of a CharRNN
@@ -256,7 +256,10 @@ def test_what_is_neither_name_nor_path_is_refused(name):
 
 def test_a_file_of_another_type_is_refused(tmp_path):
     (tmp_path / "data.xml").touch()
-    with pytest.raises(ValueError, match=r"a file of type .csv, .npz, .txt, .wav, or to a folder: of pictures"):
+    with pytest.raises(
+        ValueError,
+        match=r"a file of type .arrow, .csv, .feather, .npy, .npz, .parquet, .txt, .wav, or to a folder: of pictures",
+    ):
         datasets.load(tmp_path / "data.xml")
 
 
@@ -264,8 +267,9 @@ def test_a_file_of_another_type_is_refused(tmp_path):
     ("options", "message"),
     [
         ({"length": 8}, "`length` is for sound and text"),
-        ({"labels": "y"}, "`labels` is for csv files"),
+        ({"labels": "y"}, "`labels` is for csv, Parquet"),
         ({"shape": (8, 8)}, "`shape` is for npz files"),
+        ({"columns": ["x"]}, "`columns` is for csv, Parquet and Arrow files"),
     ],
 )
 def test_options_of_other_files_are_refused(options, message):
@@ -273,12 +277,15 @@ def test_options_of_other_files_are_refused(options, message):
         datasets.load("digits", **options)
 
 
-@pytest.mark.parametrize(("package", "name"), [("sklearn.datasets", "digits"), ("PIL.Image", "picture")])
-def test_a_missing_package_is_named_with_its_extra(package, name, tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("package", "name", "extra"),
+    [("sklearn.datasets", "digits", "data"), ("PIL.Image", "", "data"), ("pyarrow.parquet", "x.parquet", "parquet")],
+)
+def test_a_missing_package_is_named_with_its_extra(package, name, extra, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, package, None)
-    (tmp_path / "picture.png").touch()
-    with pytest.raises(ImportError, match=r'pip install "keras-ar\[data\]"'):
-        datasets.load("digits" if name == "digits" else tmp_path)
+    (tmp_path / (name or "picture.png")).touch()
+    with pytest.raises(ImportError, match=rf'pip install "keras-ar\[{extra}\]"'):
+        datasets.load("digits" if name == "digits" else tmp_path / name)
 
 
 # Arrays.
@@ -412,6 +419,52 @@ def test_a_truncated_npz_file_is_named(tmp_path):
             datasets.load(path)
 
 
+@pytest.mark.parametrize("dtype", ["bool", "int8", "uint8", "uint16", "uint32", "int64", "float16", "float64"])
+def test_an_npy_file_is_mapped_and_split_by_position(dtype, tmp_path, monkeypatch):
+    monkeypatch.setattr("keras_ar.mapped._PIECE", 100)
+    x = RNG.integers(0, 100, (50, 6)).astype(dtype)
+    np.save(tmp_path / "x.npy", x)
+    data = datasets.load(tmp_path / "x.npy")
+    assert all(map(mapped.is_mapped, (data.train, data.valid, data.test)))
+    np.testing.assert_array_equal(np.concatenate([data.train, data.valid, data.test]), x)
+    assert (data.kind, data.train.dtype, data.train_labels) == ("table", dtype, None)
+    assert data.num_levels == (None if "float" in dtype else max(int(x.max()) + 1, 2))
+    model = keras_ar.models.FVSBN(6, head=keras_ar.heads.Categorical(100))
+    np.testing.assert_allclose(model.score_samples(data.train), model.score_samples(x[:40].astype("int32")), rtol=1e-5)
+    model.compile("adam")
+    model.fit(data.train, validation_data=(data.valid,), verbose=0)
+
+
+def test_an_npy_file_of_images_is_cut_in_a_file(tmp_path):
+    x = RNG.integers(0, 256, (10, 4, 5), dtype="uint8")
+    x[0, 0, 0] = 255
+    np.save(tmp_path / "x.npy", x)
+    data = datasets.load(tmp_path / "x.npy", binary=True)
+    assert (data.kind, data.event_shape, data.num_levels) == ("images", (4, 5, 1), 2)
+    assert mapped.is_mapped(data.train)
+    np.testing.assert_array_equal(data.train[..., 0], x[:8] >= 128)
+
+
+@pytest.mark.parametrize(
+    ("x", "message"),
+    [
+        (np.zeros(5), r"wrong.npy must have shape \(events, ...\), with at least one event"),
+        (np.zeros((0, 5)), "at least one event"),
+        (np.array([["a"]]), "wrong.npy must hold numbers. Received: dtype <U1"),
+        (np.array([[{}]], dtype=object), "must hold numbers. Received: dtype object"),  # a pickle: it never runs
+        (np.array([[1.0], [np.nan]]), "must be finite, .* Received nan, first in event 1"),
+        (np.zeros((3, 2)).T, "must be written in C order, .* Received: fortran_order=True, dtype float64"),
+        (np.zeros((2, 2), ">i4"), "in the byte order of this machine"),
+        (np.zeros((2, 2), "uint64"), "of at most 64 bits with a sign"),
+        (np.zeros((2, 2)), "holds 2 events: too few for the parts"),
+    ],
+)
+def test_an_npy_file_of_no_events_is_refused(x, message, tmp_path):
+    np.save(tmp_path / "wrong.npy", x)
+    with pytest.raises(ValueError, match=message):
+        datasets.load(tmp_path / "wrong.npy")
+
+
 # Tables.
 
 
@@ -521,6 +574,130 @@ def test_columns_of_words_are_categories(tmp_path):
     path.write_text("\n".join(f"{row},0.5" for row in rows))
     with pytest.raises(ValueError, match="words in column 0, and other numbers in column 3"):
         datasets.load(path)
+
+
+# Parquet and Arrow. The numbers of a column are of any type, and its words may be encoded already.
+
+
+ROWS = 12
+COLUMNS = {
+    "width": np.linspace(-1, 1, ROWS),
+    "legs": np.arange(ROWS) % 5,
+    "kind": ["dog", "cat", "eel"] * 4,
+    "tame": [True, False] * 6,
+}
+
+
+def write_table(path, columns, **types):
+    """Writes a table in the format that the suffix of the path names; `stream` is one of Arrow's."""
+    pyarrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    table = pyarrow.table({name: pyarrow.array(values, types.get(name)) for name, values in columns.items()})
+    if path.suffix == ".parquet":
+        parquet.write_table(table, path, row_group_size=5)
+    elif path.suffix == ".feather":
+        pytest.importorskip("pyarrow.feather").write_feather(table, str(path))
+    else:
+        new = pyarrow.ipc.new_stream if path.stem == "stream" else pyarrow.ipc.new_file
+        with pyarrow.OSFile(str(path), "wb") as file, new(file, table.schema) as writer:
+            writer.write_table(table, max_chunksize=5)
+
+
+def same_fields(first, second):
+    for field in ("kind", "columns", "categories", "num_levels", "event_shape"):
+        assert getattr(first, field) == getattr(second, field), field
+    for field in ("train", "valid", "test", "train_labels", "valid_labels", "test_labels"):
+        np.testing.assert_array_equal(getattr(first, field), getattr(second, field))
+        assert getattr(getattr(first, field), "dtype", None) == getattr(getattr(second, field), "dtype", None)
+
+
+@pytest.mark.parametrize("name", ["table.parquet", "table.feather", "table.arrow", "stream.arrow"])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"labels": "kind"},
+        {"labels": 1, "columns": ["width", "tame"]},
+        {"columns": ["tame", "kind", "legs"]},
+        {"columns": ["legs"], "labels": "tame"},
+    ],
+)
+def test_a_table_is_the_same_in_every_format(name, options, tmp_path):
+    write_table(tmp_path / name, COLUMNS)
+    rows = zip(*({**COLUMNS, "tame": [1, 0] * 6}).values(), strict=True)
+    (tmp_path / "table.csv").write_text("\n".join(",".join(map(str, row)) for row in [tuple(COLUMNS), *rows]))
+    same_fields(datasets.load(tmp_path / name, **options), datasets.load(tmp_path / "table.csv", **options))
+
+
+def test_a_folder_of_parquet_files_is_one_table(tmp_path):
+    write_table(tmp_path / "all.parquet", COLUMNS)
+    folder = tmp_path / "parts"
+    folder.mkdir()
+    for part, rows in (("b", slice(7, None)), ("a", slice(7))):
+        write_table(folder / f"{part}.parquet", {name: values[rows] for name, values in COLUMNS.items()})
+    (folder / "_SUCCESS").touch()
+    whole = datasets.load(tmp_path / "all.parquet", labels="kind")
+    same_fields(datasets.load(folder, labels="kind"), whole)
+    write_table(folder / "c.parquet", {**COLUMNS, "legs": np.arange(ROWS) / 2})
+    with pytest.raises(
+        ValueError, match=r"All files of .*a.parquet, .*legs \(int64\).*c.parquet has .*legs \(double\)"
+    ):
+        datasets.load(folder)
+
+
+def test_types_of_arrow_become_numbers_and_words(tmp_path):
+    pyarrow = pytest.importorskip("pyarrow")
+    types = {
+        "width": pyarrow.float16(),
+        "legs": pyarrow.uint64(),
+        "kind": pyarrow.dictionary(pyarrow.int8(), pyarrow.string()),
+    }
+    columns = {**COLUMNS, "width": (np.arange(ROWS) % 3).astype("float16"), "legs": COLUMNS["legs"].astype("uint64")}
+    write_table(tmp_path / "table.parquet", columns, **types)
+    data = datasets.load(tmp_path / "table.parquet", split=(1, 0, 0))
+    assert (data.num_levels, data.train.dtype, data.categories) == (5, np.uint8, {"kind": ("cat", "dog", "eel")})
+    assert sorted(map(tuple, data.train.tolist())) == sorted(
+        zip(columns["width"], columns["legs"], [1, 0, 2] * 4, COLUMNS["tame"], strict=True)
+    )
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "arrow"])
+@pytest.mark.parametrize(
+    ("columns", "options", "message"),
+    [
+        ({"a": [1, 2], "b": [3, None]}, {}, r"Row 1 \(counted from 0\) of .* has None in column 'b': a value must not"),
+        ({"a": [1.0, float("nan")]}, {}, "Row 1 .* has nan in column 'a': a value must not be missing"),
+        ({"a": [1.0, 1e300]}, {}, "Row 1 .* has 1e.300 in column 'a': numbers must be from -3.4e38 to 3.4e38"),
+        ({"a": ["x", "NA"]}, {}, "Row 1 .* has 'NA' in column 'a': a value must not be missing"),
+        ({"a": [1, 2], "b": ["x", None]}, {"labels": "b"}, "Row 1 .* has None in column 'b': a class must not"),
+        ({"a": [1, 2], "b": [2**31, 1]}, {"labels": "b"}, "Row 0 .* has 2147483648 in column 'b': classes are"),
+        ({"a": [1, 2], "b": [[1], [2]]}, {}, "must hold numbers or words: .* column 'b' is of type list"),
+        ({"a": [1, 2]}, {"columns": ["b"]}, r"`columns` must be names of columns of .*: a. Received: columns=\['b'\]"),
+        ({"a": [1, 2]}, {"columns": "a"}, "`columns` must be names of columns .* each once: a. Received: columns='a'"),
+        ({"a": [1, 2]}, {"columns": [0]}, "`columns` must be names of columns"),
+        ({"a": [1, 2]}, {"columns": []}, "`columns` must be names of columns"),
+        ({"a": [1, 2]}, {"columns": ["a"], "labels": "a"}, "must have another column than that of `labels`"),
+        ({"a": [1, 2], "b": [1, 2]}, {"columns": ["a"], "labels": "a"}, "`columns` must hold another column than"),
+        ({"a": [1, 2]}, {"labels": "b"}, "`labels` must be a column of .*: one of a, or an index"),
+        ({"a": [f"w{i}" for i in range(257)]}, {}, "at most 256 different words in column 'a'.* It has 257"),
+        ({"a": [0.5] * 9, "b": ["x"] * 9}, {}, "no head takes both. .* words in column 'b', and other .* column 'a'"),
+        ({"a": np.zeros(0)}, {}, "must hold rows. It holds none"),
+        ({}, {}, "must have one name for each column"),
+    ],
+)
+def test_a_table_of_arrow_with_holes_is_refused(suffix, columns, options, message, tmp_path):
+    write_table(tmp_path / f"table.{suffix}", columns)
+    with pytest.raises(ValueError, match=message):
+        datasets.load(tmp_path / f"table.{suffix}", **options)
+
+
+def test_columns_of_a_csv_file_are_named_by_its_header(tmp_path):
+    path = tmp_path / "table.csv"
+    path.write_text("a,b,c\n" + "1,NA,cat\n" * 10)
+    assert datasets.load(path, columns=["c", "a"]).columns == ("c", "a")  # what is in others is nobody's business
+    with pytest.raises(ValueError, match=r"names of columns of .*: a, b, c. Received: columns=\['d'\]"):
+        datasets.load(path, columns=["d"])
+    path.write_text("1,2\n" * 10)
+    with pytest.raises(ValueError, match=r"it has no header. Received: columns=\['a'\]"):
+        datasets.load(path, columns=["a"])
 
 
 def test_a_table_in_another_encoding_is_named(tmp_path):
@@ -694,6 +871,22 @@ def test_a_text_is_split_by_position(tmp_path):
     assert data.vocabulary.decode(np.concatenate([data.train, data.valid, data.test])) == text
     assert (len(data.train), len(data.valid), len(data.test)) == (17, 2, 2)
     keras_ar.models.CharRNN(data.event_shape, vocabulary=data.vocabulary, units=4).score_samples(data.test)
+
+
+def test_a_long_text_is_mapped_and_the_same(tmp_path, monkeypatch):
+    text = "to be, ört not to 🙂 be\r\n" * 30
+    (tmp_path / "some.txt").write_text(text, newline="", encoding="utf-8")
+    short = datasets.load(tmp_path / "some.txt", length=7)
+    monkeypatch.setattr("keras_ar.datasets.sequences._PIECE", 11)
+    monkeypatch.setattr("keras_ar.datasets.sequences._LONG", 500)
+    data = datasets.load(tmp_path / "some.txt", length=7)
+    assert str(data) == str(short).replace("int32", "uint8")
+    assert data.vocabulary == short.vocabulary
+    assert mapped.is_mapped(data.train)
+    assert not mapped.is_mapped(short.train)
+    for part in ("train", "valid", "test"):
+        np.testing.assert_array_equal(getattr(data, part), getattr(short, part))
+    assert data.vocabulary.decode(data.train[0]) == text[:7]
 
 
 @pytest.mark.parametrize(

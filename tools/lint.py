@@ -21,6 +21,7 @@ FLOORS = [
         "backend",
         "batches",
         "cards",
+        "mapped",
         "masks",
         "missing",
         "noise",

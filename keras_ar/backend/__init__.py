@@ -41,8 +41,10 @@ __all__ = [
     "once",
     "positions_at_once",
     "prefers_eager",
+    "random_state",
     "return_weights",
     "scan",
+    "set_random_state",
     "share",
     "shared_data",
     "true_float32",
@@ -467,6 +469,37 @@ def watched_step(model, function, kinds, watch=None):
         return logs
 
     return watched
+
+
+def random_state():
+    """What random numbers follow from that no variable holds: uint8 arrays, of torch's own generators.
+
+    Example:
+
+    >>> all(array.dtype == "uint8" for array in keras_ar.backend.random_state())
+    True
+    """
+    if _NAME != "torch":
+        return []
+    states = [torch.get_rng_state(), *(torch.cuda.get_rng_state_all() if torch.cuda.is_available() else ())]
+    return [state.numpy() for state in states]
+
+
+def set_random_state(state):
+    """Sets what `random_state` returned.
+
+    Args:
+        state: List of uint8 arrays.
+
+    Example:
+
+    >>> keras_ar.backend.set_random_state(keras_ar.backend.random_state())
+    """
+    if _NAME == "torch":
+        cpu, *gpus = map(torch.tensor, state)
+        torch.set_rng_state(cpu)
+        if gpus:
+            torch.cuda.set_rng_state_all(gpus)
 
 
 def return_weights(model):

@@ -1,4 +1,4 @@
-"""Events from npz files."""
+"""Events from npz files and npy files."""
 
 import contextlib
 import math
@@ -6,11 +6,13 @@ import zipfile
 
 import numpy as np
 
-from keras_ar import arguments
-from keras_ar.datasets.dataset import MOST_CLASSES, PARTS, Dataset, shuffled
+from keras_ar import arguments, mapped
+from keras_ar.datasets.dataset import MOST_CLASSES, PARTS, Dataset, in_order, shuffled
 from keras_ar.datasets.files import check_size, damaged, reading
 
-__all__ = ["NpzFile", "read_npz"]
+__all__ = ["NpzFile", "read_npy", "read_npz"]
+
+_NOT_OF_MODELS = {("u", 8), ("f", 12), ("f", 16)}  # torch has none of them
 
 
 def read_npz(path, split, seed, shape=None):
@@ -37,6 +39,32 @@ def read_npz(path, split, seed, shape=None):
     return Dataset(name=path.stem, description=f"arrays of {path.name}", kind=kind, num_levels=num_levels, **parts)
 
 
+def read_npy(path, split):
+    """One array of events, which is mapped into memory and not read, so that it may be larger. Split by position."""
+    with reading(path), path.open("rb") as file:
+        shape, is_fortran, dtype = _header(file)
+        offset, found = file.tell(), path.stat().st_size - file.tell()
+    _check_dtype(dtype, f"{path}")
+    _check_size(found, shape, dtype, path, "the array")
+    if is_fortran or not dtype.isnative or (dtype.kind, dtype.itemsize) in _NOT_OF_MODELS:
+        raise ValueError(
+            f"{path} must be written in C order, in the byte order of this machine, of at most 64 bits with a sign, "
+            f"because it is not converted. Received: fortran_order={is_fortran}, dtype {dtype}."
+        )
+    with reading(path):
+        array = np.memmap(path, dtype, "r", offset, shape) if found else np.empty(shape, dtype)
+    array = _shaped(array, None, f"{path}")
+    lowest, highest = _span(array, f"{path}")
+    is_levels = dtype.kind != "f" and lowest >= 0 and highest < 2**31
+    return Dataset(
+        name=path.stem,
+        description=f"the array of {path.name}, mapped into memory",
+        kind="images" if array.ndim == 4 else "table",
+        num_levels=max(int(highest) + 1, 2) if is_levels else None,
+        **in_order(array, split, f"{path} holds {len(array)} events"),
+    )
+
+
 class NpzFile:
     """The arrays of numbers in an npz file, by name. Each is read when it is asked for, and checked before."""
 
@@ -52,17 +80,11 @@ class NpzFile:
 
     def __getitem__(self, name):
         with self._open(name) as (member, info):
-            version = np.lib.format.read_magic(member)
-            if version != (1, 0):  # later ones are for arrays with names in them
-                raise ValueError(f"the array {name!r} has version {version} of the npy format, not (1, 0)")
-            shape, _, dtype = np.lib.format.read_array_header_1_0(member)
+            shape, _, dtype = _header(member)
             found = info.file_size - member.tell()
-        if dtype.kind not in "biuf":
-            raise ValueError(f"`{name}` of {self.path} must hold numbers. Received: dtype {dtype}.")
-        expected = math.prod(shape) * dtype.itemsize
-        if found != expected:
-            raise damaged(self.path, f"the array {name!r} should have {expected:,} bytes, but has {found:,}")
-        check_size(self.path, expected, info.compress_size)
+        _check_dtype(dtype, f"`{name}` of {self.path}")
+        _check_size(found, shape, dtype, self.path, f"the array {name!r}")
+        check_size(self.path, found, info.compress_size)
         with self._open(name) as (member, _):
             return np.lib.format.read_array(member, allow_pickle=False)
 
@@ -73,6 +95,25 @@ class NpzFile:
             info = file.getinfo(f"{name}.npy")
             with file.open(info) as member:
                 yield member, info
+
+
+def _header(file):
+    """Shape, whether in Fortran's order, and dtype of an array in npy format."""
+    version = np.lib.format.read_magic(file)
+    if version != (1, 0):  # later ones are for arrays with names in them
+        raise ValueError(f"version {version} of the npy format, not (1, 0)")
+    return np.lib.format.read_array_header_1_0(file)
+
+
+def _check_dtype(dtype, what):
+    if dtype.kind not in "biuf":
+        raise ValueError(f"{what} must hold numbers. Received: dtype {dtype}.")
+
+
+def _check_size(found, shape, dtype, path, what):
+    expected = math.prod(shape) * dtype.itemsize
+    if found != expected:
+        raise damaged(path, f"{what} should have {expected:,} bytes, but has {found:,}")
 
 
 def _event_shape(arrays):
@@ -117,20 +158,28 @@ def _in_units(parts, path):
     shapes = {part: array.shape[1:] for part, array in parts.items()}
     if len(set(shapes.values())) > 1:
         raise ValueError(f"{path} must hold events of one shape. It holds {shapes}.")
-    largest = np.finfo("float32").max
-    for part, array in parts.items():
-        if not (array.min() >= -largest and array.max() <= largest):  # NaN is neither
-            row, *rest = np.argwhere(~(np.abs(array) <= largest))[0]
-            raise ValueError(
-                f"`{part}` of {path} must be finite, within the range of float32: -3.4e38 to 3.4e38. "
-                f"Received {array[(row, *rest)]}, first in event {row}."
-            )
-    arrays = parts.values()
-    lowest, highest = min(array.min() for array in arrays), max(array.max() for array in arrays)
-    if any(array.dtype.kind == "f" for array in arrays) or lowest < 0 or highest >= 2**31:
+    lows, highs = zip(*(_span(array, f"`{part}` of {path}") for part, array in parts.items()), strict=True)
+    lowest, highest = min(lows), max(highs)
+    if any(array.dtype.kind == "f" for array in parts.values()) or lowest < 0 or highest >= 2**31:
         return {part: array.astype("float32", copy=False) for part, array in parts.items()}, None
     dtype = "uint8" if highest < 256 else "int32"
     return {part: array.astype(dtype, copy=False) for part, array in parts.items()}, max(int(highest) + 1, 2)
+
+
+def _span(array, what):
+    """The smallest and the largest value of an array, all of which must be finite in float32."""
+    lows, highs, largest = [], [], np.finfo("float32").max
+    for first, piece in mapped.pieces(array):
+        low, high = piece.min(), piece.max()
+        if not (low >= -largest and high <= largest):  # NaN is neither
+            row, *rest = np.argwhere(~(np.abs(piece) <= largest))[0]
+            raise ValueError(
+                f"{what} must be finite, within the range of float32: -3.4e38 to 3.4e38. "
+                f"Received {piece[(row, *rest)]}, first in event {first + row}."
+            )
+        lows.append(low)
+        highs.append(high)
+    return min(lows), max(highs)
 
 
 def _labels(arrays, part, num_events):

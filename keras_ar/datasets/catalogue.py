@@ -5,9 +5,11 @@ import difflib
 import inspect
 import os
 import pathlib
+from collections.abc import Sequence
 from typing import Any
 
-from keras_ar.datasets import arrays, builtin, images, sequences, tables
+from keras_ar import mapped
+from keras_ar.datasets import arrays, arrow, builtin, images, sequences, tables
 from keras_ar.datasets.dataset import PARTS, Dataset
 
 __all__ = ["load", "names"]
@@ -20,14 +22,19 @@ _BUILTIN = {
     "mnist": builtin.mnist,
 }
 _BY_SUFFIX = {
+    ".arrow": arrow.read_arrow,
     ".csv": tables.read_csv,
+    ".feather": arrow.read_arrow,
+    ".npy": arrays.read_npy,
     ".npz": arrays.read_npz,
+    ".parquet": arrow.read_parquet,
     ".txt": sequences.read_text,
     ".wav": sequences.read_sound,
 }
 _MEANT_FOR = {
     "length": "sound and text",
-    "labels": "csv files",
+    "labels": "csv, Parquet and Arrow files",
+    "columns": "csv, Parquet and Arrow files",
     "shape": "npz files",
 }
 
@@ -51,6 +58,7 @@ def load(
     split: tuple[float, float, float] = (0.8, 0.1, 0.1),
     seed: int = 0,
     labels: str | int | None = None,
+    columns: Sequence[str] | None = None,
     shape: int | tuple[int, ...] | None = None,
 ) -> Dataset:
     """Loads a data set by its name, or from a file or a folder.
@@ -69,15 +77,22 @@ def load(
       events may be packed by `np.packbits(..., axis=1)`: then `shape` is required, or
       an array `shape` in the file. (A file named `binarized_mnist.npz` must hold the binarized
       MNIST, packed or not, and is checked.)
+    - an `.npy` file of one array of events, which may be larger than memory: it is mapped into memory in its own
+      dtype, and `fit`, `evaluate` and `score_samples` read it batch by batch. It is split by position, because to
+      shuffle it would be to read all of it: so its events should be in a random order. Loading reads it once, in
+      pieces, for the number of levels.
     - a folder of the four files of MNIST's format, `train-images-idx3-ubyte.gz` etc., as in
       Debian's Fashion-MNIST; the last sixth of the training images is `valid`.
     - a folder of pictures of one size, or with a subfolder of them for each class; split at random.
     - a `.wav` file, split by position, so that its end is `test`; or a folder of them,
       split by file. Samples are companded by `keras_ar.sound.mu_law` to 256 levels.
-    - a `.txt` file, split by position.
+    - a `.txt` file, split by position. Of a text of more than 64 million characters, the integers are in an unnamed
+      file in the folder for temporary files, mapped into memory.
     - a `.csv` file, with a header, which is a first line of words alone, or without; split at
       random. Integers from 0 to 255 stay integers if there are no other numbers. Columns of
       words become integers, too: see `categories` of the data set.
+    - a `.parquet`, `.arrow` or `.feather` file, or a folder of `.parquet` files, as tables of the same kind. A column
+      of strings holds words, whatever they are. Needs the package pyarrow: `pip install "keras-ar[parquet]"`.
 
     A seed means the same split for ever, whatever the version of NumPy.
 
@@ -89,8 +104,10 @@ def load(
         split: Three numbers that sum to 1, the shares of train, valid and test, where the data
             come in one piece. Defaults to `(0.8, 0.1, 0.1)`.
         seed: Integer, the seed of a random split. Defaults to `0`.
-        labels: String or integer, the name or index of the column of a csv file that holds the class
-            of each line, or `None`. Defaults to `None`.
+        labels: String or integer, the name or index of the column of a csv, Parquet or Arrow file that holds the
+            class of each row, or `None`. Defaults to `None`.
+        columns: List of strings, the names of the columns of such a file that make the events, in this order; `None`
+            for all but that of `labels`. Of a Parquet or Arrow file no others are read. Defaults to `None`.
         shape: Integer or tuple, the shape of the events of an npz file that are flattened or packed, or
             `None`. Defaults to `None`.
 
@@ -105,7 +122,7 @@ def load(
     """
     read = _reader(name)
     takes = inspect.signature(read).parameters
-    given = {"length": length, "labels": labels, "shape": shape}
+    given = {"length": length, "labels": labels, "columns": columns, "shape": shape}
     given = {option: value for option, value in given.items() if value is not None}
     for option, value in given.items():
         if option not in takes:
@@ -134,7 +151,7 @@ def _reader(name: Any):
             return _BY_SUFFIX[path.suffix.lower()]
         raise ValueError(
             f"`name` must lead to a file of type {', '.join(sorted(_BY_SUFFIX))}, or to a folder: of pictures, of wav "
-            f"files, or of the files of MNIST's format. Received: name={os.fspath(name)!r}."
+            f"files, of Parquet files, or of the files of MNIST's format. Received: name={os.fspath(name)!r}."
         )
     if path.exists():
         raise ValueError(
@@ -151,6 +168,8 @@ def _reader(name: Any):
 def _reader_of_folder(folder):
     if images.is_idx_folder(folder):
         return images.read_idx_folder
+    if arrow.parquet_files(folder):
+        return arrow.read_parquet
     return sequences.read_sound if sequences.sound_files(folder) else images.read_pictures
 
 
@@ -163,6 +182,13 @@ def _binarized(dataset):
             f"Received: binary=True, with {dataset.kind} of {dataset.train.dtype} in {dataset.name}."
         )
     half = (dataset.num_levels + 1) // 2
-    parts = {part: (getattr(dataset, part) >= half).astype("uint8") for part in PARTS}
+    parts = {part: _cut(getattr(dataset, part), half) for part in PARTS}
     description = f"{dataset.description}, binary: 1 from level {half} on"
     return dataclasses.replace(dataset, num_levels=2, description=description, **parts)
+
+
+def _cut(events, half):
+    """1 from the level `half` on, else 0; in a file if the events are in one."""
+    if mapped.is_mapped(events):
+        return mapped.temporary((piece >= half for _, piece in mapped.pieces(events)), events.shape, "uint8")
+    return (events >= half).astype("uint8")

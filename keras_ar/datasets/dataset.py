@@ -21,7 +21,7 @@ class Dataset:
     """Events to train on, to validate with, and to test on; `keras_ar.datasets.load` makes it.
 
     Events are in their own units, as models take them: integers from 0 to
-    `num_levels - 1`, uint8 or int32, or real numbers, float32.
+    `num_levels - 1`, uint8 or int32, or real numbers, float32. Those of an npy file are in its dtype.
 
     Attributes:
         name: String, the name of the data set.

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from keras_ar import arguments, sound
+from keras_ar import arguments, mapped, sound
 from keras_ar.datasets.dataset import PARTS, Dataset, in_order, shares
 from keras_ar.datasets.files import files_of
 from keras_ar.text import Vocabulary
@@ -10,6 +10,8 @@ from keras_ar.text import Vocabulary
 __all__ = ["read_sound", "read_text", "sound_files"]
 
 _NUM_LEVELS = 256
+_PIECE = 2**22  # characters that are read at a time
+_LONG = 2**26  # characters: a longer text is mapped into memory
 
 
 def read_sound(path, split, length=4096):
@@ -58,25 +60,44 @@ def _windows_of_sound(path, length):
 
 
 def read_text(path, split, length=128):
-    """A text in windows of characters, split by position."""
+    """A text in windows of characters, split by position. It is read in pieces, twice."""
     length = arguments.integer(length, "length")
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path} must be a text in UTF-8: convert it first ({error}).") from error
-    if len(text) < length or len(set(text)) < 2:
+    characters, count = set(), 0
+    for piece in _pieces(path):
+        characters.update(piece)
+        count += len(piece)
+    if count < length or len(characters) < 2:
         raise ValueError(
-            f"{path} must have at least `length` characters, and two different ones. It has {len(text)} characters, "
-            f"{len(set(text))} different. Received: length={length}."
+            f"{path} must have at least `length` characters, and two different ones. It has {count} characters, "
+            f"{len(characters)} different. Received: length={length}."
         )
-    vocabulary = Vocabulary.of(text)
-    windows = vocabulary.windows(text, length)
+    vocabulary = Vocabulary("".join(sorted(characters)))
+    integers = _integers(path, vocabulary, count)
+    windows = integers[: count // length * length].reshape(-1, length)
     parts = in_order(windows, split, f"{path} holds {len(windows)} windows of {length} characters")
     return Dataset(
         name=path.stem,
-        description=f"{len(text):,} characters of {path.name}, {len(vocabulary)} different ones",
+        description=f"{count:,} characters of {path.name}, {len(vocabulary)} different ones",
         kind="text",
         num_levels=len(vocabulary),
         vocabulary=vocabulary,
         **parts,
     )
+
+
+def _pieces(path):
+    """A text in pieces of one length."""
+    try:
+        with path.open(encoding="utf-8-sig") as file:
+            while piece := file.read(_PIECE):
+                yield piece
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} must be a text in UTF-8: convert it first ({error}).") from error
+
+
+def _integers(path, vocabulary, count):
+    """A text of so many characters as integers; a long one as bytes, where they suffice, in a file of its own."""
+    encoded = map(vocabulary.encode, _pieces(path))
+    if count <= _LONG:
+        return np.concatenate(list(encoded))
+    return mapped.temporary(encoded, (count,), "uint8" if len(vocabulary) <= 256 else "int32")
