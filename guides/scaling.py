@@ -7,6 +7,7 @@
 # work can be done again.
 
 # %%
+import importlib.util
 import os
 import pathlib
 import subprocess
@@ -190,12 +191,13 @@ print("the same events:", bool((drawn[-100:] == model.sample(100, seed=0, first_
 
 # %%
 for share in ("1/2", "2/2"):  # one after the other here
-    command = ["keras-ar", "score", "made.keras", "samples", "--columns", "x", "--out", "scores", "--shard", share]
+    command = ["keras-ar", "score", "made.keras", "samples", "--columns", "x", "--out", "scores"]
+    command += ["--size", str(COUNT // 20), "--shard", share]
     print(subprocess.run(command, capture_output=True, text=True, check=True).stdout, end="")
 scores = keras_ar.scale.read("scores")["log_prob"]
 
-figure, axes = plt.subplots(figsize=(6, 3))
-bins = np.linspace(-60, 0, 61)
+figure, axes = plt.subplots(figsize=(6, 3), layout="constrained")
+bins = np.linspace(-40, -5, 36)
 axes.hist(scores, bins, density=True, alpha=0.6, label=f"{len(scores):,} samples")
 axes.hist(model.score_samples(data.test), bins, density=True, alpha=0.6, label=f"{len(data.test)} test images")
 axes.set(xlabel="log-likelihood of an image, nats", ylabel="density")
@@ -240,3 +242,64 @@ print(sampler(np.array([COUNT - 1, 7])).shape)
 # Workers must know the backend before they import Keras: set `KERAS_BACKEND` in their environment, `OMP_NUM_THREADS=1`
 # where several share a machine, and `XLA_PYTHON_CLIENT_PREALLOCATE=false` where several share a GPU. Pass paths that
 # all of them can reach, never a model.
+
+# %% [markdown]
+# ## Data larger than memory
+#
+# `keras_ar.datasets.load` maps a `.npy` file into memory instead of reading it, and takes columns of Parquet and Arrow
+# files by their names. Mapped arrays go to `fit`, `evaluate` and `score_samples` like any other: they are read, checked
+# and given back batch by batch. (Twenty gigabytes took 1.1 to 1.5 GB of memory; see `benchmarks/large_data.py`.)
+
+# %%
+rows = np.lib.format.open_memmap("large.npy", "w+", "uint8", (2_000 if QUICK else 200_000, 8, 8, 1))
+for first in range(0, len(rows), len(drawn)):
+    rows[first : first + len(drawn)] = drawn[: len(rows) - first]
+rows.flush()
+large = keras_ar.datasets.load("large.npy")  # the first 80 % to train on, in the order of the file
+print(large, type(large.train).__name__)
+pupil = made()
+pupil.fit(large.train, batch_size=500, epochs=1, validation_data=(large.valid[:1000],), verbose=0)
+print(f"{-pupil.score_samples(large.test[:5000]).mean():.2f} nats; by their own model {-scores.mean():.2f}")
+
+# %% [markdown]
+# For data in many files, on many machines, or with work to do on each event, [Grain](https://google-grain.readthedocs.io)
+# is the way that Keras itself goes: its pipelines are shuffled by a seed, divided among processes, read by workers, and
+# their place can be saved. On JAX make the distribution with `auto_shard_dataset=False`, since the pipeline divides.
+
+# %%
+if importlib.util.find_spec("grain"):
+    import grain.python as grain
+
+    pipeline = (
+        grain.MapDataset.source(large.train)
+        .shuffle(seed=0)[0::1]  # of several processes: [process_index::process_count]
+        .map(lambda image: (image > 0).astype("int32"))
+        .batch(500, drop_remainder=True)
+    )
+    pupil.fit(pipeline, steps_per_epoch=len(pipeline), verbose=0)
+    print(f"{-pupil.score_samples(large.test[:5000]).mean():.2f} nats after another epoch")
+
+# %% [markdown]
+# A run of `keras-ar train` saves itself in the middle of an epoch, too, every ten minutes unless `train.backup_minutes`
+# says otherwise; after a kill `keras-ar train --resume` ends with the weights of a run that was left alone.
+#
+# ## Sharing
+#
+# `keras_ar.save_model` saves to a file, a folder, or `"hf://user/name"`. The latter two get a model card, with the
+# figures that you give.
+
+# %%
+figures = {"data set": "digits", "test nats": f"{-model.score_samples(data.test).mean():.2f}"}
+keras_ar.save_model(model, "shared", figures)
+print(*pathlib.Path("shared/README.md").read_text().splitlines()[6:18], sep="\n")
+print("opened again:", keras_ar.load_model("shared").name)
+
+# %% [markdown]
+# Where Keras is not at hand, a model may go as a function: `model.export` writes the log-likelihood of feed-forward
+# models as a SavedModel (TensorFlow, JAX) or as ONNX (PyTorch). Models that score step by step are refused.
+
+# %%
+path, options = ("exported.onnx", {"format": "onnx"}) if BACKEND == "torch" else ("exported", {})
+if not QUICK and (BACKEND != "torch" or importlib.util.find_spec("onnxscript")):
+    model.export(path, **options)
+    print(path, "is written")

@@ -17,6 +17,8 @@ from keras_ar.training import Impossible
 __all__ = ["DensityModel", "NegativeLogLikelihood"]
 
 _KERAS_BATCH_SIZE = 32  # of arrays, if nobody says another
+# Keras would look through these for layers and variables, and torch's exporter would sort their keys.
+_UNTRACKED = {"_compiled_functions", *backend.UNTRACKED}
 
 
 @keras.saving.register_keras_serializable(package="keras_ar")
@@ -272,7 +274,7 @@ class DensityModel(keras.Model, metaclass=_BuiltAtOnce):
     # Training.
 
     def __setattr__(self, name, value):
-        if name in backend.UNTRACKED:
+        if name in _UNTRACKED:
             object.__setattr__(self, name, value)
         else:
             super().__setattr__(name, value)

@@ -275,15 +275,14 @@ FEED_FORWARD = {
 }
 
 
-@pytest.mark.filterwarnings(
-    "ignore::FutureWarning", "ignore:The `native_serialization`:DeprecationWarning"
-)  # of others
+@pytest.mark.filterwarnings("ignore:The `native_serialization`:DeprecationWarning")  # of others
 @pytest.mark.parametrize("name", FEED_FORWARD)
 def test_exported_scores_are_those_of_the_model(name, tmp_path):
     model = FEED_FORWARD[name]()
     noise.randomize(model)
     if FORMAT == "onnx":
         pytest.importorskip("onnxscript")
+    model.sample(1, *(condition[0] for condition in model.random_batch(1)[1:]), seed=0)  # which a model may have done
     model.export(tmp_path / "exported", format=FORMAT)
     for num_events in (1, 5):
         batch = model.random_batch(num_events, seed=1)

@@ -3,6 +3,7 @@
 import contextlib
 import importlib.util
 import logging
+import warnings
 
 import keras
 
@@ -136,11 +137,13 @@ if _NAME == "torch":
 
     @contextlib.contextmanager
     def _quiet():
-        """Without torch's warnings of what it could have exported, too."""
+        """Without torch's warnings of what it could have exported, too, and of its own old names."""
         logger = logging.getLogger("torch.onnx")
         level = logger.level
         logger.setLevel(logging.ERROR)
         try:
-            yield
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", FutureWarning)
+                yield
         finally:
             logger.setLevel(level)

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from keras_ar import mapped
+
 __all__ = ["Rows"]
 
 
@@ -65,17 +67,17 @@ class _Arrays:
         if path.suffix == ".npy":
             if condition is not None:
                 raise ValueError("`condition` must be None for a .npy file, which holds one array.")
-            self._arrays = [np.load(path, mmap_mode="r", allow_pickle=False)]
+            arrays = [np.load(path, mmap_mode="r", allow_pickle=False)]
         else:
             with np.load(path, allow_pickle=False) as file:
                 for name in ("x", *([] if condition is None else [condition])):
                     if name not in file:
                         raise ValueError(f"{path} must hold an array {name!r}. It holds {', '.join(file.files)}.")
-                self._arrays = [file["x"], *([] if condition is None else [file[condition]])]
-        self.length = len(self._arrays[0])
+                arrays = [file["x"], *([] if condition is None else [file[condition]])]
+        self.length, self._rows = len(arrays[0]), mapped.Rows(arrays)
 
     def read(self, first, last):
-        return [np.array(array[first:last]) for array in self._arrays]
+        return self._rows[first:last]
 
 
 class _Parquet:
