@@ -27,7 +27,8 @@ BLOCKS, ROWS = 64, 512  # how many blocks of the file are written, and how many 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--gigabytes", type=float, default=20.0)
-    parser.add_argument("--steps", type=int, default=200, help="of training, with 256 events each")
+    parser.add_argument("--steps", type=int, default=200, help="of training")
+    parser.add_argument("--batch-size", type=int, default=256, help="events in a step of training")
     parser.add_argument("--share", type=float, default=1.0, help="of the training part that is scored")
     parser.add_argument("--folder", type=pathlib.Path, help="where to make the file; default: that of temporary files")
     arguments = parser.parse_args()
@@ -35,7 +36,7 @@ def main():
         path = pathlib.Path(folder, "large.npy")
         write(path, int(arguments.gigabytes * 1e9 / NUM_DIMS))
         with Memory() as memory:
-            seconds = use(path, arguments.steps, arguments.share)
+            seconds = use(path, arguments.steps, arguments.batch_size, arguments.share)
         sizes = {"data_mb": path.stat().st_size // 10**6, **memory.most}
     print(json.dumps({"backend": keras.backend.backend(), **sizes, "seconds": seconds}))
 
@@ -51,7 +52,7 @@ def write(path, num_events):
     x.flush()
 
 
-def use(path, steps, share):
+def use(path, steps, batch_size, share):
     """Loads, trains, evaluates and scores; returns the seconds of each."""
     seconds, start = {}, time.perf_counter()
 
@@ -62,7 +63,7 @@ def use(path, steps, share):
     lap("load")
     model = keras_ar.models.MADE(data.event_shape, hidden_units=(16,))
     model.compile("adam")
-    model.fit(data.train, batch_size=256, steps_per_epoch=steps, verbose=0)
+    model.fit(data.train, batch_size=batch_size, steps_per_epoch=steps, verbose=0)
     lap("fit")
     model.evaluate(data.valid, batch_size=4096, verbose=0)
     lap("evaluate")

@@ -278,6 +278,12 @@ if importlib.util.find_spec("grain"):
     )
     pupil.fit(pipeline, steps_per_epoch=len(pipeline), verbose=0)
     print(f"{-pupil.score_samples(large.test[:5000]).mean():.2f} nats after another epoch")
+    iterator = iter(pipeline.to_iter_dataset())
+    pupil.train_on_batch(next(iterator))
+    place = iterator.get_state()  # JSON, to be kept beside the weights
+    after, again = next(iterator), iter(pipeline.to_iter_dataset())
+    again.set_state(place)
+    print("it goes on where it was:", bool((next(again) == after).all()))
 
 # %% [markdown]
 # A run of `keras-ar train` saves itself in the middle of an epoch, too, every ten minutes unless `train.backup_minutes`
