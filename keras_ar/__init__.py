@@ -30,6 +30,7 @@ from keras_ar import (
 )
 from keras_ar.any_order import AnyOrderModel
 from keras_ar.autoregressive import AutoregressiveModel
+from keras_ar.bounded import BoundedModel
 from keras_ar.conditionals import ConditionalsModel
 from keras_ar.density import DensityModel
 from keras_ar.flow import FlowModel
@@ -44,6 +45,7 @@ __version__ = "0.1.0"
 __all__ = [
     "AnyOrderModel",
     "AutoregressiveModel",
+    "BoundedModel",
     "ConditionalsModel",
     "DensityModel",
     "FlowModel",

@@ -56,6 +56,9 @@ class FlowModel(DensityModel):
         num_classes=None,
         **kwargs,
     ):
+        base = keras.saving.deserialize_keras_object(base) if isinstance(base, dict) else base
+        if isinstance(base, DensityModel):
+            self.exact = base.exact  # ahead of the rest, whose metric is named by it
         super().__init__(event_shape, condition_shape=condition_shape, num_classes=num_classes, **kwargs)
         self.bijectors = [registry.get("bijectors", each) for each in bijectors]
         self.resolution = arguments.number(resolution, "resolution", above=0)
@@ -63,7 +66,6 @@ class FlowModel(DensityModel):
         for bijector in self.bijectors:
             shape, _ = bijector.compute_output_shape(shape)
         self.latent_shape = tuple(shape[1:])
-        base = keras.saving.deserialize_keras_object(base) if isinstance(base, dict) else base
         self.base = base if isinstance(base, DensityModel) else None
         self.base_head = heads.get(base) if self.base is None else None
         if self.base is not None and self.base.event_shape != self.latent_shape:

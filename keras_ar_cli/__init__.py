@@ -98,7 +98,16 @@ def train(
 
 
 @app.command()
-def evaluate(file: _File, data: _Data = None, part: Part = Part.test, backend: _Backend = None, json: _Json = False):
+def evaluate(
+    file: _File,
+    data: _Data = None,
+    part: Part = Part.test,
+    draws: Annotated[
+        int | None, typer.Option(min=1, help="How many guesses a bound takes, of a model that gives bounds.")
+    ] = None,
+    backend: _Backend = None,
+    json: _Json = False,
+):
     """Score a part of a data set: nats per event, and bits per dimension."""
     with _errors_in_one_line(json):
         _choose(backend)
@@ -106,7 +115,7 @@ def evaluate(file: _File, data: _Data = None, part: Part = Part.test, backend: _
 
         opened = draw.open_file(file)
         x, *condition = opened.events(data, part.value)
-        scores = run.score_part(opened.model, x, *condition)
+        scores = run.score_part(opened.model, x, *condition, draws=draws)
         _print(json, {"part": part.value, **scores}, lambda: show.scores({part.value: scores}))
 
 

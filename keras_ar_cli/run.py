@@ -308,15 +308,21 @@ def score(model, data, with_labels):
     return {part: score_part(model, *arrays) for part, arrays in parts.items()}
 
 
-def score_part(model, x, condition=None):
-    """Nats per event, their standard error, and bits per dimension, which may be a bound."""
-    nats = -model.score_samples(x, condition).astype("float64")
+def score_part(model, x, condition=None, draws=None):
+    """Nats per event, their standard error, and bits per dimension, which may be a bound by a number of draws."""
+    options = {}
+    if isinstance(model, keras_ar.BoundedModel):
+        options["num_draws"] = draws or model.num_draws
+    elif draws is not None:
+        raise ValueError(f"--draws is for models that guess what is hidden. Received a {type(model).__name__}")
+    nats = -model.score_samples(x, condition, **options).astype("float64")
     bits = keras_ar.diagnostics.bits_per_dim(nats.mean(), x.shape[1:], model.support.resolution)
     return {
         "nats": nats.mean(),
         "standard_error": nats.std() / math.sqrt(len(nats)),
         "bits_per_dim" if model.exact else "bits_per_dim_at_most": bits,
         "events": len(nats),
+        **options,
     }
 
 

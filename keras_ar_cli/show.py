@@ -129,8 +129,10 @@ def result(metrics, recipe, folder):
 
 
 def nats(scores):
-    """Nats per event and their standard error; `≤` says that they are a bound."""
-    return f"{_at_most(scores)}{scores['nats']:.2f} ± {scores['standard_error']:.2f}"
+    """Nats per event and their standard error; `≤` says that they are a bound, by so many draws."""
+    count = scores.get("num_draws")
+    by = f" by {count} draw{'s' * (count > 1)}" if count else ""
+    return f"{_at_most(scores)}{scores['nats']:.2f} ± {scores['standard_error']:.2f}{by}"
 
 
 def bits(scores):

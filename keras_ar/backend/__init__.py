@@ -5,6 +5,7 @@ gradients; `when` and `lookup`, branches and tables inside of a step; `compiled`
 """
 
 import contextlib
+import os
 import re
 import threading
 
@@ -25,6 +26,7 @@ __all__ = [
     "compiled",
     "deliver_interrupts",
     "ensure_shape",
+    "environment_of_workers",
     "exporting",
     "gradient_function",
     "gradients",
@@ -235,6 +237,20 @@ def allows_xla():
     'bool'
     """
     return _NAME != "tensorflow" or not is_op_determinism_enabled()
+
+
+def environment_of_workers():
+    """Environment variables for other processes that compute as this one does, of which a machine may have several.
+
+    Each has one thread, and on JAX takes memory of a GPU only as it needs it.
+
+    Example:
+
+    >>> keras_ar.backend.environment_of_workers()["KERAS_BACKEND"] == keras.backend.backend()
+    True
+    """
+    fixed = {"KERAS_BACKEND": _NAME, "OMP_NUM_THREADS": "1", "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
+    return {**fixed, **{name: os.environ[name] for name in ("TF_CPP_MIN_LOG_LEVEL", "XLA_FLAGS") if name in os.environ}}
 
 
 def prefers_eager():

@@ -32,9 +32,13 @@ def layout_map(model: keras.Model, device_mesh: keras.distribution.DeviceMesh, a
     """
     arguments.one_of(axis, "axis", device_mesh.axis_names)
     count = device_mesh.shape[device_mesh.axis_names.index(axis)]
-    layouts = keras.distribution.LayoutMap(device_mesh)
+    layouts, divided = keras.distribution.LayoutMap(device_mesh), {}
     for variable in model.trainable_variables:
-        if len(variable.shape) > 1 and variable.shape[-1] % count == 0:
-            _, _, path = variable.path.partition("/")
-            layouts[f"[^/]+/{re.escape(path)}"] = (*(None for _ in variable.shape[1:]), axis)
+        _, _, path = variable.path.partition("/")
+        rank, is_divided = divided.get(path, (len(variable.shape), True))
+        is_kernel = len(variable.shape) > 1 and variable.shape[-1] % count == 0
+        divided[path] = rank, is_divided and is_kernel and rank == len(variable.shape)
+    for path, (rank, is_divided) in divided.items():  # models in a model may have weights of one name
+        if is_divided:
+            layouts[f"[^/]+/{re.escape(path)}"] = (*(None for _ in range(rank - 1)), axis)
     return layouts

@@ -18,10 +18,9 @@ import warnings
 from collections.abc import Callable, Iterable
 from typing import Any
 
-import keras
 import numpy as np
 
-from keras_ar import arguments
+from keras_ar import arguments, backend
 from keras_ar.scale.rows import Rows
 from keras_ar.scale.workers import Sampler, Scorer, fingerprint
 
@@ -250,7 +249,8 @@ def fill_on_ray(
         with warnings.catch_warnings():
             # JAX warns of forks. Ray's are followed by an exec at once.
             warnings.filterwarnings("ignore", r"os\.fork\(\) was called", RuntimeWarning)
-            ray.init(runtime_env={"env_vars": _environment()}, log_to_driver=False, logging_level="ERROR")
+            environment = {"env_vars": backend.environment_of_workers()}
+            ray.init(runtime_env=environment, log_to_driver=False, logging_level="ERROR")
     logging.getLogger("ray.data").setLevel("ERROR")
     ray.data.DataContext.get_current().enable_progress_bars = False
     data = ray.data.from_items([{"piece": piece} for piece in pieces], override_num_blocks=len(pieces))
@@ -263,12 +263,6 @@ def fill_on_ray(
         progress(done)
     if errors:
         raise ValueError(f"{len(errors)} of {len(pieces)} ranges failed; the others are done. {errors[0]}")
-
-
-def _environment():
-    """What workers must know before they import Keras; one thread each, and memory of a GPU only as it is needed."""
-    fixed = {"KERAS_BACKEND": keras.backend.backend(), "OMP_NUM_THREADS": "1", "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
-    return {**fixed, **{name: os.environ[name] for name in ("TF_CPP_MIN_LOG_LEVEL", "XLA_FLAGS") if name in os.environ}}
 
 
 class _Worker:

@@ -16,10 +16,12 @@ from keras import ops
 from keras_ar import backend, noise, parts
 from keras_ar.any_order import AnyOrderModel
 from keras_ar.autoregressive import AutoregressiveModel
+from keras_ar.bounded import BoundedModel
 from keras_ar.conditionals import ConditionalsModel
 from keras_ar.many_orders import ManyOrdersModel
 from keras_ar.testing import elsewhere, statistics, tools
 from keras_ar.testing.any_order import ANY_ORDER_CHECKS
+from keras_ar.testing.bounds import BOUND_CHECKS
 from keras_ar.testing.densities import DENSITY_CHECKS
 from keras_ar.testing.flows import FLOW_CHECKS
 from keras_ar.testing.many_orders import MANY_ORDERS_CHECKS
@@ -174,7 +176,7 @@ def check_fit_lowers_loss(model):
     assert nats < before, f"`fit` does not lower the loss of {model.name}: {before} to {nats}."
     data = (events, *condition) if condition else events
     found = copy.evaluate(data, batch_size=256, verbose=0, return_dict=True)
-    if isinstance(copy, AnyOrderModel | ManyOrdersModel):  # its loss is an estimate
+    if isinstance(copy, AnyOrderModel | BoundedModel | ManyOrdersModel):  # its loss is an estimate
         nats = found["loss"]
     bits = nats / math.log(2) / copy.num_dims - math.log2(copy.support.resolution)
     name = "bits_per_dim" if copy.exact else "bits_per_dim_at_most"
@@ -540,7 +542,8 @@ def _has_cdf(model):
 
 MODEL_CHECKS = {
     check_causal: _is_autoregressive,
-    check_normalized: _is_enumerable,
+    # Bounds by random guesses have a check of their own.
+    check_normalized: lambda model: _is_enumerable(model) and not isinstance(model, BoundedModel),
     check_step_equals_call: lambda model: _is_autoregressive(model) and model.steppable,
     # The `prefill` of the base is a loop of steps, which another check compares.
     check_prefill_equals_steps: lambda model: (
@@ -552,19 +555,23 @@ MODEL_CHECKS = {
     check_draws_repeat: _always,
     check_honest_draws: _is_discrete_and_exact,
     check_uniform_transform: _has_cdf,
-    check_compiled: lambda model: backend.prefers_eager() and model.differentiable,
+    # Compiled, TensorFlow makes other random numbers, and so other guesses.
+    check_compiled: lambda model: (
+        backend.prefers_eager() and model.differentiable and not isinstance(model, BoundedModel)
+    ),
     check_config_round_trip: _always,
     check_file_round_trip: _always,
     check_opens_on_other_backends: lambda model: type(model).__module__ != "__main__",  # another process has no such
     check_every_weight_learns: _is_trainable,
     check_fit_lowers_loss: _is_trainable,
     check_dropout_drops: lambda model: _is_trainable(model) and _has_dropout(model),
-    check_batch_of_one: _always,
+    check_batch_of_one: lambda model: not isinstance(model, BoundedModel),  # an event has guesses by its number
     check_extreme_weights: _is_trainable,
     check_mixed_precision: _always,
     check_refuses_bad_events: _always,
     check_impossible_values: _always,
     **ANY_ORDER_CHECKS,
+    **BOUND_CHECKS,
     **MANY_ORDERS_CHECKS,
     **DENSITY_CHECKS,
     **FLOW_CHECKS,

@@ -4,6 +4,7 @@ from keras_ar_flows.act_norm import ActNorm
 from keras_ar_flows.affine import Affine
 from keras_ar_flows.chain import Chain
 from keras_ar_flows.coupling import Coupling
+from keras_ar_flows.dequantized import Dequantized
 from keras_ar_flows.elementwise_affine import ElementwiseAffine
 from keras_ar_flows.glow import Glow
 from keras_ar_flows.iaf import IAF
@@ -30,6 +31,7 @@ __all__ = [
     "Affine",
     "Chain",
     "Coupling",
+    "Dequantized",
     "ElementwiseAffine",
     "Glow",
     "InvertibleConv1x1",

@@ -13,6 +13,7 @@ from keras_ar_flows import (
     Affine,
     Chain,
     Coupling,
+    Dequantized,
     ElementwiseAffine,
     Glow,
     InvertibleConv1x1,
@@ -140,6 +141,19 @@ MIXTURES = models.MADE(2, hidden_units=4, head="normal_mixture", name="mixtures"
         FlowModel(2, bijectors=[Logit(0.0, 4.0), Coupling(network=(5,))], name="flow-bounded"),
         FlowModel(2, bijectors=[ActNorm()], base=RealNVP(2, num_layers=2, hidden_units=4), name="flow-flow"),
         FlowModel(2, bijectors=[Coupling(network=with_dropout())], name="flow-dropout"),
+        Dequantized(
+            RealNVP(2, num_layers=2, hidden_units=7, num_classes=3),
+            num_levels=4,
+            posterior=RealNVP(2, num_layers=2, hidden_units=7, condition_shape=2, name="posterior"),
+            num_draws=2,
+        ),
+        Dequantized(
+            models.MADE((2, 1), hidden_units=5, head="normal_mixture"),
+            num_levels=3,
+            objective="iwae",
+            num_draws=3,
+            name="dequantized-uniform",
+        ),
     ]
 )
 def test_models(check):
