@@ -151,7 +151,7 @@ BIJECTORS = [
     bijectors.Permute("reversed"),
     bijectors.Permute("random", seed=3),
     autoregressive((6, 2), ordering="random"),
-    bijectors.Inverse(autoregressive((6, 2), head="normal_mixture")),
+    bijectors.Inverse(autoregressive((6, 2), head="normal")),
 ]
 
 MIXTURES = models.MADE(2, hidden_units=4, head="normal_mixture", condition_shape=2, name="mixtures")

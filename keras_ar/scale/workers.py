@@ -133,7 +133,7 @@ class Sampler:
     >>> keras_ar.models.FVSBN(3).save(path)
     >>> sampler = keras_ar.scale.Sampler(path, seed=0)
     >>> sampler(np.array([2, 3, 7])).tolist()
-    [[0, 1, 1], [0, 1, 1], [0, 1, 0]]
+    [[1, 0, 0], [0, 0, 1], [1, 1, 0]]
     """
 
     def __init__(self, path: str | os.PathLike, *, seed: int, condition: Any = None, **options):
