@@ -66,8 +66,10 @@ def command(options, out, share=None, workers=None):
     return [sys.executable, "-m", "keras_ar_cli", *map(str, line)]
 
 
-def start(line):
-    return subprocess.Popen(line, env=ENVIRONMENT, stdout=subprocess.DEVNULL)
+def start(line, cores=None):
+    """Starts a process, on some cores or on any: XLA takes as many threads as there are cores, whatever it is told."""
+    pin = None if cores is None else lambda: os.sched_setaffinity(0, cores)
+    return subprocess.Popen(line, env=ENVIRONMENT, stdout=subprocess.DEVNULL, preexec_fn=pin)
 
 
 def commands(options, out, count):
@@ -78,8 +80,10 @@ def commands(options, out, count):
 
 
 def run(options, out, count):
-    """Lets workers do all ranges."""
-    for process in [start(line) for line in commands(options, out, count)]:
+    """Lets workers do all ranges, each on a core of its own; those of Ray share as many cores as they are."""
+    lines = commands(options, out, count)
+    cores = [range(count)] if options.ray else [[i] for i in range(count)]
+    for process in [start(*pair) for pair in zip(lines, cores, strict=True)]:
         if process.wait() != 0:
             raise RuntimeError(f"a worker ended with {process.returncode}")
 

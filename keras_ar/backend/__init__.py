@@ -250,6 +250,7 @@ def environment_of_workers():
     True
     """
     fixed = {"KERAS_BACKEND": _NAME, "OMP_NUM_THREADS": "1", "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
+    fixed["NPROC"] = "1"  # what XLA on JAX counts its threads by
     return {**fixed, **{name: os.environ[name] for name in ("TF_CPP_MIN_LOG_LEVEL", "XLA_FLAGS") if name in os.environ}}
 
 
