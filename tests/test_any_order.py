@@ -143,7 +143,7 @@ FAULTS = [
 ]
 
 
-@parametrize_with_checks([SetMLP((2, 2), name="set_mlp"), SetMLP(5, num_classes=2, name="set_mlp_classes")])
+@parametrize_with_checks([SetMLP((2, 2), name="set_mlp"), SetMLP(5, num_classes=2, name="set_mlp-classes")])
 def test_a_model_of_one_method_conforms(check):
     check()
 

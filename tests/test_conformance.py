@@ -110,7 +110,7 @@ ANY_ORDER_MODELS = [
         5, hidden_units=(7, 6), direct=True, dropout=0.1, ordering=[2, 0, 3, 1, 4], num_classes=2, name="deep_nade"
     ),
     models.DeepNADE((2, 2), hidden_units=6, head=heads.Categorical(3), condition_shape=2, name="deep_nade_levels"),
-    models.DeepNADE((4, 2), hidden_units=6, head=PairOfBits(), name="deep_nade_pairs"),
+    models.DeepNADE((4, 2), hidden_units=6, head=PairOfBits(), name="deep_nade-pairs"),
     models.DeepNADE(2, hidden_units=6, head=NORMALS, name="deep_nade_normal"),
     models.ConvNADE((2, 3, 1), filters=3, num_blocks=1, dropout=0.1, num_classes=2, name="conv_nade"),
 ]
@@ -163,7 +163,7 @@ FLOWS = [
         resolution=0.1,
         name="flow",
     ),
-    FlowModel(2, bijectors=[autoregressive(2, condition_shape=2)], base=MIXTURES, num_classes=2, name="flow_classes"),
+    FlowModel(2, bijectors=[autoregressive(2, condition_shape=2)], base=MIXTURES, num_classes=2, name="flow-classes"),
     FlowModel((3, 2), bijectors=[autoregressive((3, 2), ordering="random", dropout=0.2)], name="flow_matrix"),
 ]
 
@@ -182,7 +182,7 @@ ENSEMBLES = [
             models.MADE(2, hidden_units=8, head=NORMALS, name="normals"),
             FlowModel(2, bijectors=[autoregressive(2), bijectors.Permute("reversed")], resolution=0.1, name="map"),
         ],
-        name="ensemble_densities",
+        name="ensemble-densities",
     ),
 ]
 

@@ -148,7 +148,7 @@ class ScoreRange:
         self._manifest = {
             "what": "scores",
             "model": fingerprint(self.scorer.path),
-            "data": {"path": str(rows.path), "events": len(rows), "columns": rows.columns, "condition": rows.condition},
+            "data": {"name": rows.path.name, "events": len(rows), "columns": rows.columns, "condition": rows.condition},
             "size": arguments.integer(self.size, "size"),
         }
         self.folder()
