@@ -141,8 +141,10 @@ class DensityModel(keras.Model, metaclass=_BuiltAtOnce):
         )
         self._reduce_nats = NegativeLogLikelihood()
         self._bits_per_dim = keras.metrics.Mean(name="bits_per_dim" if self.exact else "bits_per_dim_at_most")
-        # Keras' own mean of the loss counts padding.
-        self._loss_of_events = training.LossOfEvents() if backend.num_shares() > 1 else None
+        # Keras' own mean of the loss counts padding, and takes parts of a batch for as long as each other.
+        self._loss_of_events = None
+        if backend.num_shares() > 1 or backend.num_replicas() > 1:
+            self._loss_of_events = training.LossOfEvents()
         self._first_impossible, self._watch = training.FirstImpossible(), training.LossWatch()
         self._compiled_functions, self._compiled_for = {}, None
         self._requested_jit_compile = "auto"
@@ -408,9 +410,12 @@ class DensityModel(keras.Model, metaclass=_BuiltAtOnce):
             self._bits_per_dim.update_state(bits)
         else:
             is_padding = y.is_padding if isinstance(y, Impossible) else None
-            count = nats.shape[0] if is_padding is None else ops.sum(ops.cast(ops.logical_not(is_padding), "float32"))
+            count = (
+                ops.shape(nats)[0] if is_padding is None else ops.sum(ops.cast(ops.logical_not(is_padding), "float32"))
+            )
             self._bits_per_dim.update_state(ops.mean(bits), count)
-            self._loss_of_events.update_state(loss, count)
+            self._loss_of_events.update_state(loss * backend.num_replicas(), count)
+            loss = loss * backend.weight_of_part(count)
         return loss
 
     def explain_loss(self, loss: float) -> str:

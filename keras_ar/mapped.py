@@ -19,6 +19,7 @@ __all__ = ["Batches", "Rows", "holds_mapped", "is_mapped", "over_pieces", "piece
 _PIECE = 2**26  # bytes of a piece
 _MOST_READ = 2**28  # bytes of mapped files that may be read before their pages are given back
 _AROUND = 2**21  # bytes: with one byte, Linux maps the whole block of its cache that it is in, of up to so many
+_PLACES = _MOST_READ // _AROUND
 
 
 def is_mapped(array: Any) -> bool:
@@ -121,12 +122,20 @@ class Rows:
         self._pages = _Pages(self.arrays)
 
     def __getitem__(self, rows: Any) -> list[np.ndarray]:
-        places = 1 if isinstance(rows, slice) else len(rows)
-        found = []
-        for array, of_file in zip(self.arrays, self._are_mapped, strict=True):
-            found.append(np.array(array[rows]) if of_file else array[rows])
-            if of_file:
-                self._pages.read(found[-1].nbytes + places * _AROUND)
+        pairs = zip(self.arrays, self._are_mapped, strict=True)
+        return [self._read(array, rows) if of_file else array[rows] for array, of_file in pairs]
+
+    def _read(self, array, rows):
+        """Rows of a mapped array: those in many places a few at a time, each of which may map all that is around it."""
+        if isinstance(rows, slice):
+            found = np.array(array[rows])
+            self._pages.read(found.nbytes)
+            return found
+        found = np.empty((len(rows), *array.shape[1:]), array.dtype)
+        for first in range(0, len(rows), _PLACES):
+            few = slice(first, first + _PLACES)
+            found[few] = array[rows[few]]
+            self._pages.read(found[few].nbytes + len(found[few]) * _AROUND)
         return found
 
 

@@ -29,38 +29,38 @@ def made():
 
 
 def seen(make):
-    """What is seen of a model that is trained, and of its drivers; of 22 events the last batches hold 6 or 2."""
+    """What is seen of a model that is trained, and of its drivers; of 21 events the last batches hold 5 or 3."""
     keras.utils.set_random_seed(0)
     model = make()
     noise.randomize(model)
     model.compile(keras.optimizers.Adam(1e-2))
-    x, condition = data = model.random_batch(22)
-    known, weights = np.arange(6) < 2, np.linspace(0.5, 1.5, 22)
+    x, condition = data = model.random_batch(21)
+    known, weights = np.arange(6) < 2, np.linspace(0.5, 1.5, 21)
     options, draws = {"batch_size": 8, "verbose": 0}, {"batch_size": 5, "seed": 0}
     training = model.fit(data, validation_data=tuple(data), sample_weight=weights, shuffle=False, **options)
     return {
         "history": training.history,
         "weights": model.get_weights(),
-        "evaluate": model.evaluate(Fours(data), verbose=0, return_dict=True),
+        "evaluate": model.evaluate(Sixes(data), verbose=0, return_dict=True),
         "predict": model.predict(data, **options),
         "scores": model.score_samples(x, condition, batch_size=5),
-        "samples": model.sample(22, condition, **draws),
+        "samples": model.sample(21, condition, **draws),
         "completed": model.complete(x, known, condition, **draws),
     }
 
 
-class Fours(keras.utils.PyDataset):
-    """Events and conditions in batches of four, the last of which holds two."""
+class Sixes(keras.utils.PyDataset):
+    """Events and conditions in batches of six, the last of which holds three."""
 
     def __init__(self, data):
         super().__init__()
         self.data = data
 
     def __len__(self):
-        return 6
+        return 4
 
     def __getitem__(self, i):
-        return tuple(array[4 * i : 4 * i + 4] for array in self.data)
+        return tuple(array[6 * i : 6 * i + 6] for array in self.data)
 
 
 def check_equal(found, expected, what):

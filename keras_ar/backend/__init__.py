@@ -38,6 +38,7 @@ __all__ = [
     "needs_gradients",
     "note_loop",
     "noting_loops",
+    "num_replicas",
     "num_shares",
     "on_accelerator",
     "once",
@@ -52,6 +53,7 @@ __all__ = [
     "true_float32",
     "wants_known_lengths",
     "watched_step",
+    "weight_of_part",
     "when",
 ]
 
@@ -336,6 +338,42 @@ def num_shares():
     1
     """
     return sharing.num_shares() if _NAME == "jax" else 1
+
+
+def num_replicas():
+    """How many devices compute a loss each, of their part of a batch, by a strategy of TensorFlow; 1 elsewhere.
+
+    Keras divides each of these losses by their number, so that the sum is a mean.
+
+    Example:
+
+    >>> keras_ar.backend.num_replicas()
+    1
+    """
+    return tf.distribute.get_strategy().num_replicas_in_sync if _NAME == "tensorflow" else 1
+
+
+def weight_of_part(num_events):
+    """The weight of a mean over this device's part of a batch: 1, or more for a part that is longer than others.
+
+    TensorFlow's strategies take the mean over devices of the means over their parts. With these weights it is the mean
+    over the batch.
+
+    Args:
+        num_events: Integer or scalar tensor, the length of the part.
+
+    Example:
+
+    >>> keras_ar.backend.weight_of_part(5)
+    1.0
+    """
+    if num_replicas() == 1:
+        return 1.0
+    context = tf.distribute.get_replica_context()
+    if context is None:  # outside of a step
+        return 1.0
+    num_events = tf.cast(num_events, "float32")
+    return num_events * context.num_replicas_in_sync / context.all_reduce(tf.distribute.ReduceOp.SUM, num_events)
 
 
 def share(arrays, axis=0):
