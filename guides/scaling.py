@@ -84,8 +84,9 @@ if BACKEND == "jax":
         print(f"{name}: weights differ by at most {furthest:.1e}")
 
 # %% [markdown]
-# **TensorFlow.** Make and compile the model in the scope of a strategy, and call everything outside of it. The first
-# batch must be a multiple of the number of devices: Keras adds its parts up once, to see their shape.
+# **TensorFlow.** Make and compile the model in the scope of a strategy, and call everything outside of it. Parts of a
+# batch weigh by their length, so weights and losses are those of one device. The first batch must be a multiple of the
+# number of devices, because Keras adds its parts up once, and every batch must have an event for each device.
 
 # %%
 if BACKEND == "tensorflow":
