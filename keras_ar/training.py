@@ -128,7 +128,7 @@ class FirstImpossible(keras.metrics.Metric):
 
 
 class LossOfEvents(keras.metrics.Mean):
-    """The mean loss over events, in place of Keras' own, which counts what batches are padded by as well.
+    """The mean loss over events, for several devices. Keras' own counts padding, and takes uneven parts for even.
 
     Example:
 

@@ -1,5 +1,6 @@
 """What runs on many machines: workers give what the model gives, folders hold each event once, whoever fills them."""
 
+import os
 import pickle
 import random
 import signal
@@ -134,6 +135,9 @@ def test_what_does_not_belong_into_a_folder_is_refused(file, data, tmp_path):
     ):
         with pytest.raises(ValueError, match=expected):
             scale.SampleRange(other, tmp_path / "out", size=10)
+    minimal = scale.Sampler(file, seed=0, condition=0, sampler=keras_ar.samplers.MinP(0.1))
+    with pytest.raises(ValueError, match="must hold what JSON can"):
+        scale.SampleRange(minimal, tmp_path / "new", size=10)
     with pytest.raises(ValueError, match=r"size=10. Received: size=5"):
         scale.SampleRange(sampler, tmp_path / "out", size=5)
     changed = keras_ar.load_model(file)
@@ -199,6 +203,24 @@ def test_a_killed_process_loses_nothing_and_doubles_nothing(file, tmp_path):
         for name in ("whole", "killed")
     )
     assert whole == found
+
+
+@pytest.mark.one_backend
+def test_a_worker_without_the_plugin_says_so_and_loses_nothing(tmp_path):
+    flows = pytest.importorskip("keras_ar_flows")
+    flows.NICE(2, num_layers=2, hidden_units=3).save(tmp_path / "nice.keras")
+    np.save(tmp_path / "x.npy", np.zeros((30, 2), "float32"))
+
+    command = [sys.executable, "-m", "keras_ar_cli", "score", "nice.keras", "x.npy", "--out", "scores", "--size", "10"]
+    environment = {**os.environ, "KERAS_AR_PLUGINS": ""}
+    found = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert found.returncode == 2
+    assert "'NICE' of the package 'keras_ar_flows'" in found.stderr.splitlines()[-1]
+    task = scale.ScoreRange(
+        scale.Scorer(tmp_path / "nice.keras"), scale.Rows(tmp_path / "x.npy"), tmp_path / "scores", size=10
+    )
+    scale.fill(task, scale.ranges(0, 30, 10))
+    assert len(scale.read(tmp_path / "scores")["log_prob"]) == 30
 
 
 def test_a_layout_splits_what_can_be_divided():

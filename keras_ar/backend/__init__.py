@@ -420,7 +420,7 @@ def shared_data(x, y=None, sample_weight=None, batch_size=None, shuffle=False):
     >>> if keras_ar.backend.num_shares() > 1:
     ...     data = keras_ar.backend.shared_data(np.zeros((6, 3)), batch_size=4)
     """
-    return sharing.PaddedData(sharing.adapter(x, y, sample_weight, batch_size, shuffle))
+    return sharing.PaddedData(x, y=y, sample_weight=sample_weight, batch_size=batch_size, shuffle=shuffle)
 
 
 def checked_dataset(dataset, shuffle=False):
@@ -438,7 +438,7 @@ def checked_dataset(dataset, shuffle=False):
     >>> keras_ar.backend.checked_dataset(Batches()) is not None
     True
     """
-    return CheckedData(dataset, shuffle) if _NAME == "jax" else dataset
+    return CheckedData(dataset, shuffle=shuffle) if _NAME == "jax" else dataset
 
 
 def deliver_interrupts(model):

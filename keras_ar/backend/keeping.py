@@ -14,7 +14,7 @@ import numpy as np
 from keras.src.trainers import data_adapters
 from keras.src.trainers.data_adapters.data_adapter import DataAdapter
 
-__all__ = ["CheckedData", "Keeping"]
+__all__ = ["CheckedData", "Keeping", "Wrapped"]
 
 
 class Keeping:
@@ -88,31 +88,35 @@ class Keeping:
                     variable.assign(value)
 
 
-class CheckedData(DataAdapter):
-    """A dataset whose batches are checked before Keras moves them to a device.
+class Wrapped(DataAdapter):
+    """Data whose batches a subclass changes on their way to Keras' trainer, by its own `get_jax_iterator`.
 
     Keras takes an adapter of data in place of data, as they are here, but has no public name for its class.
 
     Args:
-        dataset: Any dataset that Keras trains on.
-        shuffle: Boolean, whether to shuffle the batches of a `PyDataset`.
+        x: Data of any kind that Keras trains on.
+        **options: Arguments of `keras.Model.fit` that concern the data.
     """
 
-    def __init__(self, dataset, shuffle):
-        self._adapter = data_adapters.get_data_adapter(dataset, shuffle=shuffle)
-
-    def get_jax_iterator(self):
-        return map(_check_numbers, self._adapter.get_jax_iterator())
+    def __init__(self, x, **options):
+        self.adapter = data_adapters.get_data_adapter(x, **options)
 
     @property
     def num_batches(self):
-        return self._adapter.num_batches
+        return self.adapter.num_batches
 
     def on_epoch_begin(self):
-        self._adapter.on_epoch_begin()
+        self.adapter.on_epoch_begin()
 
     def on_epoch_end(self):
-        self._adapter.on_epoch_end()
+        self.adapter.on_epoch_end()
+
+
+class CheckedData(Wrapped):
+    """A dataset whose batches are checked before Keras moves them to a device."""
+
+    def get_jax_iterator(self):
+        return map(_check_numbers, self.adapter.get_jax_iterator())
 
 
 def _check_numbers(batch):

@@ -12,10 +12,10 @@ import keras
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from keras import tree
-from keras.src.trainers import data_adapters
-from keras.src.trainers.data_adapters.data_adapter import DataAdapter
 
-__all__ = ["PaddedData", "adapter", "alone", "num_shares", "share", "weights"]
+from keras_ar.backend.keeping import Wrapped
+
+__all__ = ["PaddedData", "alone", "num_shares", "share", "weights"]
 
 _AXIS = "events"
 
@@ -82,38 +82,17 @@ def _own_copy(value):
     return jax.make_array_from_single_device_arrays(value.shape, sharding, copies)
 
 
-def adapter(x, y, sample_weight, batch_size, shuffle):
-    """Keras' adapter of data of any kind."""
-    return data_adapters.get_data_adapter(x, y, sample_weight=sample_weight, batch_size=batch_size, shuffle=shuffle)
-
-
-class PaddedData(DataAdapter):
+class PaddedData(Wrapped):
     """Data whose batches are as long as the devices can divide, and say which of their events are padding.
 
     Keras divides batches among devices, and fails where one cannot be divided, as the last one often is. A batch comes
     as `(x, y, sample_weight, is_padding)`. Padding has the weight 0, and the other events one that makes the mean over
     the batch what it is without padding.
-
-    Args:
-        adapter: Keras' adapter of the data.
     """
 
-    def __init__(self, adapter):
-        self._adapter = adapter
-
     def get_jax_iterator(self):
-        for batch in self._adapter.get_jax_iterator():
+        for batch in self.adapter.get_jax_iterator():
             yield _padded(*keras.utils.unpack_x_y_sample_weight(batch))
-
-    @property
-    def num_batches(self):
-        return self._adapter.num_batches
-
-    def on_epoch_begin(self):
-        self._adapter.on_epoch_begin()
-
-    def on_epoch_end(self):
-        self._adapter.on_epoch_end()
 
 
 def _padded(x, y, sample_weight):

@@ -82,7 +82,10 @@ class Folder:
 
     def __init__(self, path: str | os.PathLike, manifest: dict[str, Any]):
         self.path = pathlib.Path(path)
-        manifest = json.loads(json.dumps(manifest))
+        try:
+            manifest = json.loads(json.dumps(manifest))
+        except TypeError as error:
+            raise ValueError(f"`manifest` must hold what JSON can: {error}. Received: {manifest!r}.") from error
         found = _manifest(self.path)
         if found is None:
             if self.path.is_dir() and any(not each.name.startswith(_UNFINISHED) for each in self.path.iterdir()):
@@ -123,8 +126,34 @@ class Folder:
                 _write_parquet(path, {**numbers, **columns})
 
 
+class _Ranges:
+    """Fills a folder by ranges. A subclass has `out` and `size`, and writes `manifest` and `results`."""
+
+    def __post_init__(self):
+        arguments.integer(self.size, "size")
+        self._manifest = {**self.manifest(), "size": self.size}
+        self.folder()
+
+    def manifest(self) -> dict[str, Any]:
+        """What the results are of: plain JSON types."""
+        raise NotImplementedError
+
+    def results(self, first: int, last: int) -> dict[str, np.ndarray]:
+        """The columns of a range of events."""
+        raise NotImplementedError
+
+    def folder(self) -> Folder:
+        """The folder of results, which is made where there is none."""
+        return Folder(self.out, self._manifest)
+
+    def __call__(self, first: int, last: int) -> None:
+        folder = self.folder()
+        if not folder.is_done(first, last):
+            folder.write(first, last, self.results(first, last))
+
+
 @dataclasses.dataclass
-class ScoreRange:
+class ScoreRange(_Ranges):
     """Scores ranges of the events of a file into a folder; it can be pickled, and sent to the workers of any engine.
 
     Args:
@@ -143,33 +172,22 @@ class ScoreRange:
     out: str | os.PathLike
     size: int = 100_000
 
-    def __post_init__(self):
+    def manifest(self):
         rows = self.rows
-        self._manifest = {
-            "what": "scores",
-            "model": fingerprint(self.scorer.path),
-            "data": {"name": rows.path.name, "events": len(rows), "columns": rows.columns, "condition": rows.condition},
-            "size": arguments.integer(self.size, "size"),
-        }
-        self.folder()
+        data = {"name": rows.path.name, "events": len(rows), "columns": rows.columns, "condition": rows.condition}
+        return {"what": "scores", "model": fingerprint(self.scorer.path), "data": data}
 
-    def folder(self) -> Folder:
-        """The folder of results, which is made where there is none."""
-        return Folder(self.out, self._manifest)
-
-    def __call__(self, first: int, last: int) -> None:
-        folder = self.folder()
-        if not folder.is_done(first, last):
-            x, *condition = self.rows.read(first, last)
-            folder.write(first, last, {"log_prob": self.scorer.score(x, *condition)})
+    def results(self, first, last):
+        x, *condition = self.rows.read(first, last)
+        return {"log_prob": self.scorer.score(x, *condition)}
 
 
 @dataclasses.dataclass
-class SampleRange:
+class SampleRange(_Ranges):
     """Samples ranges of events into a folder; it can be pickled, and sent to the workers of any engine.
 
     Args:
-        sampler: A `Sampler`.
+        sampler: A `Sampler`, whose options are plain numbers and strings.
         out: String or path of the folder.
         size: Integer, how many events a file holds. Defaults to `10_000`.
 
@@ -182,26 +200,15 @@ class SampleRange:
     out: str | os.PathLike
     size: int = 10_000
 
-    def __post_init__(self):
+    def manifest(self):
         sampler = self.sampler
-        self._manifest = {
-            "what": "samples",
-            "model": fingerprint(sampler.path),
-            "seed": sampler.seed,
-            "condition": None if sampler.condition is None else np.asarray(sampler.condition).tolist(),
-            "options": {name: value for name, value in sampler.options.items() if name != "batch_size"},
-            "size": arguments.integer(self.size, "size"),
-        }
-        self.folder()
+        condition = None if sampler.condition is None else np.asarray(sampler.condition).tolist()
+        options = {name: value for name, value in sampler.options.items() if name != "batch_size"}
+        of_seed = {"seed": sampler.seed, "condition": condition, "options": options}
+        return {"what": "samples", "model": fingerprint(sampler.path), **of_seed}
 
-    def folder(self) -> Folder:
-        """The folder of samples, which is made where there is none."""
-        return Folder(self.out, self._manifest)
-
-    def __call__(self, first: int, last: int) -> None:
-        folder = self.folder()
-        if not folder.is_done(first, last):
-            folder.write(first, last, {"x": self.sampler.sample(first, last)})
+    def results(self, first, last):
+        return {"x": self.sampler.sample(first, last)}
 
 
 def fill(task: Callable, pieces: Iterable[tuple[int, int]], progress: Callable = lambda done: None) -> None:
