@@ -118,7 +118,11 @@ def test_two_processes_train_as_one_does(tmp_path):
     script = pathlib.Path(__file__).with_name("two_processes.py")
     commands = [[sys.executable, script, str(number), str(port), tmp_path] for number in range(2)]
     processes = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) for command in commands]
-    printed = [process.communicate(timeout=300)[0].decode() for process in processes]
+    try:
+        printed = [process.communicate(timeout=120)[0].decode() for process in processes]
+    finally:
+        for process in processes:  # one waits for ever if the other has failed
+            process.kill()
     assert [process.returncode for process in processes] == [0, 0], printed
     assert "the weights of one process" in printed[0]
     model = keras_ar.load_model(tmp_path / "model.keras")
