@@ -19,6 +19,7 @@ __all__ = [
     "normal_log_density",
     "normal_quantile",
     "normal_quantile_of_logs",
+    "with_gradient_of_root",
 ]
 
 _LOG_2PI = math.log(2.0 * math.pi)
@@ -184,6 +185,23 @@ def monotone_root(function, low, high, iterations=40):
     backend.note_loop("fori_loop")
     low, high = ops.fori_loop(0, iterations, halve, start)
     return ops.stop_gradient(0.5 * (low + high))
+
+
+def with_gradient_of_root(root, excess, slope):
+    """A root that was found without a gradient, and the gradient that it has as a function of all else.
+
+    It is that of a step of Newton's; the value stays as it is.
+
+    Args:
+        root: Tensor of points where a function is zero.
+        excess: Tensor, the function there, with the gradient by all that it depends on but the root.
+        slope: Tensor, the positive slope of the function there.
+
+    >>> root = keras_ar.numerics.with_gradient_of_root(np.float32(2.0), np.float32(0.001), np.float32(12.0))
+    >>> float(root)
+    2.0
+    """
+    return root - (excess - ops.stop_gradient(excess)) / ops.maximum(ops.stop_gradient(slope), 1e-30)
 
 
 def inverse_cdf(logits, u):

@@ -17,6 +17,7 @@ from keras_ar.numerics import (
     normal_log_density,
     normal_quantile,
     normal_quantile_of_logs,
+    with_gradient_of_root,
 )
 
 
@@ -89,15 +90,24 @@ class NormalMixture(RealHead):
     def to_noise(self, params, x):
         """The standard normal quantile of the CDF at `x`, and the logarithm of its slope."""
         z = self._noise(*self._components(params), self.encode(x))
-        return z, self.log_prob_of_possible(params, x) - normal_log_density(z, 0.0, 1.0)
+        return z, self._log_slope(params, x, z)
 
     def from_noise(self, params, z):
         """The value, and the same logarithm. It is searched for, between the quantiles of the components."""
         logits, means, scales = self._components(params)
         quantiles = means + scales * ops.expand_dims(z, -1)
         low, high = ops.min(quantiles, axis=-1), ops.max(quantiles, axis=-1)
-        x = self.decode(monotone_root(lambda e: self._noise(logits, means, scales, e) - z, low, high))
-        return x, self.log_prob_of_possible(params, x) - normal_log_density(z, 0.0, 1.0)
+
+        def excess(encoded):
+            return self._noise(logits, means, scales, encoded) - z
+
+        root = monotone_root(excess, low, high)
+        x = self.decode(root)
+        x = with_gradient_of_root(x, excess(root), ops.exp(self._log_slope(params, x, z)))
+        return x, self._log_slope(params, x, z)
+
+    def _log_slope(self, params, x, z):
+        return self.log_prob_of_possible(params, x) - normal_log_density(z, 0.0, 1.0)
 
     def _noise(self, logits, means, scales, encoded):
         """Noise of values in the units of the network."""

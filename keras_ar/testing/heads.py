@@ -200,10 +200,26 @@ def check_head_noise(head):
         assert np.allclose(drawn, mapped, rtol=1e-4, atol=1e-4), (
             f"`sample` of {head} is not `from_noise` of normal noise."
         )
+    _check_gradient_of_noise(head, params[:50], z[:50])
     far = 1e3 * np.sign(z)
     extreme = 100 * params
     found = tools.computed(lambda p, z: (*head.from_noise(p, 5.3 * z), *head.to_noise(p, far)), extreme, np.sign(z))
     assert all(np.isfinite(each).all() for each in found), f"Noise of {head} is not finite for extreme parameters."
+
+
+def _check_gradient_of_noise(head, params, z):
+    """There and back is `z` for any parameters, so its gradient is one by `z` and zero by the parameters."""
+
+    def there_and_back(inputs):
+        x, _ = head.from_noise(inputs[:, :-1], inputs[:, -1])
+        return ops.sum(head.to_noise(inputs[:, :-1], x)[0])
+
+    gradient = backend.jacobian(there_and_back, np.concatenate([params, z[:, None]], axis=1))
+    error = max(np.abs(gradient[:, :-1]).max(), np.abs(gradient[:, -1] - 1.0).max())
+    assert error < 0.02, (
+        f"`from_noise` of {head} must have the gradient of a function that undoes `to_noise`: a flow that is drawn from "
+        f"in training would not learn. It is off by {error:.3g}."
+    )
 
 
 def check_head_round_trip(head):

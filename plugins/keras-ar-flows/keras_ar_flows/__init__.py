@@ -6,9 +6,12 @@ from keras_ar_flows.chain import Chain
 from keras_ar_flows.coupling import Coupling
 from keras_ar_flows.dequantized import Dequantized
 from keras_ar_flows.elementwise_affine import ElementwiseAffine
+from keras_ar_flows.flow_plus_plus import FlowPlusPlus
+from keras_ar_flows.gated_network import GatedNetwork
 from keras_ar_flows.glow import Glow
 from keras_ar_flows.iaf import IAF
 from keras_ar_flows.invertible_conv1x1 import InvertibleConv1x1
+from keras_ar_flows.logistic_mixture import LogisticMixture
 from keras_ar_flows.logit import Logit
 from keras_ar_flows.lu_linear import LULinear
 from keras_ar_flows.maf import MAF
@@ -33,9 +36,12 @@ __all__ = [
     "Coupling",
     "Dequantized",
     "ElementwiseAffine",
+    "FlowPlusPlus",
+    "GatedNetwork",
     "Glow",
     "InvertibleConv1x1",
     "LULinear",
+    "LogisticMixture",
     "Logit",
     "MultiScale",
     "NeuralSplineFlow",

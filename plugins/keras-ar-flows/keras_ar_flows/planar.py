@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_ar.numerics import monotone_root
+from keras_ar.numerics import monotone_root, with_gradient_of_root
 from keras_ar_flows.parametric import Parametric
 
 __all__ = ["Planar"]
@@ -87,8 +87,8 @@ class Planar(Parametric):
         start = fixed["target"] + zero
         root = monotone_root(lambda a: excess(a, fixed), start - reach, start + reach)
         square = ops.square(ops.tanh(root + fixed["b"]))
-        # A step of Newton's from the root gives the gradient of the root.
-        return root - excess(root, {**plane, "target": target}) / (fixed["slope"] * (1.0 - square) + square)
+        slope = fixed["slope"] * (1.0 - square) + square
+        return with_gradient_of_root(root, excess(root, {**plane, "target": target}), slope)
 
 
 def _dot(a, b):

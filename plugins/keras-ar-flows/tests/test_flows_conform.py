@@ -15,8 +15,11 @@ from keras_ar_flows import (
     Coupling,
     Dequantized,
     ElementwiseAffine,
+    FlowPlusPlus,
+    GatedNetwork,
     Glow,
     InvertibleConv1x1,
+    LogisticMixture,
     Logit,
     LULinear,
     MultiScale,
@@ -33,7 +36,9 @@ from keras_ar_flows import (
 SPLINE = heads.RationalQuadraticSpline(4)
 
 
-@parametrize_with_checks([Affine(), Affine(bound=1.0, loc=5.0, scale=2.0), Shift(loc=1.0, scale=3.0)])
+@parametrize_with_checks(
+    [Affine(), Affine(bound=1.0, loc=5.0, scale=2.0), LogisticMixture(3, loc=1.0), Shift(loc=1.0, scale=3.0)]
+)
 def test_heads(check):
     check()
 
@@ -91,6 +96,7 @@ def test_bijectors_with_a_condition(check):
         InvertibleConv1x1(seed=2),
         MultiScale([[Squeeze(), InvertibleConv1x1()], Coupling("channels", network=(4,))], name="scales"),
         MultiScale([[ActNorm(), Coupling("checkerboard", network=(3,))]], name="multi_scale-one"),
+        Coupling("checkerboard", head=LogisticMixture(2), network=GatedNetwork(4, 1, 2), name="coupling-plus_plus"),
         Squeeze(),
     ],
     input_shape=(4, 2, 2),
@@ -138,6 +144,7 @@ MIXTURES = models.MADE(2, hidden_units=4, head="normal_mixture", name="mixtures"
         PlanarFlow(2, num_layers=3, condition_shape=2),
         RadialFlow(2, num_layers=3, condition_shape=2),
         Glow((4, 4, 1), num_levels=2, num_steps=1, filters=3, condition_shape=2),
+        FlowPlusPlus((2, 4, 1), num_layers=(1, 1, 0), filters=4, num_blocks=1, num_heads=2, num_components=2),
         FlowModel(2, bijectors=[Logit(0.0, 4.0), Coupling(network=(5,))], name="flow-bounded"),
         FlowModel(2, bijectors=[ActNorm()], base=RealNVP(2, num_layers=2, hidden_units=4), name="flow-flow"),
         FlowModel(2, bijectors=[Coupling(network=with_dropout())], name="flow-dropout"),

@@ -8,7 +8,13 @@ from keras import ops
 
 from keras_ar import Support
 from keras_ar.heads import Categorical, RealHead
-from keras_ar.numerics import monotone_root, normal_log_density, normal_quantile, normal_quantile_of_logs
+from keras_ar.numerics import (
+    monotone_root,
+    normal_log_density,
+    normal_quantile,
+    normal_quantile_of_logs,
+    with_gradient_of_root,
+)
 from keras_ar_tfp.family import Family
 
 __all__ = ["TFPHead"]
@@ -150,13 +156,18 @@ class TFPHead(RealHead):
         """The standard normal quantile of the CDF at `x`, and the logarithm of its slope."""
         self.require("to_noise", "to_noise")
         z = self._noise(params, self._inside(x))
-        return z, self.log_prob_of_possible(params, x) - normal_log_density(z, 0.0, 1.0)
+        return z, self._log_slope(params, x, z)
 
     def from_noise(self, params, z):
         """The value, and the same logarithm. The value is searched for."""
         self.require("from_noise", "from_noise")
-        x = self._value(self._root(params, z))
-        return x, self.log_prob_of_possible(params, x) - normal_log_density(z, 0.0, 1.0)
+        root = self._root(params, z)
+        x = self._value(root)
+        x = with_gradient_of_root(x, self._noise(params, root) - z, ops.exp(self._log_slope(params, x, z)))
+        return x, self._log_slope(params, x, z)
+
+    def _log_slope(self, params, x, z):
+        return self.log_prob_of_possible(params, x) - normal_log_density(z, 0.0, 1.0)
 
     def get_config(self):
         """Arguments of the constructor."""
@@ -196,7 +207,7 @@ class TFPHead(RealHead):
         below, above = (
             self._ask(what, params, encoded, _LEAST_LOG_PROBABILITY) for what in ("log_cdf", "log_survival_function")
         )
-        return normal_quantile_of_logs(below, above)
+        return _normal_quantile(below, above)
 
     def _root(self, params, z):
         """Values in units of the network that have the noise `z`."""
@@ -204,8 +215,7 @@ class TFPHead(RealHead):
 
         def excess(t):
             x = line.place(t)
-            logs = distribution.log_cdf(x), distribution.log_survival_function(x)
-            return normal_quantile_of_logs(*(ops.maximum(log, _LEAST_LOG_PROBABILITY) for log in logs)) - z
+            return _normal_quantile(distribution.log_cdf(x), distribution.log_survival_function(x)) - z
 
         low, high = (ops.full_like(z, end) for end in line.reach)
         return line.place(monotone_root(excess, low, high))
@@ -223,3 +233,9 @@ class TFPHead(RealHead):
     def _logits(self, params):
         """Log-probabilities of all levels: what the categorical head is told, which does all for integers."""
         return self._ask("log_prob", ops.expand_dims(params, -2), self._levels, _LEAST_LOG_DENSITY)
+
+
+def _normal_quantile(log_below, log_above):
+    """Of logarithms that may be rounded beyond those of probabilities."""
+    logs = (ops.clip(log, _LEAST_LOG_PROBABILITY, -(2.0**-24)) for log in (log_below, log_above))
+    return normal_quantile_of_logs(*logs)
