@@ -88,7 +88,7 @@ class LogisticMixture(RealHead):
 
     def _parts(self, params):
         """Log-weights, means and log-scales of the components; and the shift and the log-scale of what they make."""
-        n = self.num_components
+        params, n = ops.convert_to_tensor(params), self.num_components
         logits, means, log_scales = (params[..., i * n : (i + 1) * n] for i in range(3))
         mixture = (
             ops.log_softmax(logits, axis=-1),

@@ -11,6 +11,7 @@ from keras_ar_flows import (
     NICE,
     ActNorm,
     Affine,
+    CategoricalFlow,
     Chain,
     Coupling,
     Dequantized,
@@ -18,6 +19,8 @@ from keras_ar_flows import (
     FlowPlusPlus,
     GatedNetwork,
     Glow,
+    GraphCNF,
+    GraphNetwork,
     InvertibleConv1x1,
     LogisticMixture,
     Logit,
@@ -29,6 +32,7 @@ from keras_ar_flows import (
     Radial,
     RadialFlow,
     RealNVP,
+    SetFlow,
     Shift,
     Squeeze,
 )
@@ -106,6 +110,14 @@ def test_bijectors_of_images(check):
 
 
 @parametrize_with_checks(
+    [Coupling("channels", head=LogisticMixture(2), network=GraphNetwork(3, 4, 2), name="coupling-graph")],
+    input_shape=(3, 2),
+)
+def test_bijectors_of_graphs(check):
+    check()
+
+
+@parametrize_with_checks(
     [
         Coupling("checkerboard", network=(5,), name="coupling-checkerboard-given"),
         Coupling("channels", network=(5,), name="coupling-channels-given"),
@@ -145,6 +157,9 @@ MIXTURES = models.MADE(2, hidden_units=4, head="normal_mixture", name="mixtures"
         RadialFlow(2, num_layers=3, condition_shape=2),
         Glow((4, 4, 1), num_levels=2, num_steps=1, filters=3, condition_shape=2),
         FlowPlusPlus((2, 4, 1), num_layers=(1, 1, 0), filters=4, num_blocks=1, num_heads=2, num_components=2),
+        SetFlow((2, 2), num_layers=2, units=4, num_blocks=1, num_heads=2, num_components=2),
+        CategoricalFlow(RealNVP((2, 2), num_layers=2, hidden_units=7, condition_shape=3), num_levels=3),
+        GraphCNF(2, 3, latent_dims=2, num_layers=2, units=4, num_blocks=1, num_components=2),
         FlowModel(2, bijectors=[Logit(0.0, 4.0), Coupling(network=(5,))], name="flow-bounded"),
         FlowModel(2, bijectors=[ActNorm()], base=RealNVP(2, num_layers=2, hidden_units=4), name="flow-flow"),
         FlowModel(2, bijectors=[Coupling(network=with_dropout())], name="flow-dropout"),

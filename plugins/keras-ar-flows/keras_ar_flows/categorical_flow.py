@@ -1,0 +1,134 @@
+"""CategoricalFlow. https://arxiv.org/abs/2006.09790"""
+
+import math
+
+import keras
+from keras import ops
+
+from keras_ar import BoundedModel, DensityModel, Support, arguments, heads
+from keras_ar.numerics import inverse_cdf, normal_quantile
+
+__all__ = ["CategoricalFlow"]
+
+
+@keras.saving.register_keras_serializable(package="keras_ar_flows")
+class CategoricalFlow(BoundedModel):
+    """Categories, which have no order, as places in a space of real values, where a flow is the density.
+
+    Each category has its own distribution of places, which is learned. The category of a place follows by Bayes' rule,
+    for each entry by itself: whatever entries have to do with each other, the flow must model. Where an event lies is
+    hidden, so its score is a lower bound. Samples are places of the flow, whose categories are drawn.
+
+    Args:
+        flow: A `DensityModel` of all real numbers, whose `event_shape` is that of the events with one axis more, that
+            of the space, such as `(entries, 4)`. Conditions are its own.
+        num_levels: Integer, the number of categories.
+        head: Name, instance, class or config of a head with `from_noise`: the distribution of each coordinate of the
+            places of a category. Defaults to `Affine()`.
+        **kwargs: `objective` and `num_draws`, as in `BoundedModel`, `name` and `dtype`.
+
+    Example:
+
+    >>> flow = keras_ar_flows.SetFlow((3, 2), num_layers=2, units=8, num_blocks=1)
+    >>> model = keras_ar_flows.CategoricalFlow(flow, num_levels=5)
+    >>> x = model.sample(4, seed=0)
+    >>> x.shape, int(x.max()) < 5
+    ((4, 3), True)
+    >>> bounds = model.score_samples(x, num_draws=10)
+    >>> bounds.shape
+    (4,)
+
+    Reference:
+        [Lippe and Gavves, 2021](https://arxiv.org/abs/2006.09790).
+    """
+
+    def __init__(self, flow, *, num_levels, head="keras-ar-flows:affine", **kwargs):
+        flow = keras.saving.deserialize_keras_object(flow) if isinstance(flow, dict) else flow
+        _check_flow(flow)
+        head = heads.get(head)
+        head.require("from_noise", "head")
+        *event_shape, self.latent_dims = flow.event_shape
+        super().__init__(
+            tuple(event_shape),
+            condition_shape=None if flow.num_classes is not None else flow.condition_shape,
+            num_classes=flow.num_classes,
+            **kwargs,
+        )
+        self.num_levels = arguments.integer(num_levels, "num_levels", least=2)
+        self.flow, self.head = flow, head
+        shape = (self.num_levels, self.latent_dims, head.num_params)
+        self.places = self.add_weight(shape, keras.initializers.RandomNormal(1.0), autocast=False, name="places")
+        self.logits = self.add_weight((self.num_levels,), "zeros", autocast=False, name="logits")
+
+    @property
+    def support(self):
+        return Support.levels(self.num_levels)
+
+    @property
+    def differentiable(self):
+        """Whether the flow has a gradient."""
+        return self.flow.differentiable
+
+    @property
+    def hidden_shape(self):
+        """Shape of the uniforms of one place for each entry."""
+        return self.flow.event_shape
+
+    def log_weight(self, x, noise, condition=None, training=None):
+        x = ops.cast(x, "int32")
+        z, _ = self.head.from_noise(ops.take(self.places, x, axis=0), normal_quantile(noise))
+        outputs = self.flow.call(z, *([] if condition is None else [condition]), training=training)
+        log_categories = ops.take_along_axis(self.log_categories(z), ops.expand_dims(x, -1), axis=-1)
+        # The density of z given its category is in that by Bayes' rule, and is what the guess is divided by.
+        return self.flow.log_prob_from(outputs, z) + _sum(log_categories) - self._log_guess(x, z)
+
+    def initialize_from_data(self, x, condition=None):
+        places = ops.take(self.places, ops.cast(x, "int32"), axis=0)
+        z, _ = self.head.from_noise(places, ops.zeros(places.shape[:-1]))
+        self.flow.initialize_from_data(z, *([] if condition is None else [condition]))
+
+    def log_categories(self, z):
+        """Log-probabilities of the categories of places.
+
+        Args:
+            z: Tensor of shape `(batch, *event_shape, dimensions of the space)`.
+
+        Returns:
+            Tensor of shape `(batch, *event_shape, num_levels)`.
+        """
+        each = self.head.log_prob(self.places, ops.expand_dims(z, -2))  # (batch, *event_shape, num_levels, dimensions)
+        return ops.log_softmax(ops.sum(each, axis=-1) + self.logits, axis=-1)
+
+    def _log_guess(self, x, z):
+        return _sum(self.head.log_prob(ops.take(self.places, x, axis=0), z))
+
+    @property
+    def noise_shape(self):
+        """Shape of the uniforms of one event: those of the flow, and one for each category."""
+        return (math.prod(self.flow.noise_shape) + self.num_dims,)
+
+    def draw_events(self, noise, condition=None):
+        of_flow, of_categories = noise[:, : -self.num_dims], noise[:, -self.num_dims :]
+        z, _ = self.flow.draw(ops.reshape(of_flow, (-1, *self.flow.noise_shape)), condition)
+        return inverse_cdf(self.log_categories(z), ops.reshape(of_categories, (-1, *self.event_shape)))
+
+    def get_config(self):
+        config = super().get_config()
+        for name in ("event_shape", "condition_shape", "num_classes"):  # those of the flow
+            config.pop(name, None)
+        parts = {name: keras.saving.serialize_keras_object(getattr(self, name)) for name in ("flow", "head")}
+        return {**config, "num_levels": self.num_levels, **parts}
+
+
+def _sum(x):
+    return ops.sum(ops.reshape(x, (ops.shape(x)[0], -1)), axis=-1)
+
+
+def _check_flow(flow):
+    if not isinstance(flow, DensityModel) or flow.support.is_discrete or math.isfinite(flow.support.low):
+        raise ValueError(f"`flow` must be a DensityModel of all real numbers. Received: flow={flow!r}.")
+    if len(flow.event_shape) < 2:
+        raise ValueError(
+            f"`flow` must be of events with an axis for the space of each entry, such as (entries, 4). "
+            f"Received: flow.event_shape={flow.event_shape}."
+        )
