@@ -767,11 +767,44 @@ class DensityModel(keras.Model, metaclass=_BuiltAtOnce):
             Array of shape `(num_samples, *event_shape)`, or the pair of it and the
             float32 array of log-probabilities.
         """
+        return self.sample_by(
+            self.compiled_function(self.draw),
+            num_samples,
+            condition,
+            seed,
+            first_event,
+            batch_size,
+            return_log_prob,
+            verbose,
+        )
+
+    def sample_by(
+        self, draw, num_samples, condition, seed=None, first_event=0, batch_size=None, return_log_prob=False, verbose=0
+    ):
+        """Samples by a function such as `draw`: what `sample` does, for a subclass that draws in other ways, too.
+
+        Args:
+            draw: Function of uniforms `(batch, *noise_shape)`, and of a condition if the model takes one, which returns
+                a pair as `draw` does.
+            num_samples: As in `sample`, as is all that follows.
+            condition: See above.
+            seed: See above. Defaults to `None`.
+            first_event: See above. Defaults to `0`.
+            batch_size: See above. Defaults to `None`.
+            return_log_prob: See above. Defaults to `False`.
+            verbose: See above. Defaults to `0`.
+
+        Example:
+
+        >>> model = keras_ar.models.FVSBN(3)
+        >>> model.sample_by(model.compiled_function(model.draw), 5, None, seed=0).shape
+        (5, 3)
+        """
         num_samples, condition, seed, first_event, batch_size = self.check_sample_arguments(
             num_samples, condition, seed, first_event, batch_size
         )
         arguments.boolean(return_log_prob, "return_log_prob")
-        draw, progress = self.compiled_function(self.draw), batches.Progress(num_samples, verbose)
+        progress = batches.Progress(num_samples, verbose)
 
         def draw_batch(first, *condition):
             uniforms = noise.uniforms(seed, first_event + first, batch_size, self.noise_shape)

@@ -1,8 +1,10 @@
 """FlowModel: bijectors, and the density of the noise that they end in."""
 
 import dataclasses
+import functools
 
 import keras
+import numpy as np
 from keras import ops
 
 from keras_ar import arguments, heads, registry
@@ -164,14 +166,64 @@ class FlowModel(DensityModel):
         return (*self.latent_shape, self.base_head.num_uniforms) if self.base is None else self.base.noise_shape
 
     def draw(self, noise, condition=None):
+        return self.draw_at(None, noise, condition)
+
+    def draw_at(self, temperature, noise, condition=None):
+        """As `draw`, with the base at a temperature: a piece of a graph.
+
+        Args:
+            temperature: Scalar tensor; or `None`, for 1.
+            noise: Tensor of shape `(batch, *noise_shape)`.
+            condition: As in `draw`. Defaults to `None`.
+
+        Returns:
+            Tensors of shape `(batch, *event_shape)` and `(batch,)`: events, and their log-probabilities, those at 1.
+        """
         condition = self.encode_condition(condition)
-        if self.base is not None:
-            z, log_prob = self.base.draw(noise, *self._base_condition(*condition or [None]))
-        else:
-            z = self.base_head.sample(ops.zeros((*noise.shape[:-1], self.base_head.num_params), "float32"), noise)
+        if self.base is None:
+            params = ops.zeros((*noise.shape[:-1], self.base_head.num_params), "float32")
+            tempered = params if temperature is None else self.base_head.temper(params, temperature)
+            z = self.base_head.sample(tempered, noise)
             log_prob = self.base_log_prob(z, None)
+        elif isinstance(self.base, FlowModel):
+            z, log_prob = self.base.draw_at(temperature, noise, *self._base_condition(*condition or [None]))
+        else:
+            z, log_prob = self.base.draw(noise, *self._base_condition(*condition or [None]))
         x, log_det = self.from_noise(z, *condition)
         return x, log_prob + log_det
+
+    def sample(self, num_samples=1, condition=None, *, temperature=1.0, **kwargs):
+        """As in every density model, and at a temperature of the noise.
+
+        Args:
+            num_samples: As in `DensityModel.sample`. Defaults to `1`.
+            condition: As in `DensityModel.sample`. Defaults to `None`.
+            temperature: Float. Draws noise from the density proportional to `p ** (1 / temperature)`: normal noise
+                `sqrt(temperature)` times as wide. Log-probabilities are those at temperature 1. Defaults to `1.0`.
+            **kwargs: As in `DensityModel.sample`.
+
+        Returns:
+            As `DensityModel.sample`.
+        """
+        if self.check_temperature(temperature) == 1.0:
+            return super().sample(num_samples, condition, **kwargs)
+        draw = self.compiled_function(self.draw_at)
+        return self.sample_by(functools.partial(draw, np.float32(temperature)), num_samples, condition, **kwargs)
+
+    def check_temperature(self, temperature):
+        """The temperature as a float; a `ValueError` if the base cannot be drawn from at it."""
+        temperature = arguments.number(temperature, "temperature", above=0)
+        if temperature == 1.0:
+            return temperature
+        if isinstance(self.base, FlowModel):
+            return self.base.check_temperature(temperature)
+        if self.base is not None:
+            raise ValueError(
+                f"`temperature` must be 1 for a flow whose base is a {type(self.base).__name__}. "
+                f"Received: temperature={temperature}."
+            )
+        self.base_head.require("temper", "temperature")
+        return temperature
 
     def fit(self, *args, **kwargs):
         """As in every density model.

@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import inspect
 import pathlib
 
 import numpy as np
@@ -191,8 +192,8 @@ def tempered(model, temperature):
     """The option `temperature`, for models that take it."""
     if temperature == 1.0:
         return {}
-    if not isinstance(model, keras_ar.ConditionalsModel):
-        raise ValueError(f"--temperature is for models with a head. Received a {type(model).__name__}")
+    if "temperature" not in inspect.signature(model.sample).parameters:
+        raise ValueError(f"--temperature is for models with a head, and flows. Received a {type(model).__name__}")
     return {"temperature": temperature}
 
 

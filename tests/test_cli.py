@@ -536,7 +536,7 @@ def test_a_density_model_of_a_plugin_is_trained_scored_and_sampled(plugin, tmp_p
     assert error_of("complete", folder) == (
         "error: `complete` is for models with an ordering, or for any order. Received a GaussianMixture\n"
     )
-    assert "--temperature is for models with a head" in error_of("sample", folder, "--temperature", 0.5)
+    assert "--temperature is for models with a head, and flows" in error_of("sample", folder, "--temperature", 0.5)
 
 
 def test_a_density_model_in_a_file_needs_no_run(tmp_path):

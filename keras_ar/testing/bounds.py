@@ -96,7 +96,7 @@ def check_draws_follow_bound(model):
 
 
 def _calm(model):
-    """A copy with weights a quarter of the way to random ones: further on, guesses may miss where all of the mass is."""
+    """A copy with weights a quarter of the way to random ones: further on, guesses may miss where all mass is."""
     copy = tools.trainee(model)
     pairs = zip(copy.get_weights(), tools.prepare(model).get_weights(), strict=True)
     copy.set_weights([first + (random - first) / 4 if first.dtype.kind == "f" else first for first, random in pairs])

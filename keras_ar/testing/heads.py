@@ -217,8 +217,8 @@ def _check_gradient_of_noise(head, params, z):
     gradient = backend.jacobian(there_and_back, np.concatenate([params, z[:, None]], axis=1))
     error = max(np.abs(gradient[:, :-1]).max(), np.abs(gradient[:, -1] - 1.0).max())
     assert error < 0.02, (
-        f"`from_noise` of {head} must have the gradient of a function that undoes `to_noise`: a flow that is drawn from "
-        f"in training would not learn. It is off by {error:.3g}."
+        f"`from_noise` of {head} must have the gradient of a function that undoes `to_noise`: a flow that is drawn "
+        f"from in training would not learn. It is off by {error:.3g}."
     )
 
 

@@ -5,7 +5,7 @@ import math
 import keras
 from keras import ops
 
-from keras_ar import BoundedModel, DensityModel, Support, arguments, heads
+from keras_ar import BoundedModel, DensityModel, Support, arguments, heads, noise
 from keras_ar.numerics import inverse_cdf, normal_quantile
 
 __all__ = ["CategoricalFlow"]
@@ -57,7 +57,7 @@ class CategoricalFlow(BoundedModel):
         self.num_levels = arguments.integer(num_levels, "num_levels", least=2)
         self.flow, self.head = flow, head
         shape = (self.num_levels, self.latent_dims, head.num_params)
-        self.places = self.add_weight(shape, keras.initializers.RandomNormal(1.0), autocast=False, name="places")
+        self.places = self.add_weight(shape, keras.initializers.RandomNormal(stddev=1.0), autocast=False, name="places")
         self.logits = self.add_weight((self.num_levels,), "zeros", autocast=False, name="logits")
 
     @property
@@ -84,7 +84,8 @@ class CategoricalFlow(BoundedModel):
 
     def initialize_from_data(self, x, condition=None):
         places = ops.take(self.places, ops.cast(x, "int32"), axis=0)
-        z, _ = self.head.from_noise(places, ops.zeros(places.shape[:-1]))
+        uniforms = noise.uniforms(0, 0, len(x), self.hidden_shape)
+        z, _ = self.head.from_noise(places, normal_quantile(uniforms))
         self.flow.initialize_from_data(z, *([] if condition is None else [condition]))
 
     def log_categories(self, z):

@@ -1,8 +1,10 @@
 """Dequantized: integers as reals that were rounded down. https://arxiv.org/abs/1902.00275, section 3.1"""
 
+import functools
 import math
 
 import keras
+import numpy as np
 from keras import ops
 
 from keras_ar import BoundedModel, DensityModel, FlowModel, Support, arguments
@@ -114,7 +116,38 @@ class Dequantized(BoundedModel):
         return self.density.noise_shape
 
     def draw_events(self, noise, condition=None):
-        z, _ = self.density.draw(noise, condition)
+        return self._rounded(self.density.draw(noise, condition)[0])
+
+    def sample(self, num_samples=1, condition=None, *, temperature=1.0, **kwargs):
+        """As in every density model, and at a temperature of the noise if the density is a flow.
+
+        Args:
+            num_samples: As in `DensityModel.sample`. Defaults to `1`.
+            condition: As in `DensityModel.sample`. Defaults to `None`.
+            temperature: Float, as in `FlowModel.sample`. Defaults to `1.0`.
+            **kwargs: As in `BoundedModel.sample`.
+
+        Returns:
+            As `DensityModel.sample`.
+        """
+        if arguments.number(temperature, "temperature", above=0) == 1.0:
+            return super().sample(num_samples, condition, **kwargs)
+        if not isinstance(self.density, FlowModel):
+            raise ValueError(
+                f"`temperature` must be 1 for a density that is no FlowModel but a {type(self.density).__name__}. "
+                f"Received: temperature={temperature}."
+            )
+        self.density.check_temperature(temperature)
+        if arguments.boolean(kwargs.get("return_log_prob", False), "return_log_prob"):
+            return super().sample(num_samples, condition, **kwargs)  # which says why not
+        draw = self.compiled_function(self._draw_at)
+        return self.sample_by(functools.partial(draw, np.float32(temperature)), num_samples, condition, **kwargs)
+
+    def _draw_at(self, temperature, noise, condition=None):
+        x = self._rounded(self.density.draw_at(temperature, noise, condition)[0])
+        return x, ops.full(ops.shape(x)[:1], -math.inf)
+
+    def _rounded(self, z):
         x = ops.floor(self.num_levels * ops.sigmoid(z))
         return ops.cast(ops.minimum(x, self.num_levels - 1.0), "int32")  # where the sigmoid is rounded up to 1
 

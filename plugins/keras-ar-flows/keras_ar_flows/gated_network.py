@@ -114,7 +114,7 @@ class _GatedAttention(keras.layers.Layer):
 
     def build(self, x_shape):
         _, height, width, filters = x_shape
-        random = keras.initializers.RandomNormal(0.01)
+        random = keras.initializers.RandomNormal(stddev=0.01)
         self.places = self.add_weight((height * width, filters), random, name="places")
         pixels = (1, height * width, filters)
         self.attention.build(pixels, pixels)

@@ -47,7 +47,7 @@ class Planar(Parametric):
         Args:
             num_dims: Integer, the number of entries of an event.
         """
-        random = keras.initializers.RandomNormal(num_dims**-0.5)
+        random = keras.initializers.RandomNormal(stddev=num_dims**-0.5)
         return {"u": (num_dims, random), "w": (num_dims, random), "b": (1, "zeros")}
 
     def to_noise(self, x, condition=None):

@@ -45,7 +45,7 @@ class Radial(Parametric):
         Args:
             num_dims: Integer, the number of entries of an event.
         """
-        random = keras.initializers.RandomNormal(1.0)
+        random = keras.initializers.RandomNormal(stddev=1.0)
         return {"center": (num_dims, random), "alpha": (1, "zeros"), "alpha_plus_beta": (1, "zeros")}
 
     def to_noise(self, x, condition=None):

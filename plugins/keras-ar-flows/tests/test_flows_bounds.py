@@ -145,3 +145,30 @@ class _Bound(FlowModel):
     def __init__(self, event_shape, **kwargs):
         super().__init__(event_shape, **{"bijectors": [], **kwargs})
         self.exact = False
+
+
+def test_a_temperature_narrows_the_noise_of_a_flow():
+    flow = FlowModel(1, bijectors=[ElementwiseAffine()])
+    for temperature in (1.0, 0.25, 4.0):
+        x = flow.sample(4000, seed=0, temperature=temperature)
+        assert x.std() == pytest.approx(math.sqrt(temperature), rel=0.05)
+    x, log_prob = flow.sample(20, seed=0, temperature=0.25, return_log_prob=True)
+    np.testing.assert_allclose(flow.score_samples(x), log_prob, atol=1e-4)
+    model = Dequantized(FlowModel(1, bijectors=[], base=flow), num_levels=64)
+    assert model.sample(500, seed=0, temperature=0.25).std() < 0.7 * model.sample(500, seed=0).std()
+    for wrong, expected in (
+        (lambda: flow.sample(2, temperature=0.0), "`temperature` must be"),
+        (lambda: model.sample(2, temperature=0.5, return_log_prob=True), "`return_log_prob` must be False"),
+        (
+            lambda: Dequantized(models.MADE(2, hidden_units=3, head="normal")).sample(2, temperature=0.5),
+            "`temperature` must be 1 for a density that is no FlowModel",
+        ),
+        (
+            lambda: FlowModel(2, bijectors=[], base=models.MADE(2, hidden_units=3, head="normal")).sample(
+                2, temperature=0.5
+            ),
+            "`temperature` must be 1 for a flow whose base is a MADE",
+        ),
+    ):
+        with pytest.raises(ValueError, match=expected):
+            wrong()
