@@ -1,7 +1,7 @@
 """Trains models with hidden randomness within a budget of processor time, and reports their bounds.
 
-KERAS_BACKEND=jax python benchmarks/bounds.py shuffling --core-minutes 30
-KERAS_BACKEND=jax python benchmarks/bounds.py summation --core-minutes 30
+KERAS_BACKEND=jax python benchmarks/bounds.py shuffling --model set_flow --core-minutes 30
+KERAS_BACKEND=jax python benchmarks/bounds.py summation --model transformer_decoder --set latent_dims=1 ...
 KERAS_BACKEND=jax python benchmarks/bounds.py molecules --core-minutes 30 --pictures molecules
 KERAS_BACKEND=jax python benchmarks/bounds.py digits --model glow --posterior variational --core-minutes 20
 KERAS_BACKEND=jax python benchmarks/bounds.py /usr/share/datasets/fashion-mnist --model flow_plus_plus ...
@@ -88,7 +88,7 @@ def main():
 def parse_options():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", help="shuffling, summation, molecules; or what `keras_ar.datasets.load` takes")
-    parser.add_argument("--model", default="glow", help="of images: real_nvp, glow or flow_plus_plus")
+    parser.add_argument("--model", help="of images: real_nvp, glow or flow_plus_plus; of sets: set_flow or made ...")
     parser.add_argument("--posterior", default="uniform", choices=["uniform", "variational"])
     parser.add_argument("--set", nargs="+", type=setting, default={}, metavar="NAME=VALUE", help="the flow's arguments")
     parser.add_argument("--core-minutes", type=float, default=math.inf)
@@ -147,7 +147,10 @@ def make_model(options, event_shape, num_levels):
     if options.data == "molecules":
         return keras_ar_flows.GraphCNF(NUM_NODES, num_levels, **options.set)
     if options.data in SETS:
-        flow = keras_ar_flows.SetFlow((16, options.set.pop("latent_dims", 4)), **options.set)
+        shape, arguments = (16, options.set.pop("latent_dims", 4)), options.set
+        if options.model != "set_flow":  # an autoregressive model of the places
+            arguments = {"head": keras_ar.heads.NormalMixture(arguments.pop("components", 16)), **arguments}
+        flow = keras_ar.models.get(options.model, event_shape=shape, **arguments)
         return keras_ar_flows.CategoricalFlow(flow, num_levels=num_levels)
     posterior = None
     flow = keras_ar.models.get(options.model, event_shape=event_shape, **options.set)

@@ -96,6 +96,122 @@ def real_nvp_step(backend, num_inputs, units, num_layers):
     return training_step(backend, [w.astype("float32") for w in weights], nats)
 
 
+def glow_step(backend, shape, filters, num_levels, num_steps):
+    """The same for Glow of real images `(batch, rows, columns, channels)`: networks of two 3x3 convolutions."""
+    rng, (_, _, channels), weights, sizes = np.random.default_rng(0), shape, [], []
+    for _ in range(num_levels):
+        channels = 4 * channels
+        for _ in range(num_steps):
+            weights += [np.zeros(channels), np.zeros(channels)]
+            weights += [np.zeros((channels, channels)), np.zeros((channels, channels)), np.zeros(channels)]
+            for kernel in ((3, 3, channels // 2, filters), (3, 3, filters, filters)):
+                limit = np.sqrt(6 / (9 * sum(kernel[2:])))
+                weights += [rng.uniform(-limit, limit, kernel), np.zeros(filters)]
+            weights += [np.zeros((filters, channels)), np.zeros(channels)]
+        sizes.append(channels)
+        channels //= 2
+
+    def nats(library, weights, x):
+        weights, x, total = iter(weights), library.real(x), 0.0
+        for level, width in enumerate(sizes):
+            x = library.join([x[:, i::2, j::2] for i in (0, 1) for j in (0, 1)])
+            pixels, half = x.shape[1] * x.shape[2], width // 2
+            for _ in range(num_steps):
+                x, log_scale = x - next(weights), next(weights)
+                below, above, log_diagonal = next(weights), next(weights), next(weights)
+                lower = library.constant(np.tri(width, k=-1, dtype="float32"))
+                identity = library.constant(np.eye(width, dtype="float32"))
+                mixing = library.matmul(
+                    below * lower + identity, above * library.transpose(lower) + identity * library.exp(log_diagonal)
+                )
+                x = library.matmul(x * library.exp(-log_scale), mixing)
+                h = library.relu(library.convolve_image(x[..., :half], next(weights)) + next(weights))
+                h = library.relu(library.convolve_image(h, next(weights)) + next(weights))
+                h = library.matmul(h, next(weights)) + next(weights)
+                bounded = 3.0 * library.tanh(h[..., half:] / 3.0)
+                x = library.join([x[..., :half], (x[..., half:] - h[..., :half]) * library.exp(-bounded)])
+                total = total + library.sum_of_each(bounded) + pixels * (log_scale - log_diagonal).sum()
+            if level + 1 < len(sizes):
+                total, x = total + 0.5 * library.sum_of_each(x[..., half:] ** 2), x[..., :half]
+        return (total + 0.5 * library.sum_of_each(x**2)).mean()
+
+    return training_step(backend, [w.astype("float32") for w in weights], nats)
+
+
+def flow_plus_plus_step(backend, shape, filters, num_layers, num_heads, num_components):
+    """The same for couplings of Flow++ on a checkerboard of real images of one channel, with a block each."""
+    rng, (rows, columns, _), weights = np.random.default_rng(0), shape, []
+    num_params = 3 * num_components + 2
+
+    def random(*kernel):
+        limit = np.sqrt(6 / (np.prod(kernel[:-2]) * sum(kernel[-2:])))
+        weights.extend([rng.uniform(-limit, limit, kernel), np.zeros(kernel[-1])])
+
+    for _ in range(num_layers):
+        weights.extend([np.zeros(1), np.zeros(1)])
+        random(3, 3, 1, filters)
+        random(3, 3, 2 * filters, filters)
+        random(2 * filters, 2 * filters)
+        weights.extend([np.ones(filters), np.zeros(filters)])
+        weights.append(0.01 * rng.normal(size=(rows * columns, filters)))
+        for _ in range(4):
+            random(filters, filters)
+        random(filters, 2 * filters)
+        weights.extend([np.ones(filters), np.zeros(filters)])
+        weights.extend([np.zeros((filters, num_params)), np.zeros(num_params)])
+    anchors = np.linspace(-1.0, 1.0, num_components).astype("float32")
+    color = (np.indices((rows, columns)).sum(axis=0) % 2).astype("float32")[..., None]
+
+    def nats(library, weights, x):
+        weights, x, total = iter(weights), library.real(x), 0.0
+
+        def affine(h):
+            return library.matmul(h, next(weights)) + next(weights)
+
+        def convolve(h):
+            return library.convolve_image(h, next(weights)) + next(weights)
+
+        def gated(h):
+            return h[..., :filters] * library.sigmoid(h[..., filters:])
+
+        def both(h):
+            return library.elu(library.join([h, -h]))
+
+        def normalized(h):
+            h = h - h.mean(-1)[..., None]
+            return h / ((h**2).mean(-1)[..., None] + 1e-3) ** 0.5 * next(weights) + next(weights)
+
+        def by_head(h):
+            return library.swap(h.reshape(-1, rows * columns, num_heads, filters // num_heads))
+
+        for layer in range(num_layers):
+            loc, log_scale = next(weights), next(weights)
+            x, total = (x - loc) * library.exp(-log_scale), total + rows * columns * log_scale.sum()
+            is_kept = library.constant(color if layer % 2 else 1.0 - color)
+            h = convolve(x * is_kept)
+            h = normalized(h + gated(affine(both(convolve(both(h))))))
+            places = h.reshape(-1, rows * columns, filters) + next(weights)
+            queries, keys, values = (by_head(affine(places)) for _ in range(3))
+            found = library.attend(queries, keys, values)
+            found = affine(library.swap(found).reshape(-1, rows * columns, filters))
+            h = normalized(h + gated(affine(found)).reshape(-1, rows, columns, filters))
+            params = affine(h)
+            k = num_components
+            scales = 3.0 * library.tanh(params[..., 2 * k : 3 * k] / 3.0)
+            standard = (x - params[..., k : 2 * k] - library.constant(anchors)) * library.exp(-scales)
+            weight = library.log_softmax(params[..., :k])
+            below, above = library.log_sigmoid(standard), library.log_sigmoid(-standard)
+            of_below, of_above = library.logsumexp(weight + below), library.logsumexp(weight + above)
+            log_slope = library.logsumexp(weight + below + above - scales) - of_below - of_above
+            stretch = 3.0 * library.tanh(params[..., -1] / 3.0)
+            z = params[..., -2] + library.exp(stretch) * (of_below - of_above)
+            x = x * is_kept + z[..., None] * (1.0 - is_kept)
+            total = total - library.sum_of_each((log_slope + stretch)[..., None] * (1.0 - is_kept))
+        return (total + 0.5 * library.sum_of_each(x**2)).mean()
+
+    return training_step(backend, [w.astype("float32") for w in weights], nats)
+
+
 def wavenet_step(backend, form, filters, dilations, num_levels):
     """The same for WaveNet of kernels of 2 taps, whose convolutions have the form "convolution" or "products"."""
     rng = np.random.default_rng(0)
@@ -180,7 +296,25 @@ def _jax(weights, nats):
             return x.reshape(x.shape[0], -1)
 
         matmul, relu, tanh, sigmoid, constant = jnp.matmul, jax.nn.relu, jnp.tanh, jax.nn.sigmoid, jnp.asarray
-        exp = jnp.exp
+        exp, transpose, elu, log_sigmoid = jnp.exp, jnp.transpose, jax.nn.elu, jax.nn.log_sigmoid
+        log_softmax = jax.nn.log_softmax
+
+        def join(parts):
+            return jnp.concatenate(parts, axis=-1)
+
+        def sum_of_each(x):
+            return x.reshape(x.shape[0], -1).sum(axis=1)
+
+        def logsumexp(x):
+            return jax.nn.logsumexp(x, axis=-1)
+
+        def swap(x):
+            return jnp.swapaxes(x, 1, 2)
+
+        def attend(queries, keys, values):
+            scores = queries @ jnp.swapaxes(keys, 2, 3) / queries.shape[-1] ** 0.5
+            return jax.nn.softmax(scores, axis=-1) @ values
+
         real, integer = (staticmethod(lambda x, t=t: x.astype(t)) for t in ("float32", "int32"))
 
         def mean_of_sums(nats):
@@ -294,6 +428,17 @@ def _torch(weights, nats):
             return x.reshape(x.shape[0], -1)
 
         matmul, relu, tanh, sigmoid, exp = torch.matmul, torch.relu, torch.tanh, torch.sigmoid, torch.exp
+        transpose, elu, log_sigmoid = torch.t, functional.elu, functional.logsigmoid
+        log_softmax, logsumexp = (
+            functools.partial(torch.log_softmax, dim=-1),
+            functools.partial(torch.logsumexp, dim=-1),
+        )
+        join, swap = functools.partial(torch.cat, dim=-1), functools.partial(torch.transpose, dim0=1, dim1=2)
+        attend = functional.scaled_dot_product_attention
+
+        def sum_of_each(x):
+            return x.reshape(x.shape[0], -1).sum(dim=1)
+
         constant = functools.partial(torch.tensor, device=device)
         real, integer = (
             staticmethod(lambda x, t=t: torch.as_tensor(x, device=device).to(t)) for t in (torch.float32, torch.int64)

@@ -383,6 +383,9 @@ def time_flows(x):
             "this / by hand": ours / theirs,
         }
 
+    if NAME != "tensorflow":
+        yield from time_image_flows(best_of=3)
+
     maf = keras_ar_flows.MAF(DIMS, num_layers=5, hidden_units=(512,))
     drawn = maf.sample(64, seed=0)
     drawing, scoring = best(lambda: maf.sample(64, seed=0), lambda: maf.score_samples(drawn), rounds=3)
@@ -396,6 +399,60 @@ def time_flows(x):
             figure["zuko"] = time.perf_counter() - start
         figure["zuko / this"] = figure["zuko"] / drawing
     yield figure
+
+
+def time_image_flows(best_of):
+    """Training steps of flows of images beside those by hand; and bounds of a hundred draws beside those of one."""
+    import keras_ar_flows
+
+    shape, batch = (8, 8, 1), 128
+    events = np.random.default_rng(0).normal(size=(20 * batch, *shape)).astype("float32")
+    size = {"num_layers": 4, "filters": 32, "num_heads": 4, "num_components": 8}
+    flows = {
+        "Glow": (
+            keras_ar_flows.Glow(shape, num_levels=3, num_steps=4, filters=64),
+            hand_written.glow_step(NAME, shape, 64, 3, 4),
+        ),
+        "Flow++": (
+            keras_ar_flows.FlowPlusPlus(shape, num_blocks=1, **{**size, "num_layers": (4, 0, 0)}),
+            hand_written.flow_plus_plus_step(NAME, shape, **size),
+        ),
+    }
+    for name, (flow, (step, wait)) in flows.items():
+        flow.compile("adam")
+
+        def by_hand(step=step, wait=wait):
+            order = np.random.default_rng(0).permutation(len(events))
+            for first in range(0, len(events), batch):
+                loss = step(events[order[first : first + batch]])
+            wait(loss)
+
+        def by_fit(flow=flow):
+            flow.fit(events, batch_size=batch, epochs=1, verbose=0)
+
+        ours, theirs = best(by_fit, by_hand, rounds=best_of)
+        yield {
+            "what": f"{name}, images 8x8: a training step of {batch}",
+            "seconds": ours * batch / len(events),
+            "by hand": theirs * batch / len(events),
+            "this / by hand": ours / theirs,
+        }
+
+    model = keras_ar_flows.Dequantized(flows["Glow"][0], num_levels=17)
+    x = np.random.default_rng(0).integers(0, 17, (256, *shape))
+    one, many, drawing = best(
+        lambda: model.score_samples(x),
+        lambda: model.score_samples(x, num_draws=100),
+        lambda: model.sample(256, seed=0, batch_size=256),
+        rounds=best_of,
+    )
+    yield {
+        "what": "Dequantized Glow, images 8x8: 256 bounds by 100 draws",
+        "seconds": many,
+        "by 1 draw": one,
+        "100 draws / 100 times one": many / (100 * one),
+        "256 draws / 256 bounds by 1 draw": drawing / one,
+    }
 
 
 def time_import(x):

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_ar import BoundedModel, DensityModel, FlowModel, Support, arguments
+from keras_ar import BoundedModel, DensityModel, FlowModel, Support, arguments, noise
 from keras_ar.bounded import check_exact
 
 __all__ = ["Dequantized"]
@@ -75,8 +75,9 @@ class Dequantized(BoundedModel):
         return self.event_shape if self.posterior is None else self.posterior.noise_shape
 
     def initialize_from_data(self, x, condition=None):
-        half = ops.full(ops.shape(x), math.log(0.5))
-        z, _ = self.to_reals(ops.cast(x, "float32"), half, half)
+        x = ops.cast(x, "float32")
+        *fractions, _ = self.fractions(x, noise.uniforms(0, 0, len(x), self.hidden_shape))
+        z, _ = self.to_reals(x, *fractions)
         self.density.initialize_from_data(z, *([] if condition is None else [condition]))
 
     def log_weight(self, x, noise, condition=None, training=None):

@@ -10,7 +10,7 @@ from keras import ops
 
 from keras_ar import FlowModel, bijectors, models, noise
 from keras_ar.testing import checks_for
-from keras_ar_flows import Dequantized, ElementwiseAffine, RealNVP
+from keras_ar_flows import ActNorm, Dequantized, ElementwiseAffine, RealNVP
 
 LEVELS = 5
 
@@ -172,3 +172,12 @@ def test_a_temperature_narrows_the_noise_of_a_flow():
     ):
         with pytest.raises(ValueError, match=expected):
             wrong()
+
+
+def test_weights_are_set_from_data_with_fractions():
+    """A pixel that never changes has fractions that do."""
+    model = Dequantized(FlowModel(2, bijectors=[ActNorm()]), num_levels=4)
+    x = np.stack([np.zeros(200, int), np.arange(200) % 4], axis=1)
+    model.initialize_from_data(x)
+    scales = np.exp(ops.convert_to_numpy(model.density.bijectors[0].log_scale))
+    assert (scales > 0.5).all(), scales
