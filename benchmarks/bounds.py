@@ -149,7 +149,9 @@ def make_model(options, event_shape, num_levels):
     if options.data in SETS:
         shape, arguments = (16, options.set.pop("latent_dims", 4)), options.set
         if options.model != "set_flow":  # an autoregressive model of the places
-            arguments = {"head": keras_ar.heads.NormalMixture(arguments.pop("components", 16)), **arguments}
+            width = 2.0 * num_levels ** (1.0 / shape[1])  # of the places of all categories, at first
+            head = keras_ar.heads.NormalMixture(arguments.pop("components", 16), scale=width)
+            arguments = {"head": head, **arguments}
         flow = keras_ar.models.get(options.model, event_shape=shape, **arguments)
         return keras_ar_flows.CategoricalFlow(flow, num_levels=num_levels)
     posterior = None

@@ -24,7 +24,7 @@ class CategoricalFlow(BoundedModel):
             of the space, such as `(entries, 4)`. Conditions are its own.
         num_levels: Integer, the number of categories.
         head: Name, instance, class or config of a head with `from_noise`: the distribution of each coordinate of the
-            places of a category. Defaults to `Affine()`.
+            places of a category, around its center. Defaults to `Affine()`.
         **kwargs: `objective` and `num_draws`, as in `BoundedModel`, `name` and `dtype`.
 
     Example:
@@ -56,8 +56,11 @@ class CategoricalFlow(BoundedModel):
         )
         self.num_levels = arguments.integer(num_levels, "num_levels", least=2)
         self.flow, self.head = flow, head
-        shape = (self.num_levels, self.latent_dims, head.num_params)
-        self.places = self.add_weight(shape, keras.initializers.RandomNormal(stddev=1.0), autocast=False, name="places")
+        shape = (self.num_levels, self.latent_dims)
+        # So far apart that few places are of two categories: where all are alike, there is nothing to learn from.
+        apart = keras.initializers.RandomNormal(stddev=2.0 * self.num_levels ** (1.0 / self.latent_dims))
+        self.centers = self.add_weight(shape, apart, autocast=False, name="centers")
+        self.params = self.add_weight((*shape, head.num_params), "zeros", autocast=False, name="params")
         self.logits = self.add_weight((self.num_levels,), "zeros", autocast=False, name="logits")
 
     @property
@@ -76,17 +79,29 @@ class CategoricalFlow(BoundedModel):
 
     def log_weight(self, x, noise, condition=None, training=None):
         x = ops.cast(x, "int32")
-        z, _ = self.head.from_noise(ops.take(self.places, x, axis=0), normal_quantile(noise))
+        z = self.places(x, noise)
         outputs = self.flow.call(z, *([] if condition is None else [condition]), training=training)
         log_categories = ops.take_along_axis(self.log_categories(z), ops.expand_dims(x, -1), axis=-1)
         # The density of z given its category is in that by Bayes' rule, and is what the guess is divided by.
         return self.flow.log_prob_from(outputs, z) + _sum(log_categories) - self._log_guess(x, z)
 
     def initialize_from_data(self, x, condition=None):
-        places = ops.take(self.places, ops.cast(x, "int32"), axis=0)
-        uniforms = noise.uniforms(0, 0, len(x), self.hidden_shape)
-        z, _ = self.head.from_noise(places, normal_quantile(uniforms))
+        z = self.places(x, noise.uniforms(0, 0, len(x), self.hidden_shape))
         self.flow.initialize_from_data(z, *([] if condition is None else [condition]))
+
+    def places(self, x, noise):
+        """Places of categories, from uniforms.
+
+        Args:
+            x: Integer tensor of shape `(batch, *event_shape)`.
+            noise: Tensor of shape `(batch, *hidden_shape)`.
+
+        Returns:
+            Tensor of shape `(batch, *event_shape, dimensions of the space)`.
+        """
+        x = ops.cast(x, "int32")
+        around, _ = self.head.from_noise(ops.take(self.params, x, axis=0), normal_quantile(noise))
+        return ops.take(self.centers, x, axis=0) + around
 
     def log_categories(self, z):
         """Log-probabilities of the categories of places.
@@ -97,11 +112,13 @@ class CategoricalFlow(BoundedModel):
         Returns:
             Tensor of shape `(batch, *event_shape, num_levels)`.
         """
-        each = self.head.log_prob(self.places, ops.expand_dims(z, -2))  # (batch, *event_shape, num_levels, dimensions)
+        around = ops.expand_dims(z, -2) - self.centers  # (batch, *event_shape, num_levels, dimensions)
+        each = self.head.log_prob(self.params, around)
         return ops.log_softmax(ops.sum(each, axis=-1) + self.logits, axis=-1)
 
     def _log_guess(self, x, z):
-        return _sum(self.head.log_prob(ops.take(self.places, x, axis=0), z))
+        around = z - ops.take(self.centers, x, axis=0)
+        return _sum(self.head.log_prob(ops.take(self.params, x, axis=0), around))
 
     @property
     def noise_shape(self):
