@@ -1,9 +1,23 @@
 """Latent variables for keras-ar: mixtures, principal components, variational autoencoders; and Bayes."""
 
 from keras_ar_latent import em
+from keras_ar_latent.active_units import ActiveUnits
+from keras_ar_latent.conditional_affine import ConditionalAffine
+from keras_ar_latent.kl_warm_up import KLWarmUp
 from keras_ar_latent.mixture import Mixture
 from keras_ar_latent.mixture_of_gaussians import MixtureOfGaussians
 from keras_ar_latent.mixture_of_ppca import MixtureOfPPCA
 from keras_ar_latent.ppca import PPCA
+from keras_ar_latent.vae import VAE
 
-__all__ = ["PPCA", "Mixture", "MixtureOfGaussians", "MixtureOfPPCA", "em"]
+__all__ = [
+    "PPCA",
+    "VAE",
+    "ActiveUnits",
+    "ConditionalAffine",
+    "KLWarmUp",
+    "Mixture",
+    "MixtureOfGaussians",
+    "MixtureOfPPCA",
+    "em",
+]

@@ -191,8 +191,8 @@ class Mixture(DensityModel):
         """
         if self.num_components > 1:
             self.logits.assign(np.log(np.maximum(weights, 1e-30)))
-        self.means.assign(means)
-        self.set_covariances(covariances)
+        self.means.assign(np.asarray(means))
+        self.set_covariances(np.asarray(covariances, "float64"))
 
     def get_config(self):
         config = super().get_config()

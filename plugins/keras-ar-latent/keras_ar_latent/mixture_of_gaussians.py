@@ -93,7 +93,6 @@ class MixtureOfGaussians(Mixture):
         return np.maximum(variances, 0.0) + regularization
 
     def set_covariances(self, covariances):
-        covariances = np.asarray(covariances, "float64")
         if self.covariance != "full":
             scales = np.sqrt(covariances.reshape(self.num_components, -1)[:, : self.log_scales.shape[1]])
         else:

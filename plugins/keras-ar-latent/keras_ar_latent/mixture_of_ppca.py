@@ -122,7 +122,7 @@ class MixtureOfPPCA(Mixture):
         return (vectors * values[:, None]) @ np.swapaxes(vectors, 1, 2)
 
     def set_covariances(self, covariances):
-        values, vectors = np.linalg.eigh(np.asarray(covariances, "float64"))
+        values, vectors = np.linalg.eigh(covariances)
         noise = values[:, : -self.latent_dims].mean(axis=1)
         lengths = np.sqrt(np.maximum(values[:, -self.latent_dims :] / noise[:, None] - 1.0, 0.0))
         loadings = (vectors[:, :, -self.latent_dims :] * lengths[:, None])[..., ::-1]  # the longest first

@@ -1,7 +1,10 @@
 """Every component keeps what keras-ar promises."""
 
+import keras
+
+from keras_ar import FlowModel, bijectors, heads, models
 from keras_ar.testing import parametrize_with_checks
-from keras_ar_latent import PPCA, MixtureOfGaussians, MixtureOfPPCA
+from keras_ar_latent import PPCA, VAE, ConditionalAffine, MixtureOfGaussians, MixtureOfPPCA
 
 
 @parametrize_with_checks(
@@ -15,4 +18,67 @@ from keras_ar_latent import PPCA, MixtureOfGaussians, MixtureOfPPCA
     ]
 )
 def test_mixtures(check):
+    check()
+
+
+@parametrize_with_checks([ConditionalAffine()], input_shape=(3, 2), condition_shape=(4,))
+def test_bijectors(check):
+    check()
+
+
+def inverse_autoregressive(size, features):
+    """An IAF, as a posterior has it."""
+    made = models.MADE(size, hidden_units=5, activation="tanh", head="normal", condition_shape=features)
+    return bijectors.Inverse(bijectors.Autoregressive(made))
+
+
+def narrow(shape):
+    """A prior so narrow that random posteriors are not narrower: where they are, most guesses miss what counts."""
+    return FlowModel(shape, bijectors=[], base=heads.Normal(scale=0.3))
+
+
+def encoder():
+    """A network of the user's own, with dropout."""
+    layers = keras.layers
+    return keras.Sequential([layers.Flatten(), layers.Dense(4, activation="tanh"), layers.Dropout(0.3)])
+
+
+@parametrize_with_checks(
+    [
+        VAE(3, latent_shape=2, encoder=3, decoder=5, posterior=[inverse_autoregressive(2, 3)], prior=narrow(2)),
+        VAE(3, latent_shape=2, encoder=4, posterior=[inverse_autoregressive(2, 4)], decoder=3, name="vae-flow"),
+        VAE(
+            (2, 2),
+            latent_shape=(1, 2),
+            encoder=encoder(),
+            decoder=models.FVSBN((2, 2), condition_shape=(1, 2)),
+            prior=narrow((1, 2)),
+            num_draws=2,
+            objective="iwae",
+            name="vae-given",
+        ),
+        VAE(
+            2,
+            latent_shape=2,
+            encoder=4,
+            decoder=(),
+            head=heads.Normal(),
+            prior=MixtureOfGaussians(2, num_components=2, covariance="diag"),
+            beta=0.5,
+            free_bits=0.1,
+            name="vae-linear",
+        ),
+        VAE(
+            (2, 2, 1),
+            latent_shape=2,
+            encoder=4,
+            posterior=["keras-ar-flows:planar"],
+            decoder_network=keras.Sequential([keras.layers.Dense(8), keras.layers.Reshape((2, 2, 2))]),
+            decoder=models.GatedPixelCNN((2, 2, 1), filters=2, num_blocks=0, condition_shape=(2, 2, 2)),
+            prior=narrow(2),
+            name="vae-pixels",
+        ),
+    ]
+)
+def test_autoencoders(check):
     check()

@@ -1,0 +1,417 @@
+"""VAE. https://arxiv.org/abs/1312.6114, with the posteriors of https://arxiv.org/abs/1505.05770 and 1606.04934"""
+
+import math
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_ar import BoundedModel, DensityModel, FlowModel, arguments, backend, batches, bijectors, models, noise
+from keras_ar.bounded import check_exact
+from keras_ar_latent.active_units import ActiveUnits
+from keras_ar_latent.conditional_affine import ConditionalAffine
+
+__all__ = ["VAE"]
+
+
+@keras.saving.register_keras_serializable(package="keras_ar_latent")
+class VAE(BoundedModel):
+    """A variational autoencoder: three densities, of which two make events and one guesses how.
+
+    The prior draws latent variables `z`, and the decoder events given `z`. The posterior guesses the `z` of an event
+    from the features that an encoder finds in it. A score is a lower bound of the likelihood:
+
+        log p(x) >= E[log p(x | z) + log p(z) - log q(z | x)]
+
+    Each is a density model: a decoder that draws pixel by pixel makes a PixelVAE, a mixture or a flow as the prior
+    makes room for clusters, and bijectors bend the posterior, which is a normal distribution with a diagonal covariance
+    without them.
+
+    In the log, `reconstruction` is the mean of `-log p(x | z)` and `kl` that of `log q(z | x) - log p(z)`, in nats per
+    event, whose sum is the loss unless there are several guesses. `active_units` is the number of latent variables that
+    differ from event to event. `beta` and `free_bits` change what `fit` lowers, and never a score.
+
+    Args:
+        event_shape: Integer or tuple, the shape of one event.
+        latent_shape: Integer or tuple, the shape of the latent variables of one event.
+        encoder: Integer or tuple, units of the hidden layers that find features; or a Keras layer that maps events to
+            vectors of features. Integers that are events reach it as numbers from 0 to 1. Defaults to `(256,)`.
+        posterior: List of bijectors from the latent variables of an event towards a normal distribution with a diagonal
+            covariance. They are given the features as their condition, and must be undone in one pass: planar maps,
+            couplings, `Inverse(Autoregressive(made))`. Or a `FlowModel` of latent variables whose `condition_shape` is
+            the features'. Defaults to `()`.
+        decoder: Integer or tuple, units of the hidden layers of a `Factorized` decoder, `()` for a linear one; or a
+            `DensityModel` of events whose `condition_shape` is `latent_shape`. Defaults to `(256,)`.
+        decoder_network: Keras layer that maps latent variables to the condition of the decoder, such as a map over an
+            image; `None` for the latent variables themselves. Defaults to `None`.
+        prior: `"normal"`, or a `DensityModel` of latent variables. Defaults to `"normal"`.
+        activation: Activation of the hidden units of the encoder and of a `Factorized` decoder. Defaults to `"relu"`.
+        head: Head of a `Factorized` decoder. Defaults to `"bernoulli"`.
+        beta: Float, by which `fit` multiplies the divergence `kl`. Defaults to `1.0`.
+        free_bits: Float, in nats: `fit` does not lower the mean `kl` of a batch below. Defaults to `0.0`.
+        **kwargs: `objective` and `num_draws`, as in `BoundedModel`, `name` and `dtype`.
+
+    Example:
+
+    >>> vae = keras_ar_latent.VAE((4, 4), latent_shape=2, encoder=16, decoder=16)
+    >>> vae.compile("adam")
+    >>> x = np.random.default_rng(0).integers(0, 2, (64, 4, 4))
+    >>> history = vae.fit(x, verbose=0)
+    >>> sorted(history.history)
+    ['active_units', 'bits_per_dim_at_most', 'kl', 'loss', 'reconstruction']
+    >>> vae.latents(x).shape, vae.reconstruct(x).shape
+    ((64, 2), (64, 4, 4))
+    >>> vae.score_samples(x, num_draws=100).shape  # lower bounds, in nats
+    (64,)
+
+    Reference:
+        [Kingma and Welling, 2014](https://arxiv.org/abs/1312.6114); [Rezende and Mohamed,
+        2015](https://arxiv.org/abs/1505.05770) and [Kingma et al., 2016](https://arxiv.org/abs/1606.04934) for flows as
+        posteriors, and the latter for free bits; [Higgins et al., 2017](https://openreview.net/forum?id=Sy2fzU9gl) for
+        beta.
+    """
+
+    def __init__(
+        self,
+        event_shape,
+        *,
+        latent_shape,
+        encoder=(256,),
+        posterior=(),
+        decoder=(256,),
+        decoder_network=None,
+        prior="normal",
+        activation="relu",
+        head="bernoulli",
+        beta=1.0,
+        free_bits=0.0,
+        **kwargs,
+    ):
+        # Check and store.
+        super().__init__(event_shape, **kwargs)
+        self.latent_shape = arguments.integers(latent_shape, "latent_shape")
+        self.activation = keras.activations.get(activation)
+        self.initial_beta, self.free_bits = _not_negative(beta, "beta"), _not_negative(free_bits, "free_bits")
+        if self.objective_name != "elbo" and (beta != 1 or free_bits != 0):
+            raise ValueError(
+                f"`objective` must be 'elbo' for a `beta` other than 1, and for `free_bits`. Received: "
+                f"objective={self.objective_name!r}, beta={beta}, free_bits={free_bits}."
+            )
+        encoder, decoder, decoder_network, prior = map(_deserialized, (encoder, decoder, decoder_network, prior))
+
+        # Networks.
+        self.encoder, self.encoder_config = encoder, _config(encoder)
+        if not isinstance(encoder, keras.layers.Layer):
+            self.encoder_config = arguments.integers(encoder, "encoder")
+            self.encoder = self._hidden_layers(self.encoder_config)
+        feature_shape = _output_shape(self.encoder, self.event_shape)
+        self.decoder_network, self.decoder_network_config = decoder_network, _config(decoder_network)
+        code_shape = self.latent_shape
+        if decoder_network is not None:
+            code_shape = _output_shape(decoder_network, self.latent_shape)
+
+        # Densities.
+        self.posterior = self._posterior_of(posterior, feature_shape)
+        self.prior = prior
+        if isinstance(prior, str):
+            self.prior = FlowModel(self.latent_shape, bijectors=[], base=prior, name="prior")
+        self.decoder = decoder
+        if not isinstance(decoder, DensityModel):
+            self.decoder = models.Factorized(
+                self.event_shape,
+                hidden_units=decoder,
+                activation=activation,
+                head=head,
+                condition_shape=code_shape,
+                dtype=self.dtype_policy,
+                name="decoder",
+            )
+        _check_posterior(self.posterior, self.latent_shape, feature_shape)
+        _check_density(self.prior, "prior", self.latent_shape, None)
+        _check_density(self.decoder, "decoder", self.event_shape, code_shape)
+        if self.prior.support.is_discrete or math.isfinite(self.prior.support.low):
+            raise ValueError(f"`prior` must be a density of all real numbers. Received: prior={prior!r}.")
+
+        # What is seen in the log. `beta` is a weight, so that a callback may change it.
+        self.beta = self.add_weight((), keras.initializers.Constant(beta), trainable=False, name="beta")
+        self._kl, self._reconstruction = (keras.metrics.Mean(name=name) for name in ("kl", "reconstruction"))
+        self._active_units = ActiveUnits(math.prod(self.latent_shape))
+
+    def _hidden_layers(self, hidden_units):
+        options = {"activation": self.activation, "dtype": self.dtype_policy}
+        dense = [keras.layers.Dense(units, name=f"hidden_{i}", **options) for i, units in enumerate(hidden_units)]
+        return keras.Sequential([keras.layers.Flatten(dtype=self.dtype_policy), *dense], name="encoder")
+
+    def _posterior_of(self, posterior, feature_shape):
+        posterior = _deserialized(posterior)
+        if isinstance(posterior, DensityModel):
+            return posterior
+        layers = [bijectors.get(each) for each in posterior]
+        layers.append(ConditionalAffine(dtype=self.dtype_policy.name, name="conditional_affine"))
+        return FlowModel(
+            self.latent_shape,
+            bijectors=layers,
+            condition_shape=feature_shape,
+            dtype=self.dtype_policy,
+            name="posterior",
+        )
+
+    @property
+    def support(self):
+        """The values that an entry of an event may have: those of the decoder."""
+        return self.decoder.support
+
+    # Scores.
+
+    @property
+    def hidden_shape(self):
+        """Shape of the uniforms that one guess at the latent variables is made of."""
+        return self.posterior.noise_shape
+
+    def call(self, x, condition=None, training=None):
+        """`log p(x | z)`, `log p(z)` and `log q(z | x)` of random guesses `z`: `(batch, num_draws, 3)`."""
+        return self.for_each_draw(self.terms, x, condition, training)
+
+    def log_weight(self, x, noise, condition=None, training=None):
+        return self.log_weights_from(self.terms(x, noise, condition, training))
+
+    def log_weights_from(self, outputs):
+        return outputs[..., 0] + outputs[..., 1] - outputs[..., 2]
+
+    def terms(self, x, noise, condition=None, training=None):
+        """`log p(x | z)`, `log p(z)` and `log q(z | x)` of one guess `z` for each event: `(batch, 3)`.
+
+        Args:
+            x: As in `log_weight`.
+            noise: As in `log_weight`.
+            condition: As in `log_weight`. Defaults to `None`.
+            training: As in `log_weight`. Defaults to `None`.
+        """
+        z, log_q = self.guess(x, noise)
+        log_p_x = self.decoder.log_prob_from(self.decoder(x, self.code(z), training=training), x)
+        log_p_z = self.prior.log_prob_from(self.prior(z, training=training), z)
+        return ops.stack([log_p_x, log_p_z, log_q], axis=-1)
+
+    def guess(self, x, noise):
+        """Latent variables of events, drawn by the posterior, and their log-density: a piece of a graph.
+
+        Args:
+            x: Tensor of shape `(batch, *event_shape)`.
+            noise: Tensor of shape `(batch, *hidden_shape)`.
+        """
+        return self.posterior.draw(noise, self.encoder(self.encoder_input(x)))
+
+    def encoder_input(self, x):
+        """Events as the encoder takes them: levels from 0 to 1, real numbers as they are."""
+        levels = self.support.num_levels
+        return ops.cast(x, self.compute_dtype) / (levels - 1 if levels else 1)
+
+    def code(self, z):
+        """What the decoder is given of latent variables."""
+        return z if self.decoder_network is None else ops.cast(self.decoder_network(z), "float32")
+
+    # Training.
+
+    def objective(self, outputs, x, training):
+        """What `fit` lowers, by `beta` and `free_bits`; in evaluation the bound."""
+        if not training or self.objective_name != "elbo":
+            return super().objective(outputs, x, training)
+        reconstruction, kl = self._reconstruction_and_kl(outputs)
+        is_above = ops.mean(kl) > self.free_bits
+        return reconstruction + self.beta * ops.where(is_above, kl, self.free_bits)
+
+    def _reconstruction_and_kl(self, outputs):
+        """The two parts of the bound, `(batch,)` each: means over guesses."""
+        log_p_x, log_p_z, log_q = ops.unstack(ops.mean(outputs, axis=1), 3, axis=-1)
+        return -log_p_x, log_q - log_p_z
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        """As in every density model; it updates the metrics of the latent variables, too."""
+        reconstruction, kl = self._reconstruction_and_kl(y_pred)
+        self._reconstruction.update_state(reconstruction)
+        self._kl.update_state(kl)
+        self._active_units.update_state(ops.reshape(self._centers(x), (ops.shape(kl)[0], -1)))
+        return super().compute_loss(x, y, y_pred, sample_weight, training)
+
+    # Latent variables.
+
+    def latents(self, x, *, batch_size=None, verbose=0):
+        """The latent variables of events in the center of the posterior: its mean, where it is a normal distribution.
+
+        Args:
+            x: As in `score_samples`.
+            batch_size: As in `score_samples`. Defaults to `None`.
+            verbose: As in `score_samples`. Defaults to `0`.
+
+        Returns:
+            float32 array of shape `(events, *latent_shape)`.
+        """
+        return self.map_events(self._centers, x, batch_size=batch_size, verbose=verbose)
+
+    def _centers(self, x):
+        """What the posterior draws where the normal variables that it starts from are zero."""
+        half = ops.full((ops.shape(x)[0], *self.hidden_shape), 0.5, "float32")
+        return ops.stop_gradient(self.guess(x, half)[0])
+
+    def decode(self, z, *, means=None, seed=0, batch_size=None, verbose=0):
+        """Events of latent variables.
+
+        Args:
+            z: Array of shape `(events, *latent_shape)`.
+            means: Boolean, whether to return the means of the values in place of draws, which is for `Factorized`
+                decoders with a head that has means; `None` to do so where it can be done. Defaults to `None`.
+            seed: Integer, the seed of draws. Defaults to `0`.
+            batch_size: As in `sample`. Defaults to `None`.
+            verbose: As in `sample`. Defaults to `0`.
+
+        Returns:
+            Array of shape `(events, *event_shape)`.
+        """
+        z = arguments.array(z, "z").astype("float32")
+        if z.shape[1:] != self.latent_shape or len(z) == 0:
+            raise ValueError(f"`z` must have shape (events, *{self.latent_shape}). Received: z.shape={z.shape}.")
+        has_means = isinstance(self.decoder, models.Factorized) and "mean" in self.decoder.head.capabilities
+        means = has_means if means is None else arguments.boolean(means, "means")
+        if means and not has_means:
+            raise ValueError(
+                f"`means` must be False for a decoder that is no `Factorized` with a head that has means. Received: "
+                f"means=True, for {self.decoder.name}."
+            )
+        seed, batch_size = noise.check_seed(seed), batches.fitting(batch_size, len(z), on_cpu=64)
+        progress = batches.Progress(len(z), verbose)
+        decode = self.compiled_function(self._means if means else self._draws)
+
+        def decode_batch(first, z):
+            uniforms = [] if means else [noise.uniforms(seed, first, batch_size, self.decoder.noise_shape)]
+            found = decode(*backend.share([z, *uniforms]))
+            progress.add(batch_size)
+            return found
+
+        return batches.run(decode_batch, [z], len(z), batch_size, progress)
+
+    def _draws(self, z, noise):
+        return self.decoder.draw(noise, self.code(z))[0]
+
+    def _means(self, z):
+        blank = ops.zeros((ops.shape(z)[0], *self.event_shape), self.support.dtype)
+        return ops.reshape(self.decoder.head.mean(self.decoder.call(blank, self.code(z))), ops.shape(blank))
+
+    def reconstruct(self, x, **kwargs):
+        """Events as the decoder makes them of their own latent variables.
+
+        Args:
+            x: As in `score_samples`.
+            **kwargs: As in `decode`.
+
+        Returns:
+            Array of shape `(events, *event_shape)`.
+        """
+        return self.decode(self.latents(x), **kwargs)
+
+    def interpolate(self, first, last, *, num_steps=8, **kwargs):
+        """Events on straight lines between the latent variables of others.
+
+        Args:
+            first: Array of events, from which lines start.
+            last: Array of as many events, at which they end.
+            num_steps: Integer, the number of events on a line, both ends among them. Defaults to `8`.
+            **kwargs: As in `decode`.
+
+        Returns:
+            Array of shape `(events, num_steps, *event_shape)`.
+        """
+        num_steps = arguments.integer(num_steps, "num_steps", least=2)
+        start, end = self.latents(first), self.latents(last)
+        if len(start) != len(end):
+            raise ValueError(f"`last` must hold {len(start)} events, as `first` does. Received: {len(end)}.")
+        share = np.linspace(0.0, 1.0, num_steps).reshape(-1, *(1 for _ in self.latent_shape))
+        z = start[:, None] + share * (end - start)[:, None]
+        return self.decode(z.reshape(-1, *self.latent_shape), **kwargs).reshape(-1, num_steps, *self.event_shape)
+
+    # Samples.
+
+    @property
+    def noise_shape(self):
+        """Shape of the uniforms that `draw` makes one event of: those of the prior, then those of the decoder."""
+        return (math.prod(self.prior.noise_shape) + math.prod(self.decoder.noise_shape),)
+
+    def draw_events(self, noise, condition=None):
+        size = math.prod(self.prior.noise_shape)
+        z, _ = self.prior.draw(ops.reshape(noise[:, :size], (-1, *self.prior.noise_shape)))
+        return self._draws(z, ops.reshape(noise[:, size:], (-1, *self.decoder.noise_shape)))
+
+    def get_config(self):
+        config = super().get_config()
+        del config["condition_shape"]
+        return {
+            **config,
+            "latent_shape": self.latent_shape,
+            "encoder": self.encoder_config,
+            "posterior": keras.saving.serialize_keras_object(self.posterior),
+            "decoder": keras.saving.serialize_keras_object(self.decoder),
+            "decoder_network": self.decoder_network_config,
+            "prior": keras.saving.serialize_keras_object(self.prior),
+            "activation": keras.activations.serialize(self.activation),
+            "beta": self.initial_beta,
+            "free_bits": self.free_bits,
+        }
+
+
+def _not_negative(value, name):
+    value = arguments.number(value, name)
+    if value < 0:
+        raise ValueError(f"`{name}` must be at least 0. Received: {name}={value}.")
+    return value
+
+
+def _deserialized(part):
+    return keras.saving.deserialize_keras_object(part) if isinstance(part, dict) else part
+
+
+def _config(layer):
+    """The config of a layer, as it is before it is built; `None` for none."""
+    return keras.saving.serialize_keras_object(layer) if isinstance(layer, keras.layers.Layer) else None
+
+
+def _output_shape(layer, shape):
+    """Builds a layer, and returns the shape of what it makes of one input of a shape."""
+    found = []
+
+    def apply(x):
+        found.append(tuple(layer(x).shape[1:]))
+
+    backend.make_weights(apply, keras.KerasTensor((1, *shape)))
+    return found[0]
+
+
+def _check_posterior(posterior, latent_shape, feature_shape):
+    if not isinstance(posterior, FlowModel):
+        raise ValueError(f"`posterior` must be a list of bijectors, or a FlowModel. Received: posterior={posterior!r}.")
+    check_exact(posterior, "posterior")
+    _check_shapes(posterior, "posterior", latent_shape, feature_shape)
+    if not posterior.draws_with_gradient:
+        loops = [bijector.name for bijector in posterior.bijectors if bijector.loops_from_noise]
+        raise ValueError(
+            f"`posterior` must draw in one pass, with a gradient. Received: {', '.join(loops) or 'a base'} that would "
+            f"take a loop. Use planar maps, couplings, or `Inverse(Autoregressive(made))`."
+        )
+
+
+def _check_density(density, name, event_shape, condition_shape):
+    if not isinstance(density, DensityModel):
+        raise ValueError(f"`{name}` must be a DensityModel. Received: {name}={density!r}.")
+    _check_shapes(density, name, event_shape, condition_shape)
+    if density.num_classes is not None:
+        raise ValueError(
+            f"`{name}` must take vectors, by `condition_shape`, not classes. Received: "
+            f"{name}.num_classes={density.num_classes}."
+        )
+    if not density.differentiable:
+        raise ValueError(f"`{name}` must have a gradient. Received: {density.name}, whose scores take a loop.")
+
+
+def _check_shapes(density, name, event_shape, condition_shape):
+    for attribute, expected in (("event_shape", event_shape), ("condition_shape", condition_shape)):
+        found = getattr(density, attribute)
+        if found != expected:
+            raise ValueError(f"`{name}` must have {attribute}={expected}. Received: {name}.{attribute}={found}.")
