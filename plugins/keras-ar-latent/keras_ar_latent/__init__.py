@@ -7,17 +7,21 @@ from keras_ar_latent.kl_warm_up import KLWarmUp
 from keras_ar_latent.mixture import Mixture
 from keras_ar_latent.mixture_of_gaussians import MixtureOfGaussians
 from keras_ar_latent.mixture_of_ppca import MixtureOfPPCA
+from keras_ar_latent.pixel_vae import PixelVAE
 from keras_ar_latent.ppca import PPCA
 from keras_ar_latent.vae import VAE
+from keras_ar_latent.vq_vae import VQVAE
 
 __all__ = [
     "PPCA",
     "VAE",
+    "VQVAE",
     "ActiveUnits",
     "ConditionalAffine",
     "KLWarmUp",
     "Mixture",
     "MixtureOfGaussians",
     "MixtureOfPPCA",
+    "PixelVAE",
     "em",
 ]

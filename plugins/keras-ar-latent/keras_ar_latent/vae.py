@@ -6,16 +6,25 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_ar import BoundedModel, DensityModel, FlowModel, arguments, backend, batches, bijectors, models, noise
+from keras_ar import BoundedModel, DensityModel, FlowModel, arguments, bijectors, models
 from keras_ar.bounded import check_exact
 from keras_ar_latent.active_units import ActiveUnits
 from keras_ar_latent.conditional_affine import ConditionalAffine
+from keras_ar_latent.parts import (
+    Decoder,
+    check_density,
+    check_shapes,
+    config_of,
+    deserialized,
+    hidden_layers,
+    output_shape,
+)
 
 __all__ = ["VAE"]
 
 
 @keras.saving.register_keras_serializable(package="keras_ar_latent")
-class VAE(BoundedModel):
+class VAE(Decoder, BoundedModel):
     """A variational autoencoder: three densities, of which two make events and one guesses how.
 
     The prior draws latent variables `z`, and the decoder events given `z`. The posterior guesses the `z` of an event
@@ -97,18 +106,19 @@ class VAE(BoundedModel):
                 f"`objective` must be 'elbo' for a `beta` other than 1, and for `free_bits`. Received: "
                 f"objective={self.objective_name!r}, beta={beta}, free_bits={free_bits}."
             )
-        encoder, decoder, decoder_network, prior = map(_deserialized, (encoder, decoder, decoder_network, prior))
+        encoder, decoder, decoder_network, prior = map(deserialized, (encoder, decoder, decoder_network, prior))
 
         # Networks.
-        self.encoder, self.encoder_config = encoder, _config(encoder)
-        if not isinstance(encoder, keras.layers.Layer):
+        if isinstance(encoder, keras.layers.Layer):
+            self.encoder, self.encoder_config = encoder, config_of(encoder)
+        else:
             self.encoder_config = arguments.integers(encoder, "encoder")
-            self.encoder = self._hidden_layers(self.encoder_config)
-        feature_shape = _output_shape(self.encoder, self.event_shape)
-        self.decoder_network, self.decoder_network_config = decoder_network, _config(decoder_network)
+            self.encoder = hidden_layers(self.encoder_config, self.activation, self.dtype_policy)
+        feature_shape = output_shape(self.encoder, self.event_shape)
+        self.decoder_network, self.decoder_network_config = decoder_network, config_of(decoder_network)
         code_shape = self.latent_shape
         if decoder_network is not None:
-            code_shape = _output_shape(decoder_network, self.latent_shape)
+            code_shape = output_shape(decoder_network, self.latent_shape)
 
         # Densities.
         self.posterior = self._posterior_of(posterior, feature_shape)
@@ -127,8 +137,8 @@ class VAE(BoundedModel):
                 name="decoder",
             )
         _check_posterior(self.posterior, self.latent_shape, feature_shape)
-        _check_density(self.prior, "prior", self.latent_shape, None)
-        _check_density(self.decoder, "decoder", self.event_shape, code_shape)
+        check_density(self.prior, "prior", self.latent_shape, None)
+        check_density(self.decoder, "decoder", self.event_shape, code_shape)
         if self.prior.support.is_discrete or math.isfinite(self.prior.support.low):
             raise ValueError(f"`prior` must be a density of all real numbers. Received: prior={prior!r}.")
 
@@ -137,13 +147,8 @@ class VAE(BoundedModel):
         self._kl, self._reconstruction = (keras.metrics.Mean(name=name) for name in ("kl", "reconstruction"))
         self._active_units = ActiveUnits(math.prod(self.latent_shape))
 
-    def _hidden_layers(self, hidden_units):
-        options = {"activation": self.activation, "dtype": self.dtype_policy}
-        dense = [keras.layers.Dense(units, name=f"hidden_{i}", **options) for i, units in enumerate(hidden_units)]
-        return keras.Sequential([keras.layers.Flatten(dtype=self.dtype_policy), *dense], name="encoder")
-
     def _posterior_of(self, posterior, feature_shape):
-        posterior = _deserialized(posterior)
+        posterior = deserialized(posterior)
         if isinstance(posterior, DensityModel):
             return posterior
         layers = [bijectors.get(each) for each in posterior]
@@ -199,16 +204,10 @@ class VAE(BoundedModel):
             x: Tensor of shape `(batch, *event_shape)`.
             noise: Tensor of shape `(batch, *hidden_shape)`.
         """
-        return self.posterior.draw(noise, self.encoder(self.encoder_input(x)))
+        return self.posterior.draw(noise, self.encoder(self.to_unit(x)))
 
-    def encoder_input(self, x):
-        """Events as the encoder takes them: levels from 0 to 1, real numbers as they are."""
-        levels = self.support.num_levels
-        return ops.cast(x, self.compute_dtype) / (levels - 1 if levels else 1)
-
-    def code(self, z):
-        """What the decoder is given of latent variables."""
-        return z if self.decoder_network is None else ops.cast(self.decoder_network(z), "float32")
+    def code(self, hidden):
+        return hidden if self.decoder_network is None else ops.cast(self.decoder_network(hidden), "float32")
 
     # Training.
 
@@ -253,48 +252,14 @@ class VAE(BoundedModel):
         half = ops.full((ops.shape(x)[0], *self.hidden_shape), 0.5, "float32")
         return ops.stop_gradient(self.guess(x, half)[0])
 
-    def decode(self, z, *, means=None, seed=0, batch_size=None, verbose=0):
-        """Events of latent variables.
-
-        Args:
-            z: Array of shape `(events, *latent_shape)`.
-            means: Boolean, whether to return the means of the values in place of draws, which is for `Factorized`
-                decoders with a head that has means; `None` to do so where it can be done. Defaults to `None`.
-            seed: Integer, the seed of draws. Defaults to `0`.
-            batch_size: As in `sample`. Defaults to `None`.
-            verbose: As in `sample`. Defaults to `0`.
-
-        Returns:
-            Array of shape `(events, *event_shape)`.
-        """
-        z = arguments.array(z, "z").astype("float32")
+    def check_hidden(self, hidden):
+        z = arguments.array(hidden, "hidden").astype("float32")
         if z.shape[1:] != self.latent_shape or len(z) == 0:
-            raise ValueError(f"`z` must have shape (events, *{self.latent_shape}). Received: z.shape={z.shape}.")
-        has_means = isinstance(self.decoder, models.Factorized) and "mean" in self.decoder.head.capabilities
-        means = has_means if means is None else arguments.boolean(means, "means")
-        if means and not has_means:
             raise ValueError(
-                f"`means` must be False for a decoder that is no `Factorized` with a head that has means. Received: "
-                f"means=True, for {self.decoder.name}."
+                f"`hidden` must have shape (events, {', '.join(map(str, self.latent_shape))}). "
+                f"Received: hidden.shape={z.shape}."
             )
-        seed, batch_size = noise.check_seed(seed), batches.fitting(batch_size, len(z), on_cpu=64)
-        progress = batches.Progress(len(z), verbose)
-        decode = self.compiled_function(self._means if means else self._draws)
-
-        def decode_batch(first, z):
-            uniforms = [] if means else [noise.uniforms(seed, first, batch_size, self.decoder.noise_shape)]
-            found = decode(*backend.share([z, *uniforms]))
-            progress.add(batch_size)
-            return found
-
-        return batches.run(decode_batch, [z], len(z), batch_size, progress)
-
-    def _draws(self, z, noise):
-        return self.decoder.draw(noise, self.code(z))[0]
-
-    def _means(self, z):
-        blank = ops.zeros((ops.shape(z)[0], *self.event_shape), self.support.dtype)
-        return ops.reshape(self.decoder.head.mean(self.decoder.call(blank, self.code(z))), ops.shape(blank))
+        return z
 
     def reconstruct(self, x, **kwargs):
         """Events as the decoder makes them of their own latent variables.
@@ -338,7 +303,7 @@ class VAE(BoundedModel):
     def draw_events(self, noise, condition=None):
         size = math.prod(self.prior.noise_shape)
         z, _ = self.prior.draw(ops.reshape(noise[:, :size], (-1, *self.prior.noise_shape)))
-        return self._draws(z, ops.reshape(noise[:, size:], (-1, *self.decoder.noise_shape)))
+        return self.decode_to_draws(z, ops.reshape(noise[:, size:], (-1, *self.decoder.noise_shape)))
 
     def get_config(self):
         config = super().get_config()
@@ -347,10 +312,10 @@ class VAE(BoundedModel):
             **config,
             "latent_shape": self.latent_shape,
             "encoder": self.encoder_config,
-            "posterior": keras.saving.serialize_keras_object(self.posterior),
-            "decoder": keras.saving.serialize_keras_object(self.decoder),
+            "posterior": config_of(self.posterior),
+            "decoder": config_of(self.decoder),
             "decoder_network": self.decoder_network_config,
-            "prior": keras.saving.serialize_keras_object(self.prior),
+            "prior": config_of(self.prior),
             "activation": keras.activations.serialize(self.activation),
             "beta": self.initial_beta,
             "free_bits": self.free_bits,
@@ -364,54 +329,14 @@ def _not_negative(value, name):
     return value
 
 
-def _deserialized(part):
-    return keras.saving.deserialize_keras_object(part) if isinstance(part, dict) else part
-
-
-def _config(layer):
-    """The config of a layer, as it is before it is built; `None` for none."""
-    return keras.saving.serialize_keras_object(layer) if isinstance(layer, keras.layers.Layer) else None
-
-
-def _output_shape(layer, shape):
-    """Builds a layer, and returns the shape of what it makes of one input of a shape."""
-    found = []
-
-    def apply(x):
-        found.append(tuple(layer(x).shape[1:]))
-
-    backend.make_weights(apply, keras.KerasTensor((1, *shape)))
-    return found[0]
-
-
 def _check_posterior(posterior, latent_shape, feature_shape):
     if not isinstance(posterior, FlowModel):
         raise ValueError(f"`posterior` must be a list of bijectors, or a FlowModel. Received: posterior={posterior!r}.")
     check_exact(posterior, "posterior")
-    _check_shapes(posterior, "posterior", latent_shape, feature_shape)
+    check_shapes(posterior, "posterior", latent_shape, feature_shape)
     if not posterior.draws_with_gradient:
         loops = [bijector.name for bijector in posterior.bijectors if bijector.loops_from_noise]
         raise ValueError(
             f"`posterior` must draw in one pass, with a gradient. Received: {', '.join(loops) or 'a base'} that would "
             f"take a loop. Use planar maps, couplings, or `Inverse(Autoregressive(made))`."
         )
-
-
-def _check_density(density, name, event_shape, condition_shape):
-    if not isinstance(density, DensityModel):
-        raise ValueError(f"`{name}` must be a DensityModel. Received: {name}={density!r}.")
-    _check_shapes(density, name, event_shape, condition_shape)
-    if density.num_classes is not None:
-        raise ValueError(
-            f"`{name}` must take vectors, by `condition_shape`, not classes. Received: "
-            f"{name}.num_classes={density.num_classes}."
-        )
-    if not density.differentiable:
-        raise ValueError(f"`{name}` must have a gradient. Received: {density.name}, whose scores take a loop.")
-
-
-def _check_shapes(density, name, event_shape, condition_shape):
-    for attribute, expected in (("event_shape", event_shape), ("condition_shape", condition_shape)):
-        found = getattr(density, attribute)
-        if found != expected:
-            raise ValueError(f"`{name}` must have {attribute}={expected}. Received: {name}.{attribute}={found}.")

@@ -4,7 +4,7 @@ import keras
 
 from keras_ar import FlowModel, bijectors, heads, models
 from keras_ar.testing import parametrize_with_checks
-from keras_ar_latent import PPCA, VAE, ConditionalAffine, MixtureOfGaussians, MixtureOfPPCA
+from keras_ar_latent import PPCA, VAE, VQVAE, ConditionalAffine, MixtureOfGaussians, MixtureOfPPCA, PixelVAE
 
 
 @parametrize_with_checks(
@@ -77,6 +77,19 @@ def encoder():
             decoder=models.GatedPixelCNN((2, 2, 1), filters=2, num_blocks=0, condition_shape=(2, 2, 2)),
             prior=narrow(2),
             name="vae-pixels",
+        ),
+        PixelVAE((3, 3, 1), latent_dims=2, filters=2, num_blocks=0, prior=narrow(2), beta=0.5),
+        VQVAE(4, code_shape=2, num_codes=3, code_dims=2, encoder=5, decoder=5),
+        VQVAE(
+            (2, 2, 1),
+            code_shape=(2, 1),
+            num_codes=2,
+            code_dims=3,
+            encoder=keras.Sequential([keras.layers.Flatten(), keras.layers.Dense(6)]),
+            decoder_network=keras.layers.Reshape((2, 1, 3)),
+            decoder=models.FVSBN((2, 2, 1), condition_shape=(2, 1, 3)),
+            prior=models.FVSBN((2, 1), name="codes"),
+            name="vq_vae-codes",
         ),
     ]
 )

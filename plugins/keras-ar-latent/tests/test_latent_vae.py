@@ -212,7 +212,7 @@ def test_what_makes_no_autoencoder_is_refused():
             VAE(4, **{"latent_shape": 2, "encoder": 8, **arguments})
     model = small()
     for call, message in (
-        (lambda: model.decode(np.zeros((2, 3))), "`z` must have shape"),
+        (lambda: model.decode(np.zeros((2, 3))), "`hidden` must have shape"),
         (lambda: model.interpolate(X[:2], X[:3]), "`last` must hold 2 events"),
         (lambda: model.interpolate(X[:2], X[:2], num_steps=1), "`num_steps` must be"),
         (lambda: model.latents(X + 2), "`x` must hold integers from 0 to 1"),
