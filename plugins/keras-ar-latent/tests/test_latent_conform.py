@@ -4,7 +4,16 @@ import keras
 
 from keras_ar import FlowModel, bijectors, heads, models
 from keras_ar.testing import parametrize_with_checks
-from keras_ar_latent import PPCA, VAE, VQVAE, ConditionalAffine, MixtureOfGaussians, MixtureOfPPCA, PixelVAE
+from keras_ar_latent import (
+    PPCA,
+    VAE,
+    VQVAE,
+    ConditionalAffine,
+    ConditionalTables,
+    MixtureOfGaussians,
+    MixtureOfPPCA,
+    PixelVAE,
+)
 
 
 @parametrize_with_checks(
@@ -94,4 +103,14 @@ def encoder():
     ]
 )
 def test_autoencoders(check):
+    check()
+
+
+@parametrize_with_checks(
+    [
+        ConditionalTables(3, num_levels=3),
+        ConditionalTables((2, 2), ordering="reversed", name="tables-reversed"),
+    ]
+)
+def test_tables(check):
     check()
