@@ -34,6 +34,7 @@ ORDER = (
     "drawing",
     "missing_values",
     "flows",
+    "latent_variables",
     "your_own_model",
     "writing_a_plugin",
     "backends_and_devices",

@@ -174,37 +174,48 @@ class VAE(Decoder, BoundedModel):
         return self.posterior.noise_shape
 
     def call(self, x, condition=None, training=None):
-        """`log p(x | z)`, `log p(z)` and `log q(z | x)` of random guesses `z`: `(batch, num_draws, 3)`."""
-        return self.for_each_draw(self.terms, x, condition, training)
+        """What scores are made of.
+
+        Returns:
+            Dictionary of `"terms"`, `log p(x | z)`, `log p(z)` and `log q(z | x)` of random guesses `z`, a tensor of
+            shape `(batch, num_draws, 3)`; and of `"centers"`, the latent variables in the center of the posterior.
+        """
+        features = self.features(x)
+        terms = self.for_each_draw(self.terms, x, features, training)
+        return {"terms": terms, "centers": self.center(features)}
 
     def log_weight(self, x, noise, condition=None, training=None):
-        return self.log_weights_from(self.terms(x, noise, condition, training))
+        return self.sum_of_terms(self.terms(x, noise, self.features(x), training))
 
     def log_weights_from(self, outputs):
-        return outputs[..., 0] + outputs[..., 1] - outputs[..., 2]
+        return self.sum_of_terms(outputs["terms"])
 
-    def terms(self, x, noise, condition=None, training=None):
+    def sum_of_terms(self, terms):
+        """Log-weights of guesses, from the last axis of terms."""
+        return terms[..., 0] + terms[..., 1] - terms[..., 2]
+
+    def features(self, x):
+        """What the encoder finds in events: a piece of a graph."""
+        return self.encoder(self.to_unit(x))
+
+    def terms(self, x, noise, features, training=None):
         """`log p(x | z)`, `log p(z)` and `log q(z | x)` of one guess `z` for each event: `(batch, 3)`.
 
         Args:
             x: As in `log_weight`.
             noise: As in `log_weight`.
-            condition: As in `log_weight`. Defaults to `None`.
+            features: Tensor, the features of the events.
             training: As in `log_weight`. Defaults to `None`.
         """
-        z, log_q = self.guess(x, noise)
+        z, log_q = self.posterior.draw(noise, features)
         log_p_x = self.decoder.log_prob_from(self.decoder(x, self.code(z), training=training), x)
         log_p_z = self.prior.log_prob_from(self.prior(z, training=training), z)
         return ops.stack([log_p_x, log_p_z, log_q], axis=-1)
 
-    def guess(self, x, noise):
-        """Latent variables of events, drawn by the posterior, and their log-density: a piece of a graph.
-
-        Args:
-            x: Tensor of shape `(batch, *event_shape)`.
-            noise: Tensor of shape `(batch, *hidden_shape)`.
-        """
-        return self.posterior.draw(noise, self.encoder(self.to_unit(x)))
+    def center(self, features):
+        """What the posterior draws where the normal variables that it starts from are zero; without a gradient."""
+        half = ops.full((ops.shape(features)[0], *self.hidden_shape), 0.5, "float32")
+        return ops.stop_gradient(self.posterior.draw(half, ops.stop_gradient(features))[0])
 
     def code(self, hidden):
         return hidden if self.decoder_network is None else ops.cast(self.decoder_network(hidden), "float32")
@@ -221,7 +232,7 @@ class VAE(Decoder, BoundedModel):
 
     def _reconstruction_and_kl(self, outputs):
         """The two parts of the bound, `(batch,)` each: means over guesses."""
-        log_p_x, log_p_z, log_q = ops.unstack(ops.mean(outputs, axis=1), 3, axis=-1)
+        log_p_x, log_p_z, log_q = ops.unstack(ops.mean(outputs["terms"], axis=1), 3, axis=-1)
         return -log_p_x, log_q - log_p_z
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
@@ -229,7 +240,7 @@ class VAE(Decoder, BoundedModel):
         reconstruction, kl = self._reconstruction_and_kl(y_pred)
         self._reconstruction.update_state(reconstruction)
         self._kl.update_state(kl)
-        self._active_units.update_state(ops.reshape(self._centers(x), (ops.shape(kl)[0], -1)))
+        self._active_units.update_state(ops.reshape(y_pred["centers"], (ops.shape(kl)[0], -1)))
         return super().compute_loss(x, y, y_pred, sample_weight, training)
 
     # Latent variables.
@@ -245,12 +256,10 @@ class VAE(Decoder, BoundedModel):
         Returns:
             float32 array of shape `(events, *latent_shape)`.
         """
-        return self.map_events(self._centers, x, batch_size=batch_size, verbose=verbose)
+        return self.map_events(self._latents, x, batch_size=batch_size, verbose=verbose)
 
-    def _centers(self, x):
-        """What the posterior draws where the normal variables that it starts from are zero."""
-        half = ops.full((ops.shape(x)[0], *self.hidden_shape), 0.5, "float32")
-        return ops.stop_gradient(self.guess(x, half)[0])
+    def _latents(self, x):
+        return self.center(self.features(x))
 
     def check_hidden(self, hidden):
         z = arguments.array(hidden, "hidden").astype("float32")

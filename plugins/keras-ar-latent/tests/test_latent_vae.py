@@ -133,17 +133,17 @@ class Faulty(VAE):
 
     fault = None
 
-    def log_weights_from(self, outputs):
-        log_p_x, log_p_z, log_q = ops.unstack(outputs, 3, axis=-1)
+    def sum_of_terms(self, terms):
+        log_p_x, log_p_z, log_q = ops.unstack(terms, 3, axis=-1)
         if self.fault == "a beta that is left in the score":
             return log_p_x + 0.5 * (log_p_z - log_q)
         if self.fault == "a divergence with the wrong sign":
             return log_p_x - log_p_z + log_q
         return log_p_x + log_p_z - log_q
 
-    def terms(self, x, noise, condition=None, training=None):
-        log_p_x, log_p_z, log_q = ops.unstack(super().terms(x, noise, condition, training), 3, axis=-1)
-        z, _ = self.guess(x, noise)
+    def terms(self, x, noise, features, training=None):
+        log_p_x, log_p_z, log_q = ops.unstack(super().terms(x, noise, features, training), 3, axis=-1)
+        z, _ = self.posterior.draw(noise, features)
         if self.fault == "a posterior without its log-determinant":
             log_q = self.posterior.base_log_prob(normal_quantile(noise[..., 0]))
         if self.fault == "a decoder that sees the event":
