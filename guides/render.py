@@ -35,6 +35,7 @@ ORDER = (
     "missing_values",
     "flows",
     "bounds",
+    "latent_variables",
     "your_own_model",
     "writing_a_plugin",
     "backends_and_devices",

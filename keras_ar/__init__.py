@@ -20,6 +20,7 @@ from keras_ar import (
     parts,
     passes,
     plots,
+    priors,
     registry,
     samplers,
     scale,
@@ -36,6 +37,7 @@ from keras_ar.density import DensityModel
 from keras_ar.flow import FlowModel
 from keras_ar.image import ImageModel
 from keras_ar.many_orders import ManyOrdersModel
+from keras_ar.priors import GaussianPrior
 from keras_ar.saving import load_model, save_model
 from keras_ar.sequence import SequenceModel
 from keras_ar.support import Support
@@ -49,6 +51,7 @@ __all__ = [
     "ConditionalsModel",
     "DensityModel",
     "FlowModel",
+    "GaussianPrior",
     "ImageModel",
     "ManyOrdersModel",
     "SequenceModel",
@@ -73,6 +76,7 @@ __all__ = [
     "parts",
     "passes",
     "plots",
+    "priors",
     "registry",
     "samplers",
     "save_model",

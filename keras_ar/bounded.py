@@ -120,24 +120,42 @@ class BoundedModel(DensityModel):
 
         Outside of training and evaluation, where `training` is `None`, the guesses are always the same.
         """
+        return self.for_each_draw(self.log_weight, x, condition, training)
+
+    def for_each_draw(self, function, x, condition=None, training=None):
+        """A function of events and guesses, of `num_draws` random guesses for each event: a piece of a graph.
+
+        Args:
+            function: Takes what `log_weight` does, and returns a tensor whose first axis is the batch.
+            x: As in `call`.
+            condition: As in `call`. Defaults to `None`.
+            training: As in `call`. Defaults to `None`.
+
+        Returns:
+            What the function returns, with `(batch, num_draws)` in place of the first axis.
+        """
         count = ops.shape(x)[0]
-        x, *condition = (self._for_each_draw(each) for each in (x, *([] if condition is None else [condition])))
+        x, *condition = (self._repeat(each) for each in (x, *([] if condition is None else [condition])))
         seed = {True: self._training_noise, False: self._evaluation_noise}.get(training, _SEED_OF_EVALUATION)
         uniforms = keras.random.uniform((count * self.num_draws, *self.hidden_shape), dtype="float32", seed=seed)
-        found = self.log_weight(x, ops.clip(uniforms, _LEAST, 1.0 - _LEAST), *condition, training=training)
-        return ops.reshape(found, (count, self.num_draws))
+        found = function(x, ops.clip(uniforms, _LEAST, 1.0 - _LEAST), *condition, training=training)
+        return ops.reshape(found, (count, self.num_draws, *found.shape[1:]))
 
-    def _for_each_draw(self, x):
+    def _repeat(self, x):
         return x if self.num_draws == 1 else ops.repeat(x, self.num_draws, axis=0)
+
+    def log_weights_from(self, outputs):
+        """Log-weights, `(batch, num_draws)`, from what `call` returned: where a subclass returns more than these."""
+        return outputs
 
     def log_prob_from(self, outputs, x):
         """The bound: the logarithm of the mean weight."""
-        return ops.logsumexp(outputs, axis=1) - math.log(self.num_draws)
+        return ops.logsumexp(self.log_weights_from(outputs), axis=1) - math.log(self.num_draws)
 
     def objective(self, outputs, x, training):
         """What `fit` lowers. In evaluation it is the bound, whatever the objective of training."""
         if training and self.objective_name == "elbo":
-            return -ops.mean(outputs, axis=1)
+            return -ops.mean(self.log_weights_from(outputs), axis=1)
         return -self.log_prob_from(outputs, x)
 
     def evaluate(self, *args, **kwargs):

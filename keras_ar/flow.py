@@ -92,6 +92,12 @@ class FlowModel(DensityModel):
         """Whether every bijector maps to noise in one pass, and the base has a gradient: what `fit` needs."""
         return not self._without_gradient()
 
+    @property
+    def draws_with_gradient(self):
+        """Whether `draw` is one pass, with a gradient by the weights and the condition: what a posterior needs."""
+        of_base = self.base is None or (isinstance(self.base, FlowModel) and self.base.draws_with_gradient)
+        return of_base and not any(bijector.loops_from_noise for bijector in self.bijectors)
+
     def initialize_from_data(self, x, condition=None):
         """Lets each bijector, and the base, set weights from what becomes of a few hundred events, before training."""
         z, condition = self.checked_pair(x, condition)
@@ -181,7 +187,7 @@ class FlowModel(DensityModel):
         """
         condition = self.encode_condition(condition)
         if self.base is None:
-            params = ops.zeros((*noise.shape[:-1], self.base_head.num_params), "float32")
+            params = self._base_params(noise[..., 0])
             tempered = params if temperature is None else self.base_head.temper(params, temperature)
             z = self.base_head.sample(tempered, noise)
             log_prob = self.base_log_prob(z, None)

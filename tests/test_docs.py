@@ -13,12 +13,13 @@ import pytest
 
 import keras_ar
 import keras_ar_flows
+import keras_ar_latent
 import keras_ar_template
 from tools import lint
 
 MODULES = [
     module.name
-    for package in (keras_ar, keras_ar_flows, keras_ar_template)
+    for package in (keras_ar, keras_ar_flows, keras_ar_latent, keras_ar_template)
     for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}.")
     if module.name != "keras_ar.__main__"  # runs when it is imported
 ]
@@ -45,7 +46,7 @@ def test_public_names_have_an_example_and_arguments_are_described_as_they_are():
 
 
 @pytest.mark.one_backend
-@pytest.mark.parametrize("folder", ["", "plugins/keras-ar-flows"])
+@pytest.mark.parametrize("folder", ["", "plugins/keras-ar-flows", "plugins/keras-ar-latent"])
 def test_the_readme_runs(folder, tmp_path, monkeypatch):
     """Runs its code; a line that ends in `# -> value` gives that value."""
     monkeypatch.chdir(tmp_path)

@@ -30,6 +30,7 @@ FLOORS = [
         "parts",
         "passes",
         "positions",
+        "priors",
         "registry",
         "samplers",
         "saving",

@@ -1,0 +1,157 @@
+"""Trains a variational autoencoder within a budget of processor time, and reports bounds of its likelihood.
+
+KERAS_BACKEND=jax python benchmarks/latent.py nltcs.npz --latent 8 --units 200 200 --core-minutes 3
+KERAS_BACKEND=jax python benchmarks/latent.py binarized_mnist.npz --flow iaf --units 400 400 --core-minutes 60
+KERAS_BACKEND=jax python benchmarks/latent.py binarized_mnist.npz --objective iwae --num-draws 50 ...
+KERAS_BACKEND=jax python benchmarks/latent.py digits --model pixel_vae --warm-up 20 --core-minutes 10
+
+The data are what `keras_ar.datasets.load` takes, a name or a path. The learning rate falls to zero along a cosine over
+the budget, which is counted in minutes of processor time over all cores. The weights are those of the epoch that is
+best on `valid`, by a bound of one guess for each event, the same ones each time. `test` is scored once, at the end.
+"""
+
+import argparse
+import json
+import math
+import time
+
+import keras
+import numpy as np
+from images import Budget
+
+import keras_ar
+import keras_ar_latent
+from keras_ar.bijectors import Autoregressive, Inverse, Permute
+
+
+def main():
+    options = parse_options()
+    keras.utils.set_random_seed(options.seed)
+    data = keras_ar.datasets.load(options.data)
+    train, valid, test = data.train, data.valid, data.test
+    model = make(options, train.shape[1:], data.num_levels)
+    if options.bias and options.model == "vae":
+        start_from_means(model, train)
+    model.compile(keras.optimizers.Adam(options.learning_rate))
+    budget, best = Budget(options), keras.callbacks.EarlyStopping(patience=options.epochs, restore_best_weights=True)
+    callbacks = [budget, best]
+    if options.warm_up and options.objective == "elbo":
+        callbacks.append(keras_ar_latent.KLWarmUp(options.warm_up))
+    start = time.perf_counter()
+    history = model.fit(
+        train,
+        batch_size=options.batch_size,
+        epochs=options.epochs,
+        validation_data=(valid,),
+        callbacks=callbacks,
+        verbose=2,
+    ).history
+    seconds = time.perf_counter() - start
+
+    bounds = {str(n): -model.score_samples(test, num_draws=n, seed=1).astype("float64") for n in options.test_draws}
+    result = {
+        "parameters": model.count_params(),
+        "steps": budget.steps,
+        "epochs": len(history["loss"]),
+        "chosen_epoch": int(np.argmin(history["val_loss"])) + 1,
+        "core_minutes": budget.used,
+        "seconds": seconds,
+        "train_nats": history["loss"][-1],
+        **{name: min(history["val_loss"]) if name == "val_loss" else history[name][-1] for name in sorted(history)},
+        "test_nats_at_most": {n: nats.mean() for n, nats in bounds.items()},
+        "standard_errors": {n: nats.std() / math.sqrt(len(test)) for n, nats in bounds.items()},
+        "bits_per_dim_at_most": {n: nats.mean() / (model.num_dims * math.log(2)) for n, nats in bounds.items()},
+    }
+    print(json.dumps({**result, "settings": vars(options), "backend": keras.backend.backend()}), flush=True)
+    if options.save:
+        model.save(options.save)
+
+
+def parse_options():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", help="a name or a path that `keras_ar.datasets.load` takes")
+    parser.add_argument("--model", default="vae", choices=["vae", "pixel_vae"])
+    parser.add_argument("--latent", type=int, default=32, help="latent variables")
+    parser.add_argument("--units", type=int, nargs="+", default=[400], help="hidden units of encoder and decoder")
+    parser.add_argument("--filters", type=int, default=32, help="features of a PixelVAE")
+    parser.add_argument("--num-blocks", type=int, default=1, help="blocks of the decoder of a PixelVAE")
+    parser.add_argument("--dropout", type=float, default=0.0, help="dropout rate of the encoder and the decoder")
+    parser.add_argument("--flow", default="none", choices=["none", "iaf", "planar"], help="what bends the posterior")
+    parser.add_argument("--num-flows", type=int, default=2)
+    parser.add_argument("--flow-units", type=int, nargs="+", default=[320])
+    parser.add_argument("--objective", default="elbo", choices=["elbo", "iwae"])
+    parser.add_argument("--num-draws", type=int, default=1, help="guesses for each event in training")
+    parser.add_argument("--free-bits", type=float, default=0.0)
+    parser.add_argument("--warm-up", type=int, default=0, metavar="EPOCHS", help="of the divergence")
+    parser.add_argument("--no-bias", dest="bias", action="store_false", help="do not start from the means of values")
+    parser.add_argument("--core-minutes", type=float, default=math.inf)
+    parser.add_argument("--epochs", type=int, default=10_000)
+    parser.add_argument("--batch-size", type=int, default=100)
+    parser.add_argument("--learning-rate", type=float, default=1e-3)
+    parser.add_argument("--test-draws", type=int, nargs="+", default=[1, 5, 100], help="guesses for each test event")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--save", help="a .keras file for the trained model")
+    return parser.parse_args()
+
+
+def make(options, event_shape, num_levels):
+    """The model, by the options."""
+    head = "bernoulli" if num_levels == 2 else keras_ar.heads.Categorical(num_levels)
+    common = {"objective": options.objective, "num_draws": options.num_draws, "free_bits": options.free_bits}
+    if options.model == "pixel_vae":
+        return keras_ar_latent.PixelVAE(
+            event_shape,
+            latent_dims=options.latent,
+            filters=options.filters,
+            num_blocks=options.num_blocks,
+            posterior=flow(options, 8 * options.latent),
+            head=head,
+            **common,
+        )
+    decoder = keras_ar.models.Factorized(
+        event_shape,
+        hidden_units=options.units[::-1],
+        dropout=options.dropout,
+        head=head,
+        condition_shape=options.latent,
+        name="decoder",
+    )
+    layers = [keras.layers.Flatten()]
+    for units in options.units:
+        layers += [keras.layers.Dense(units, activation="relu"), keras.layers.Dropout(options.dropout)]
+    return keras_ar_latent.VAE(
+        event_shape,
+        latent_shape=options.latent,
+        encoder=keras.Sequential(layers, name="encoder"),
+        posterior=flow(options, options.units[-1]),
+        decoder=decoder,
+        **common,
+    )
+
+
+def flow(options, features):
+    """The bijectors of the posterior, given the number of features of the encoder."""
+    if options.flow == "planar":
+        return ["keras-ar-flows:planar" for _ in range(options.num_flows)]
+    layers = []
+    for i in range(options.num_flows if options.flow == "iaf" else 0):
+        made = keras_ar.models.MADE(
+            options.latent,
+            hidden_units=options.flow_units,
+            head="normal",
+            condition_shape=features,
+            name=f"posterior_made_{i}",
+        )
+        layers += [Inverse(Autoregressive(made)), Permute("reversed")]
+    return layers
+
+
+def start_from_means(model, train):
+    """Sets the bias of a decoder of bits to the frequencies of the values in the data."""
+    if model.support.num_levels == 2:
+        means = train.reshape(len(train), -1).mean(axis=0).clip(1e-3, 1 - 1e-3)
+        model.decoder.output_layer.bias.assign(np.log(means / (1 - means)))
+
+
+if __name__ == "__main__":
+    main()
