@@ -6,7 +6,7 @@
 # make fuzz: thousands of calls and recipes that no test has seen; SEED=... makes the same ones again.
 # make gpu: the tests that concern a GPU, then the benchmarks, on JAX and torch; appends a table to benchmarks/RESULTS.md.
 # make lint: style, rooms, docstrings and types.
-# make guides: the guides as pages, with their pictures, in build/guides.
+# make site: the site, in build/site; first runs the guides that have changed. make guides: these alone.
 PYTHON ?= python3
 BIN := .venv/bin
 BACKENDS := jax torch tensorflow
@@ -20,13 +20,17 @@ NAMED = 2>&1 | while IFS= read -r line; do echo "$@: $$line"; done
 
 export KERAS_BACKEND ?= jax
 
-.PHONY: demo floor gpu guides nightly ray test $(BACKENDS:%=test-%) everything quick fuzz $(BACKENDS:%=fuzz-%) lint clean
+.PHONY: demo floor gpu guides nightly ray site test $(BACKENDS:%=test-%) everything quick fuzz $(BACKENDS:%=fuzz-%) lint clean
 
 demo: .venv/ready
 	TF_CPP_MIN_LOG_LEVEL=3 $(BIN)/python guides/first_model.py
 
 guides: .venv/ready
-	TF_CPP_MIN_LOG_LEVEL=3 $(BIN)/python guides/render.py
+	TF_CPP_MIN_LOG_LEVEL=3 $(BIN)/python docs/notebooks.py
+
+site: guides
+	TF_CPP_MIN_LOG_LEVEL=3 $(BIN)/python -m sphinx -q -W --keep-going docs build/site
+	@echo build/site/index.html
 
 test: lint
 	$(MAKE) $(AT_ONCE) $(BACKENDS:%=test-%) floor
