@@ -94,7 +94,7 @@ def test_a_notebook_shows_output_and_pictures_and_runs_once(guide, tmp_path):
     file = notebooks.run(guide, tmp_path / "kept")
     notebook = nbformat.read(file, as_version=4)
     assert notebooks.title_and_lead(notebook) == ("A *small* guide", "With an equation: p(x) < 1.")
-    printed, drawn = (cell.outputs for cell in notebook.cells[3:])
+    printed, drawn = (cell.outputs for cell in notebook.cells[2:])
     assert printed[0].text == "< 42 >\n"
     assert drawn[0].data["image/png"].startswith("iVBOR")
     assert not (tmp_path / "picture.png").exists()
