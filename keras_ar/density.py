@@ -1,5 +1,6 @@
 """DensityModel: a Keras model that scores events and samples events."""
 
+import contextlib
 import math
 import numbers
 import os
@@ -10,7 +11,7 @@ import keras
 import numpy as np
 from keras import ops, tree
 
-from keras_ar import arguments, backend, batches, mapped, noise, parts, training
+from keras_ar import arguments, backend, batches, cards, mapped, noise, notebook, parts, training
 from keras_ar.support import Support
 from keras_ar.training import Impossible
 
@@ -1118,6 +1119,13 @@ class DensityModel(keras.Model, metaclass=_BuiltAtOnce):
 
     def build_from_config(self, config):
         """Nothing is left to build: a model has its weights as soon as it is constructed."""
+
+    def _repr_html_(self):
+        """What a notebook shows: what the model is, and the arguments that it was made with."""
+        rows = cards.facts(self)
+        with contextlib.suppress(NotImplementedError):  # a class of somebody's own that has no config
+            rows |= cards.settings(keras.saving.serialize_keras_object(self))
+        return notebook.facts(self.name, rows)
 
     def get_config(self):
         config = {**super().get_config(), "event_shape": self.event_shape}

@@ -25,6 +25,7 @@ FLOORS = [
         "masks",
         "missing",
         "noise",
+        "notebook",
         "numerics",
         "orderings",
         "parts",
