@@ -99,6 +99,9 @@ def run(path, cache=CACHE):
         cell.metadata.pop("execution", None)  # when it ran
         if cell.cell_type == "code":
             cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
+        for output in cell.get("outputs", ()):
+            if "text" in output:  # a bar as it was at the end
+                output.text = re.sub(r"[^\n]*\r", "", output.text.replace("\b", ""))
     cache.mkdir(parents=True, exist_ok=True)
     for older in cache.glob(f"{path.stem}-*.ipynb"):
         older.unlink()
