@@ -90,10 +90,8 @@ def _of_benchmark(path, folder):
         if entry.name in name:
             page = entry.name if entry.distribution == "keras-ar" else f"{entry.distribution}.{entry.name}"
             before, after = name.split(entry.name, 1)
-            words = " ".join(
-                [entry.load().__name__, after.strip("_"), *([f"on {before.strip('_')}"] if before else [])]
-            )
-            return path.name, " ".join(words.replace("_", " ").split()), f"/api/models/{page}"
+            words = " ".join(f"{before} {after}".replace("_", " ").split())
+            return path.name, f"{entry.load().__name__}: {words}", f"/api/models/{page}"
     return path.name, name.replace("_", " ").capitalize(), "/results"
 
 

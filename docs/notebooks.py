@@ -94,14 +94,12 @@ def run(path, cache=CACHE):
         return file
     notebook = notebook_of(path)
     with tempfile.TemporaryDirectory() as folder:
-        NotebookClient(notebook, timeout=None, resources={"metadata": {"path": folder}}).execute()
+        options = {"timeout": None, "coalesce_streams": True, "resources": {"metadata": {"path": folder}}}
+        NotebookClient(notebook, **options).execute()
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)  # when it ran
         if cell.cell_type == "code":
             cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
-        for output in cell.get("outputs", ()):
-            if "text" in output:  # a bar as it was at the end
-                output.text = re.sub(r"[^\n]*\r", "", output.text.replace("\b", ""))
     cache.mkdir(parents=True, exist_ok=True)
     for older in cache.glob(f"{path.stem}-*.ipynb"):
         older.unlink()

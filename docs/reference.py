@@ -1,7 +1,7 @@
 """Writes the pages of the reference, from docstrings, for Sphinx to read.
 
-Components are found as users find them: through the registry, by their entry points, those of installed plugins
-included; all else by what `__all__` of keras_ar and of its modules lists. Nothing is listed by hand.
+Components are found as users find them: through the registry, by their entry points, those of the plugins in this
+repository included; all else by what `__all__` of keras_ar and of its modules lists. Nothing is listed by hand.
 
 Docstrings are Markdown under the section names of Google's style, as Keras has them: griffe tells the sections apart.
 """
@@ -251,12 +251,15 @@ def _public_name(found):
 
 
 def _is_shown(entry):
-    """Whether the component is for use, and can be loaded: a broken plugin breaks only its own pages."""
+    """Whether the component is for use, is of this repository, and can be loaded."""
+    if entry.distribution in LEFT_OUT:
+        return False
     try:
-        return entry.distribution not in LEFT_OUT and bool(entry.load())
+        file = inspect.getsourcefile(entry.load())
     except keras_ar.registry.PluginError as error:
         print(f"left out: {error}", file=sys.stderr)
         return False
+    return figures.ROOT in pathlib.Path(file).resolve().parents
 
 
 def _is_public(found):

@@ -57,8 +57,8 @@ model.summary()
 # %% [markdown]
 # ## Training
 #
-# This is Keras' own `fit`, with Keras' own schedules, early stopping, checkpoints and averaged weights. One bar shows all
-# epochs; without `verbose=0` each would have a bar of its own.
+# This is Keras' own `fit`, with Keras' own schedules, early stopping, checkpoints and averaged weights. One bar shows
+# all epochs; without `verbose=0` each would have a bar of its own.
 
 # %%
 bar = keras.utils.Progbar(epochs, unit_name="epoch", stateful_metrics=["valid nats"])
@@ -132,8 +132,8 @@ print("the same samples from the file:", bool((again.sample(64, seed=0) == sampl
 # %% [markdown]
 # ## What next
 #
-# The next guide explains how one network computes 64 conditionals at once, each without seeing its own pixel. A PixelCNN
-# has nine nats less on these digits: its recipe is one line of the command line.
+# The next guide explains how one network computes 64 conditionals at once, each without seeing its own pixel. A
+# PixelCNN has nine nats less on these digits: its recipe is one line of the command line.
 
 # %%
 command = "keras-ar" if shutil.which("keras-ar") else os.path.join(os.path.dirname(sys.executable), "keras-ar")
