@@ -16,10 +16,11 @@ PICTURES = notebooks.ROOT / "benchmarks" / "pictures"
 
 
 def write(folder):
-    """Writes `guides` and `gallery` into the folder of the sources."""
+    """Writes `guides`, `gallery` and `plugins` into the folder of the sources."""
     guides = {name: _notebook(name) for name in notebooks.ORDER}
     _write_gallery(guides, folder / "gallery")
     _write_guides(guides, folder / "guides")
+    _write_plugins(folder / "plugins")
 
 
 def _notebook(name):
@@ -61,6 +62,25 @@ def _write_guides(guides, folder):
     ]
     text += ["::::{grid} 1 2 2 2", ":gutter: 3", "", *cards, "::::", ""]
     text += ["```{toctree}", ":hidden:", "", *guides, "```", ""]
+    _write(folder / "index.md", "\n".join(text))
+
+
+# Plugins.
+
+
+def _write_plugins(folder):
+    """A page of each plugin but the template: its README."""
+    names = sorted(path.parent.name for path in notebooks.ROOT.glob("plugins/keras-ar-*/README.md"))
+    for name in names:
+        include = f"```{{include}} ../../plugins/{name}/README.md\n:relative-images:\n```\n"
+        _write(folder / f"{name}.md", include)
+    text = [
+        "# Plugins",
+        "",
+        "Distributions that bring more components; they are found by their names once installed.",
+        "",
+    ]
+    text += ["```{toctree}", ":maxdepth: 1", "", *names, "```", ""]
     _write(folder / "index.md", "\n".join(text))
 
 

@@ -11,6 +11,8 @@ import sys
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 
+import links  # noqa: E402
+
 import keras_ar  # noqa: E402
 
 project = "keras_ar"
@@ -58,6 +60,8 @@ html_sidebars = {"index": [], "results": [], "gallery/index": []}
 
 def setup(app):
     app.connect("builder-inited", _write_pages)
+    app.connect("source-read", links.of_page)
+    app.connect("include-read", links.of_included)
 
 
 def _write_pages(app):

@@ -18,11 +18,11 @@ import sys
 import figures
 import griffe
 import keras
+import links
 import numpy as np
 
 import keras_ar
 
-REPOSITORY = "https://github.com/keras-ar/keras-ar"
 LEFT_OUT = ("keras-ar-template",)  # to be copied, not used
 KINDS = {
     "models": "What `fit`, `score_samples` and `sample` are called on.",
@@ -100,7 +100,7 @@ def _page_of_component(entry):
 def _page(found, more="", lead=""):
     """The page of a class or a function."""
     file, line = inspect.getsourcefile(found), inspect.getsourcelines(found)[1]
-    source = f"{lead}[Source]({REPOSITORY}/blob/main/{_path(file)}#L{line})"
+    source = f"{lead}[Source]({links.REPOSITORY}/blob/main/{_path(file)}#L{line})"
     bases = (
         [_reference(base) for base in inspect.getmro(found)[1:] if _is_public(base)] if inspect.isclass(found) else []
     )
