@@ -1,8 +1,7 @@
 """The site: `make site` builds it in build/site.
 
-Sphinx, because it is maintained (MkDocs has had no release since 2024, and the theme that goes with it is maintained
-no more since November 2026), because MyST-NB shows notebooks with their output as they are, and because its search
-needs no server. Docstrings, guides and pages are all Markdown, which MyST reads.
+Why Sphinx, and not MkDocs, is told in `docs/about/libraries.md`. Docstrings, guides and pages are Markdown, which MyST
+reads.
 """
 
 import pathlib

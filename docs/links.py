@@ -12,6 +12,7 @@ PAGES = {
     r"CONTRIBUTING\.md": "/about/contributing.md",
     r"SECURITY\.md": "/about/security.md",
     r"benchmarks/RESULTS\.md": "/results.md",
+    r"docs/(.+)": "/{}",
     r"guides/(\w+)\.py": "/guides/{}.ipynb",
     r"plugins/(keras-ar-\w+)/README\.md": "/plugins/{}.md",
 }
@@ -36,7 +37,7 @@ def rewritten(text, path):
 
     def link(found):
         file = (path.parent / found["target"]).resolve()
-        if not file.exists() or ROOT not in file.parents or ROOT / "docs" in file.parents:
+        if not file.exists() or ROOT not in file.parents:
             return found[0]
         file, name = file.relative_to(ROOT).as_posix(), found["name"] or ""
         for pattern, page in PAGES.items():
