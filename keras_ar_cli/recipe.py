@@ -89,6 +89,8 @@ def names():
 def find(name):
     """The recipe of that name or at that path, whole: every key of the schema has a value.
 
+    Of those that come with the package some are for data of one's own: `data.name` is then `None`.
+
     Returns:
         A nest of dictionaries, or `None` if nothing has that name.
     """
@@ -105,7 +107,7 @@ def find(name):
         raise RecipeError(f"{name}: not a recipe: its values are nested too deeply") from error
     except ValueError as error:
         raise RecipeError(f"{name}: not a TOML file: {error}") from error
-    return whole(tables, name)
+    return whole(tables, name, needs_data=name not in names())
 
 
 def of_model(model, data):
@@ -126,7 +128,7 @@ def changed(recipe, settings):
     return whole(recipe, "--set")
 
 
-def whole(given, name):
+def whole(given, name, needs_data=True):
     """Checks all keys and types, and fills in the defaults."""
     try:
         recipe = _Recipe.model_validate(given)
@@ -135,7 +137,7 @@ def whole(given, name):
     for key, value in given.items():
         _check_is_plain(value, f"{name}: {key}")
     recipe = {key: dict(value) if key in _TABLES else value for key, value in recipe}
-    for table in ("data", "model"):
+    for table in ("data", "model") if needs_data else ("model",):
         if not recipe[table]["name"]:
             raise RecipeError(f"{name}: {table}.name is missing" + (": use --data" if table == "data" else ""))
     return recipe
