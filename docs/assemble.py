@@ -27,6 +27,7 @@ def _notebook(name):
     path = notebooks.GUIDES / f"{name}.py"
     file = notebooks.cached(path)
     notebook = nbformat.read(file, as_version=4) if file.exists() else notebooks.notebook_of(path)
+    notebook.cells[0].source = notebooks.SHOW_PICTURES  # which may have changed since
     for cell in notebook.cells:
         if cell.cell_type == "markdown":  # a guide names others by their files
             cell.source = re.sub(r"\]\((\w+)\.py\)", r"](\1.ipynb)", cell.source)

@@ -41,23 +41,26 @@ ORDER = (
 SHOW_PICTURES = """\
 # Install what this notebook needs, and show the pictures and sounds that a cell writes to files below that cell.
 # %pip install "keras-ar[guides,jax]"
-import os
-import pathlib
+def show_pictures_below_cells():
+    import os
+    import pathlib
 
-from IPython import display, get_ipython
+    from IPython import display, get_ipython
 
-os.environ["MPLBACKEND"] = "agg"  # else a picture that pyplot knows is shown twice
-shown = {}
+    os.environ["MPLBACKEND"] = "agg"  # else a picture that pyplot knows is shown twice
+    kinds, shown = {".png": display.Image, ".wav": display.Audio}, {}
+
+    def show(_):
+        files = {path: path.stat().st_mtime_ns for path in pathlib.Path().rglob("*") if path.suffix in kinds}
+        for path in sorted(files, key=lambda path: (files[path], path)):
+            if shown.get(path) != files[path]:
+                shown[path] = files[path]
+                display.display(kinds[path.suffix](str(path)))
+
+    get_ipython().events.register("post_run_cell", show)
 
 
-def show_new_files(*_):
-    for path in sorted(pathlib.Path().rglob("*.[pw][na][gv]"), key=lambda path: (path.stat().st_mtime_ns, path)):
-        if shown.get(path) != path.stat().st_mtime_ns:
-            shown[path] = path.stat().st_mtime_ns
-            display.display((display.Image if path.suffix == ".png" else display.Audio)(str(path)))
-
-
-get_ipython().events.register("post_run_cell", show_new_files)"""
+show_pictures_below_cells()"""
 
 
 def notebook_of(path):
@@ -100,6 +103,11 @@ def run(path, cache=CACHE):
         cell.metadata.pop("execution", None)  # when it ran
         if cell.cell_type == "code":
             cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
+        for output in cell.get("outputs", ()):
+            if output.output_type == "error":
+                raise RuntimeError(f"{path.name}: {output.ename}: {output.evalue}")
+            if "text" in output:
+                output.text = output.text.replace(folder + os.sep, "")
     cache.mkdir(parents=True, exist_ok=True)
     for older in cache.glob(f"{path.stem}-*.ipynb"):
         older.unlink()

@@ -1,6 +1,7 @@
 """The command line: what it prints, what it writes, and that nothing is lost when it is stopped."""
 
 import csv
+import importlib
 import json
 import os
 import pathlib
@@ -20,7 +21,7 @@ from typer.testing import CliRunner
 from variants import on_one_backend
 
 import keras_ar
-from keras_ar_cli import app, run
+from keras_ar_cli import app, run, show
 from keras_ar_cli import folder as folders
 from keras_ar_cli import recipe as recipes
 
@@ -593,6 +594,18 @@ def test_another_kind_of_keras_model_is_refused(tmp_path):
     model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)], name="other")
     model.save(tmp_path / "other.keras")
     assert "must hold a DensityModel. It holds other, a Sequential" in error_of("info", tmp_path / "other.keras")
+
+
+@pytest.mark.one_backend
+def test_bars_move_in_terminals_only(monkeypatch, capsys):
+    """A notebook sets FORCE_COLOR for the programs that it runs, and would show each state of a bar."""
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    importlib.reload(show)
+    with show.events(10) as done:
+        done(5)
+    assert capsys.readouterr().out == ""
+    monkeypatch.undo()
+    importlib.reload(show)
 
 
 # Recipes.
