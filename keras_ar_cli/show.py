@@ -58,7 +58,7 @@ def weights(model):
 
 
 def _moves():
-    """Whether bars can move. `FORCE_COLOR`, which notebooks set for the programs that they run, is about colors only."""
+    """Whether bars can move. `FORCE_COLOR`, which notebooks set for programs that they run, is about colors only."""
     return _out.is_terminal and sys.stdout.isatty()
 
 
