@@ -6,6 +6,7 @@ have run are kept in `build/notebooks`, under a hash of their source: a guide ru
 """
 
 import hashlib
+import itertools
 import os
 import pathlib
 import re
@@ -99,20 +100,27 @@ def run(path, cache=CACHE):
     with tempfile.TemporaryDirectory() as folder:
         options = {"timeout": None, "coalesce_streams": True, "resources": {"metadata": {"path": folder}}}
         NotebookClient(notebook, **options).execute()
-    for cell in notebook.cells:
-        cell.metadata.pop("execution", None)  # when it ran
-        if cell.cell_type == "code":
-            cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
-        for output in cell.get("outputs", ()):
-            if output.output_type == "error":
-                raise RuntimeError(f"{path.name}: {output.ename}: {output.evalue}")
-            if "text" in output:
-                output.text = output.text.replace(folder + os.sep, "")
+    _tidy(notebook, path.name, folder)
     cache.mkdir(parents=True, exist_ok=True)
     for older in cache.glob(f"{path.stem}-*.ipynb"):
         older.unlink()
     nbformat.write(notebook, file)
     return file
+
+
+def _tidy(notebook, name, folder):
+    """Keeps what the guide prints and shows, and says nothing of when and where it ran."""
+    for cell in notebook.cells:
+        cell.metadata.pop("execution", None)
+        for output in cell.get("outputs", ()):
+            if output.output_type == "error":  # not of the guide, which would have ended, but of what shows pictures
+                raise RuntimeError(f"{name}: {output.ename}: {output.evalue}")
+            if "text" in output:
+                output.text = output.text.replace(folder + os.sep, "")
+        if "outputs" in cell:
+            # A script shows no value of a line, and warnings are for who runs it.
+            is_shown = [o.output_type != "execute_result" and o.get("name") != "stderr" for o in cell.outputs]
+            cell.outputs = list(itertools.compress(cell.outputs, is_shown))
 
 
 def main(names):
