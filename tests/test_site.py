@@ -13,8 +13,12 @@ import pytest
 from sphinx.cmd.build import build_main
 
 import keras_ar
+from docs import figures, links
 
-pytestmark = pytest.mark.one_backend  # pages are the same on all
+pytestmark = [
+    pytest.mark.one_backend,  # pages are the same on all
+    pytest.mark.filterwarnings("ignore:.*Check CHANGES for Sphinx API modifications"),  # MyST's
+]
 
 ROOT = pathlib.Path(__file__).parents[1]
 
@@ -55,6 +59,28 @@ def browser():
         browser.close()
 
 
+@pytest.mark.parametrize(
+    ("file", "link", "expected"),
+    [
+        ("README.md", "guides/heads.py", "/guides/heads.ipynb"),
+        ("README.md", "docs/tour.md#images", "/tour.md#images"),
+        ("docs/tour.md", "../plugins/keras-ar-flows/README.md", "/plugins/keras-ar-flows.md"),
+        ("docs/tour.md", "../benchmarks/RESULTS.md#images", "/results.md#images"),
+        ("docs/tour.md", "../LICENSE", f"{links.REPOSITORY}/blob/main/LICENSE"),
+        ("docs/tour.md", "https://arxiv.org", "https://arxiv.org"),
+        ("docs/tour.md", "#images", "#images"),
+    ],
+)
+def test_a_link_to_a_file_becomes_one_to_its_page(file, link, expected):
+    assert links.rewritten(f"A [link]({link}), ![no](LICENSE)", ROOT / file) == f"A [link]({expected}), ![no](LICENSE)"
+
+
+def test_a_model_has_its_rows_of_a_table_and_no_others():
+    rows = ["| mnist-made | 1 |", "| MADE, wide | 2 |", "| | 3 |", "| OrderAgnosticMADE | 4 |", "| | 5 |"]
+    assert figures.rows_of(("MADE", "made"), rows) == rows[:3]
+    assert figures.rows_of(("NADE", "nade"), rows) == []
+
+
 class Links(html.parser.HTMLParser):
     """What a page links to or shows, and the names that others may link to."""
 
@@ -76,8 +102,8 @@ def pages(site):
 def test_no_link_is_dead(site):
     found = {path: Links(path) for path in pages(site)}
     dead = []
-    for page, links in found.items():
-        for target in links.targets:
+    for page, of_page in found.items():
+        for target in of_page.targets:
             scheme, host, path, _, _, name = urllib.parse.urlparse(target)
             if scheme or host:
                 continue
