@@ -82,7 +82,7 @@ def title_and_lead(notebook):
     found = re.match(r"# (.+)\n\n((?:.+\n?)+)", cell.source)
     if cell.cell_type != "markdown" or not found:
         raise ValueError("A guide must begin with a markdown cell: a title, `# ...`, and a paragraph.")
-    return found[1], " ".join(found[2].split())
+    return found[1], re.sub(":$", ".", " ".join(found[2].split()))
 
 
 def cached(path, cache=CACHE):

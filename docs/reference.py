@@ -71,13 +71,13 @@ def _index(groups):
 
 def _listing(title, what, pages):
     rows = [f"| [{_name(found)}]({file}.md) | {_summary(found)} |" for file, found, _ in pages]
-    table = ["| | |", "|---|---|", *rows, ""]
+    table = ["| name | what it is |", "|---|---|", *rows, ""]
     return "\n".join([f"# {title}", "", what, "", *table, _toctree([file for file, *_ in pages], hidden=True)])
 
 
 def _list_of_modules(names):
     rows = [f"| [keras_ar.{name}]({name}.md) | {_summary(getattr(keras_ar, name))} |" for name in names]
-    return "\n".join(["# Modules", "", "| | |", "|---|---|", *rows, "", _toctree(names, hidden=True)])
+    return "\n".join(["# Modules", "", "| name | what it is |", "|---|---|", *rows, "", _toctree(names, hidden=True)])
 
 
 def _page_of_component(entry):
