@@ -18,6 +18,9 @@ PICTURES = notebooks.ROOT / "benchmarks" / "pictures"
 def write(folder):
     """Writes `guides`, `gallery` and `plugins` into the folder of the sources."""
     guides = {name: _notebook(name) for name in notebooks.ORDER}
+    for name in ("gallery", "guides", "plugins"):
+        shutil.rmtree(folder / name, ignore_errors=True)
+        (folder / name).mkdir()
     _write_gallery(guides, folder / "gallery")
     _write_guides(guides, folder / "guides")
     _write_plugins(folder / "plugins")
@@ -39,10 +42,10 @@ def _notebook(name):
 
 def _write_guides(guides, folder):
     downloads = folder / "notebooks"
-    downloads.mkdir(parents=True, exist_ok=True)
+    downloads.mkdir()
     cards = []
     for name, notebook in guides.items():
-        _write(downloads / f"{name}.ipynb", nbformat.writes(notebook))
+        (downloads / f"{name}.ipynb").write_text(nbformat.writes(notebook), encoding="utf-8")
         title, lead = notebooks.title_and_lead(notebook)
         cards.append(f":::{{grid-item-card}} {title}\n:link: {name}\n:link-type: doc\n\n{lead}\n:::\n")
         cell = nbformat.v4.new_markdown_cell(
@@ -54,16 +57,11 @@ def _write_guides(guides, folder):
         notebook.cells[1].source = first
         below = nbformat.v4.new_markdown_cell("".join(rest).strip(), id="lead")
         notebook.cells[2:2] = [cell, below]
-        _write(folder / f"{name}.ipynb", nbformat.writes(notebook))
-    text = [
-        "# Guides",
-        "",
-        "Each is a script that runs in one to three minutes on two cores, a page, and a notebook.",
-        "",
-    ]
-    text += ["::::{grid} 1 2 2 2", ":gutter: 3", "", *cards, "::::", ""]
+        (folder / f"{name}.ipynb").write_text(nbformat.writes(notebook), encoding="utf-8")
+    what = "Each is a script that runs in one to three minutes on two cores, a page, and a notebook."
+    text = ["# Guides", "", what, "", "::::{grid} 1 2 2 2", ":gutter: 3", "", *cards, "::::", ""]
     text += ["```{toctree}", ":hidden:", "", *guides, "```", ""]
-    _write(folder / "index.md", "\n".join(text))
+    (folder / "index.md").write_text("\n".join(text), encoding="utf-8")
 
 
 # Plugins.
@@ -74,22 +72,16 @@ def _write_plugins(folder):
     names = sorted(path.parent.name for path in notebooks.ROOT.glob("plugins/keras-ar-*/README.md"))
     for name in names:
         include = f"```{{include}} ../../plugins/{name}/README.md\n:relative-images:\n```\n"
-        _write(folder / f"{name}.md", include)
-    text = [
-        "# Plugins",
-        "",
-        "Distributions that bring more components; they are found by their names once installed.",
-        "",
-    ]
-    text += ["```{toctree}", ":maxdepth: 1", "", *names, "```", ""]
-    _write(folder / "index.md", "\n".join(text))
+        (folder / f"{name}.md").write_text(include, encoding="utf-8")
+    what = "Distributions that bring more components; they are found by their names once installed."
+    text = ["# Plugins", "", what, "", "```{toctree}", ":maxdepth: 1", "", *names, "```", ""]
+    (folder / "index.md").write_text("\n".join(text), encoding="utf-8")
 
 
 # The gallery.
 
 
 def _write_gallery(guides, folder):
-    folder.mkdir(parents=True, exist_ok=True)
     text = ["# Gallery", "", "Pictures that models have drawn, or that show what they do.", ""]
     text += _grid("Samples and completions", [_of_benchmark(path, folder) for path in sorted(PICTURES.glob("*.png"))])
     for name, notebook in guides.items():
@@ -100,7 +92,7 @@ def _write_gallery(guides, folder):
             file.write_bytes(picture)
             files.append((file.name, "", f"/guides/{name}"))
         text += _grid(f"[{title}](/guides/{name}.ipynb)", files)
-    _write(folder / "index.md", "\n".join(text))
+    (folder / "index.md").write_text("\n".join(text), encoding="utf-8")
 
 
 def _of_benchmark(path, folder):
@@ -132,9 +124,3 @@ def _grid(title, pictures):
         for file, caption, page in pictures
     ]
     return [f"## {title}", "", "::::{grid} 1 2 3 3", ":gutter: 3", "", *cards, "::::", ""]
-
-
-def _write(path, text):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if not path.exists() or path.read_text(encoding="utf-8") != text:
-        path.write_text(text, encoding="utf-8")

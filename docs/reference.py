@@ -7,12 +7,14 @@ Docstrings are Markdown under the section names of Google's style, as Keras has 
 """
 
 import contextlib
+import dataclasses
 import doctest
 import importlib
 import inspect
 import io
 import pathlib
 import re
+import shutil
 import sys
 
 import figures
@@ -33,28 +35,36 @@ KINDS = {
 MODULES = {"plots": "Pictures of data, of samples and of models.", "callbacks": "What to do in the course of training."}
 
 
+@dataclasses.dataclass(frozen=True)
+class Page:
+    """The page of a class, a function or a module: its file, its title, the line that lists show, and its text."""
+
+    file: str
+    title: str
+    summary: str
+    text: str
+
+
 def write(folder):
-    """Writes all pages into the folder."""
+    """Writes all pages into the folder, and nothing else is left there."""
     folder = pathlib.Path(folder)
+    shutil.rmtree(folder, ignore_errors=True)
     groups = {"base": ("Kinds of models", "What all models have in common.", _base_classes())}
     for kind, what in KINDS.items():
-        entries = [entry for entry in keras_ar.registry.entries(kind) if _is_shown(entry)]
-        pages = [(_file_name(entry), entry.load(), _page_of_component(entry)) for entry in entries]
+        pages = [_page_of_component(entry) for entry in keras_ar.registry.entries(kind) if _is_shown(entry)]
         groups[kind] = (kind.capitalize(), what, pages)
     for name, what in MODULES.items():
-        module = getattr(keras_ar, name)
-        pages = [(public, getattr(module, public), None) for public in module.__all__]
-        pages = [(public, found, _page(found, _picture(name, public, found, folder))) for public, found, _ in pages]
+        pages = [_page_of_name(name, public, folder) for public in getattr(keras_ar, name).__all__]
         groups[name] = (name.capitalize(), what, pages)
     modules = [name for name in keras_ar.__all__ if inspect.ismodule(getattr(keras_ar, name)) and name not in groups]
+    what = "Data sets, noise, orderings, text, sound, the conformance kit, and what authors of components need."
+    groups["modules"] = ("Modules", what, [_page_of_module(name) for name in modules])
     for name, (title, what, pages) in groups.items():
-        for file, _, text in pages:
-            _write(folder / name / f"{file}.md", text)
-        _write(folder / name / "index.md", _listing(title, what, pages))
-    for name in modules:
-        _write(folder / "modules" / f"{name}.md", _page_of_module(name))
-    _write(folder / "modules" / "index.md", _list_of_modules(modules))
-    _write(folder / "index.md", _index(groups))
+        (folder / name).mkdir(parents=True, exist_ok=True)
+        for page in pages:
+            (folder / name / f"{page.file}.md").write_text(page.text, encoding="utf-8")
+        (folder / name / "index.md").write_text(_list(title, what, pages), encoding="utf-8")
+    (folder / "index.md").write_text(_index(groups), encoding="utf-8")
 
 
 # Pages.
@@ -63,77 +73,71 @@ def write(folder):
 def _index(groups):
     text = ["# Reference", "Every public name, from its docstring; each example is run by the tests.", ""]
     for name, (title, what, pages) in groups.items():
-        links = " · ".join(f"[{_name(found)}]({name}/{file}.md)" for file, found, _ in pages)
-        text += [f"## [{title}]({name}/index.md)", what, "", links, ""]
-    text += ["## [Modules](modules/index.md)", "Data sets, noise, orderings, text, sound, and the conformance kit.", ""]
-    return "\n".join([*text, _toctree([f"{name}/index" for name in (*groups, "modules")], hidden=True)])
+        listed = " · ".join(f"[{page.title}]({name}/{page.file}.md)" for page in pages)
+        text += [f"## [{title}]({name}/index.md)", what, "", listed, ""]
+    return "\n".join([*text, _contents(f"{name}/index" for name in groups)])
 
 
-def _listing(title, what, pages):
-    rows = [f"| [{_name(found)}]({file}.md) | {_summary(found)} |" for file, found, _ in pages]
+def _list(title, what, pages):
+    rows = [f"| [{page.title}]({page.file}.md) | {page.summary} |" for page in pages]
     table = ["| name | what it is |", "|---|---|", *rows, ""]
-    return "\n".join([f"# {title}", "", what, "", *table, _toctree([file for file, *_ in pages], hidden=True)])
+    return "\n".join([f"# {title}", "", what, "", *table, _contents(page.file for page in pages)])
 
 
-def _list_of_modules(names):
-    rows = [f"| [keras_ar.{name}]({name}.md) | {_summary(getattr(keras_ar, name))} |" for name in names]
-    return "\n".join(["# Modules", "", "| name | what it is |", "|---|---|", *rows, "", _toctree(names, hidden=True)])
+def _contents(names):
+    return "\n".join(["```{toctree}", ":hidden:", "", *names, "```", ""])
 
 
 def _page_of_component(entry):
-    """The page of a class of the registry: its docstring, how to name it, and what it has reached."""
-    found, parts = entry.load(), []
+    """The page of a class of the registry: how to name it, its docstring, and what it has reached."""
+    lead, file = f'`"{entry.name}"` in the registry. ', entry.name
     if entry.distribution != "keras-ar":
-        parts.append(f"From the plugin **{entry.distribution}**: `pip install {entry.distribution}`.\n")
-    if entry.kind == "models":
-        shown = figures.results_of(found.__name__, entry.name)
-        recipes = figures.recipes_of(entry.name)
-        if shown or recipes:
-            parts.append("## What it has reached\n")
-        for headings, table in shown:
-            parts.append(f"{': '.join(headings)} ([how it was measured](/results.md#{_anchor(headings[-1])}))\n")
-            parts.append(f"{table}\n")
-        parts.append(recipes and f"Recipes of the command line:\n\n{recipes}\n")
-    return _page(found, "\n".join(part for part in parts if part), f'`"{entry.name}"` in the registry. ')
+        lead, file = f"{lead}From the plugin `{entry.distribution}`. ", f"{entry.distribution}.{entry.name}"
+    return _page(file, entry.load(), lead, _reached(entry) if entry.kind == "models" else "")
 
 
-def _page(found, more="", lead=""):
-    """The page of a class or a function."""
-    file, line = inspect.getsourcefile(found), inspect.getsourcelines(found)[1]
-    source = f"{lead}[Source]({links.REPOSITORY}/blob/main/{_path(file)}#L{line})"
-    bases = (
-        [_reference(base) for base in inspect.getmro(found)[1:] if _is_public(base)] if inspect.isclass(found) else []
-    )
-    source += f" · Base: {bases[0]}, with the methods of that page" if bases else ""
-    return "\n".join([f"# {_name(found)}\n", f"{source}\n", _described(found, _public_name(found)), more])
-
-
-def _page_of_module(name):
-    module = getattr(keras_ar, name)
-    text = [f"# keras_ar.{name}", "", inspect.getdoc(module) or "", "", f":::{{py:module}} keras_ar.{name}", ":::", ""]
-    for public in module.__all__:
-        found = getattr(module, public)
-        if inspect.isclass(found) or inspect.isfunction(found):
-            text += [f"## {public}", "", _described(found, f"keras_ar.{name}.{public}"), ""]
-    return "\n".join(text)
+def _page_of_name(module, name, folder):
+    """The page of a function or a class that a module lists, with the picture of its example, if it makes one."""
+    found = getattr(getattr(keras_ar, module), name)
+    return _page(name, found, more=_picture(found, folder / module / f"{name}.png"))
 
 
 def _base_classes():
     found = [getattr(keras_ar, name) for name in keras_ar.__all__]
-    found = [thing for thing in found if inspect.isclass(thing) or inspect.isfunction(thing)]
-    return [(thing.__name__, thing, _page(thing)) for thing in found]
+    return [_page(thing.__name__, thing) for thing in found if not inspect.ismodule(thing)]
 
 
-def _toctree(names, hidden):
-    return "\n".join(["```{toctree}", ":hidden:" if hidden else "", *names, "```", ""])
+def _page(file, found, lead="", more=""):
+    """The page of a class or a function: where it is, what it is, and more."""
+    source, line = inspect.getsourcefile(found), inspect.getsourcelines(found)[1]
+    where = f"{lead}[Source]({links.REPOSITORY}/blob/main/{_path(source)}#L{line})"
+    bases = [base for base in inspect.getmro(found)[1:] if _is_public(base)] if inspect.isclass(found) else []
+    if bases:
+        where += f" · Base: {{py:class}}`~{_public_name(bases[0])}`, with the methods of that page"
+    text = "\n\n".join([f"# {found.__name__}", where, _described(found, _public_name(found)), more])
+    return Page(file, found.__name__, _summary(found), text)
 
 
-def _write(path, text):
-    """Writes a file, unless it stands there already: Sphinx reads again what has a new date."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    text = re.sub(r"\n{3,}", "\n\n", text)
-    if not path.exists() or path.read_text(encoding="utf-8") != text:
-        path.write_text(text, encoding="utf-8")
+def _page_of_module(name):
+    module = getattr(keras_ar, name)
+    text = [f"# keras_ar.{name}", inspect.getdoc(module) or "", f":::{{py:module}} keras_ar.{name}\n:::"]
+    for public in module.__all__:
+        found = getattr(module, public)
+        if inspect.isclass(found) or inspect.isfunction(found):
+            text += [f"## {public}", _described(found, f"keras_ar.{name}.{public}")]
+    return Page(name, f"keras_ar.{name}", _summary(module), "\n\n".join(text))
+
+
+def _reached(entry):
+    """The rows of the results, and the recipes, that are of a model."""
+    results = figures.results_of(entry.load().__name__, entry.name)
+    parts = [
+        f"{': '.join(headings)} ([how it was measured](/results.md#{_anchor(headings[-1])}))\n\n{table}"
+        for headings, table in results
+    ]
+    if recipes := figures.recipes_of(entry.name):
+        parts.append(f"Recipes of the command line:\n\n{recipes}")
+    return "\n\n".join(["## What it has reached", *parts]) if parts else ""
 
 
 # Docstrings.
@@ -141,20 +145,14 @@ def _write(path, text):
 
 def _described(found, name):
     """The signature, the docstring and the methods of a class or a function, as an object of Sphinx's Python domain."""
-    role = "class" if inspect.isclass(found) else "function"
-    text = [f"::::::{{py:{role}}} {name}{_signature(found)}", "", _body(inspect.getdoc(found)), ""]
-    for method, function in _methods(found) if role == "class" else ():
-        decorated = inspect.getattr_static(found, method)
-        option = ":staticmethod:\n" if isinstance(decorated, staticmethod) else ""
-        option = ":classmethod:\n" if isinstance(decorated, classmethod) else option
-        text += [
-            f":::::{{py:method}} {method}{_signature(function)}",
-            option,
-            _body(inspect.getdoc(function)),
-            ":::::",
-            "",
-        ]
-    return "\n".join([*text, "::::::", ""])
+    kind = "class" if inspect.isclass(found) else "function"
+    text = [f"::::::{{py:{kind}}} {name}{_signature(found)}\n", _body(inspect.getdoc(found))]
+    for method, function in _methods(found) if kind == "class" else ():
+        option = {staticmethod: ":staticmethod:\n", classmethod: ":classmethod:\n"}.get(type(vars(found)[method]), "")
+        text.append(
+            f":::::{{py:method}} {method}{_signature(function)}\n{option}\n{_body(inspect.getdoc(function))}\n:::::"
+        )
+    return "\n\n".join([*text, "::::::"])
 
 
 def _methods(found):
@@ -211,33 +209,23 @@ def _fenced(text):
 # Pictures.
 
 
-def _picture(module, name, found, folder):
-    """Runs the example of a plot, and writes the picture that it makes; how a page shows it."""
-    examples = doctest.DocTestParser().get_examples(inspect.getdoc(found) or "")
+def _picture(found, path):
+    """Runs the example of a plot, and writes the picture that it makes; how a page shows it, or nothing."""
     names = {"keras_ar": keras_ar, "keras": keras, "np": np}
-    for example in examples:
+    for example in doctest.DocTestParser().get_examples(inspect.getdoc(found) or ""):
         if doctest.SKIP not in example.options:
             with contextlib.redirect_stdout(io.StringIO()):
                 exec(example.source, names)
     ax = names.get("ax")
-    if not hasattr(ax, "figure"):
+    if ax is None:
         return ""
-    path = folder / module / f"{name}.png"
     path.parent.mkdir(parents=True, exist_ok=True)
     ax.figure.savefig(path)
     keras_ar.plots.canvas.close(ax)
-    return f"The picture that the example makes:\n\n![{name}]({name}.png)\n"
+    return f"The picture that the example makes:\n\n![{path.stem}]({path.name})"
 
 
 # Names.
-
-
-def _file_name(entry):
-    return entry.name if entry.distribution == "keras-ar" else f"{entry.distribution}.{entry.name}"
-
-
-def _name(found):
-    return found.__name__
 
 
 def _public_name(found):
@@ -264,10 +252,6 @@ def _is_shown(entry):
 
 def _is_public(found):
     return found.__module__.partition(".")[0] == "keras_ar" and not found.__name__.startswith("_")
-
-
-def _reference(found):
-    return f"{{py:class}}`~{_public_name(found)}`"
 
 
 def _summary(found):
