@@ -648,7 +648,7 @@ def test_a_recipe_for_data_of_ones_own_trains(name, tmp_path):
 
         path.mkdir()
         for i in range(20):
-            Image.fromarray(rng.integers(0, 256, (8, 8, 3), "uint8")).save(path / f"{i}.png")
+            Image.fromarray(rng.integers(0, 256, (4, 4, 3), "uint8")).save(path / f"{i}.png")
     settings = [part for setting in ("train.epochs=1", *TINY[name]) for part in ("--set", setting)]
     metrics = run_json("train", name, "--data", path, "--out", tmp_path / "run", *settings)
     assert np.isfinite(metrics["test"]["nats"])

@@ -126,13 +126,13 @@ def test_every_component_has_a_page_and_a_model_says_what_it_has_reached(site):
 
 
 def test_pages_open_on_a_phone(site, server, browser, pytestconfig):
-    """All of them with --everything; else of the many pages of the reference two of each group."""
+    """All of them with --everything; else of the many pages of the reference one of each group."""
     names = [path.relative_to(site).as_posix() for path in pages(site)]
     if not pytestconfig.getoption("everything"):
         groups = {pathlib.PurePath(name).parent: [] for name in names}
         for name in names:
             groups[pathlib.PurePath(name).parent].append(name)
-        names = [name for group, of in groups.items() for name in (of[-2:] if group.parts[:1] == ("api",) else of)]
+        names = [name for group, of in groups.items() for name in (of[-1:] if group.parts[:1] == ("api",) else of)]
     context = browser.new_context(viewport={"width": 390, "height": 844})
     page, problems = context.new_page(), []
     page.on("console", lambda message: message.type == "error" and problems.append((page.url, message.text)))
