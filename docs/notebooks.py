@@ -98,8 +98,13 @@ def run(path, cache=CACHE):
         return file
     notebook = notebook_of(path)
     with tempfile.TemporaryDirectory() as folder:
-        options = {"timeout": None, "coalesce_streams": True, "resources": {"metadata": {"path": folder}}}
-        NotebookClient(notebook, **options).execute()
+        NotebookClient(
+            notebook,
+            timeout=None,
+            coalesce_streams=True,
+            extra_arguments=["--Application.log_level=ERROR"],  # no word on how it is connected
+            resources={"metadata": {"path": folder}},
+        ).execute()
     _tidy(notebook, path.name, folder)
     cache.mkdir(parents=True, exist_ok=True)
     for older in cache.glob(f"{path.stem}-*.ipynb"):

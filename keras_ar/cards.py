@@ -1,13 +1,14 @@
 """Model cards: what a saved model is, what is known of it, and how to use it, in Markdown."""
 
+import contextlib
 from collections.abc import Mapping
 from typing import Any
 
 import keras
 
-from keras_ar import registry
+from keras_ar import notebook, registry
 
-__all__ = ["check_figures", "facts", "settings", "write"]
+__all__ = ["check_figures", "facts", "html", "settings", "write"]
 
 _LONGEST_SETTING = 200  # characters
 
@@ -99,6 +100,24 @@ def settings(config: Mapping[str, Any]) -> dict[str, str]:
     '[8]'
     """
     return {name: _setting(value) for name, value in config["config"].items() if name != "trainable"}
+
+
+def html(component: Any, known: Mapping[str, Any] | None = None) -> str:
+    """What a notebook shows of a Keras object: what is known of it, and the arguments that it was made with.
+
+    Args:
+        component: A Keras layer or model.
+        known: Dictionary of what is known of it, by name. Defaults to `None`.
+
+    Example:
+
+    >>> "hidden_units" in keras_ar.cards.html(keras_ar.models.MADE(4, hidden_units=8))
+    True
+    """
+    rows = dict(known or {})
+    with contextlib.suppress(NotImplementedError):  # a class of somebody's own that has no config
+        rows |= settings(keras.saving.serialize_keras_object(component))
+    return notebook.facts(type(component).__name__, rows)
 
 
 def _table(head, rows):

@@ -1,6 +1,5 @@
 """DensityModel: a Keras model that scores events and samples events."""
 
-import contextlib
 import math
 import numbers
 import os
@@ -11,7 +10,7 @@ import keras
 import numpy as np
 from keras import ops, tree
 
-from keras_ar import arguments, backend, batches, cards, mapped, noise, notebook, parts, training
+from keras_ar import arguments, backend, batches, cards, mapped, noise, parts, training
 from keras_ar.support import Support
 from keras_ar.training import Impossible
 
@@ -1122,10 +1121,7 @@ class DensityModel(keras.Model, metaclass=_BuiltAtOnce):
 
     def _repr_html_(self):
         """What a notebook shows: what the model is, and the arguments that it was made with."""
-        rows = cards.facts(self)
-        with contextlib.suppress(NotImplementedError):  # a class of somebody's own that has no config
-            rows |= cards.settings(keras.saving.serialize_keras_object(self))
-        return notebook.facts(self.name, rows)
+        return cards.html(self, cards.facts(self))
 
     def get_config(self):
         config = {**super().get_config(), "event_shape": self.event_shape}

@@ -13,7 +13,7 @@ shown = HTMLFormatter()
 
 def test_a_model_is_shown_with_its_arguments():
     html = shown(keras_ar.models.MADE((2, 2), hidden_units=8, head="normal", num_classes=3, name="mine"))
-    for part in ("<b>mine</b>", "keras_ar.models.made.MADE", "(2, 2)", "hidden_units", "[8]", "real numbers"):
+    for part in ("<b>MADE</b>", "mine", "keras_ar.models.made.MADE", "(2, 2)", "hidden_units", "[8]", "real numbers"):
         assert part in html
 
 
@@ -37,6 +37,11 @@ def test_a_head_is_shown_with_its_support():
     html = shown(keras_ar.heads.Categorical(5))
     assert "Categorical(num_levels=5)" in html
     assert "integers from 0 to 4" in html
+
+
+def test_layers_and_bijectors_are_shown_with_their_arguments():
+    assert '<th style="text-align:left">filters</th>' in shown(keras_ar.layers.CausalConv1D(3, 2))
+    assert "[1, 0]" in shown(keras_ar.bijectors.Permute([1, 0]))
 
 
 @pytest.mark.parametrize(
