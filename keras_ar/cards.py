@@ -111,8 +111,8 @@ def html(component: Any, known: Mapping[str, Any] | None = None) -> str:
 
     Example:
 
-    >>> "hidden_units" in keras_ar.cards.html(keras_ar.models.MADE(4, hidden_units=8))
-    True
+    >>> keras_ar.cards.html(keras_ar.layers.MaskedDense(2, mask=np.ones((3, 2))))[:18]
+    '<b>MaskedDense</b>'
     """
     rows = dict(known or {})
     with contextlib.suppress(NotImplementedError):  # a class of somebody's own that has no config
