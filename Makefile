@@ -1,12 +1,12 @@
 # make demo: a first model, its likelihood and a picture.
 # make test: all tests on torch, and on JAX and TensorFlow those that depend on the backend (tests/variants.py).
 # make everything: every test on every backend, in half an hour. make quick: what a change touches, on one backend.
-# make floor: some of the tests with the oldest Keras that is supported.
+# make floor, make newest: some of the tests with the oldest Keras that is supported, and with that of last night.
 # make nightly: two processes on JAX and torch with the Keras of last night. make ray: the workers of Ray.
 # make fuzz: thousands of calls and recipes that no test has seen; SEED=... makes the same ones again.
 # make gpu: the tests that concern a GPU, then the benchmarks, on JAX and torch; appends a table to benchmarks/RESULTS.md.
 # make lint: style, rooms, docstrings and types.
-# make guides: the guides as pages, with their pictures, in build/guides.
+# make site: the site, in build/site; first runs the guides that have changed. make guides: these alone.
 PYTHON ?= python3
 BIN := .venv/bin
 BACKENDS := jax torch tensorflow
@@ -20,13 +20,17 @@ NAMED = 2>&1 | while IFS= read -r line; do echo "$@: $$line"; done
 
 export KERAS_BACKEND ?= jax
 
-.PHONY: demo floor gpu guides nightly ray test $(BACKENDS:%=test-%) everything quick fuzz $(BACKENDS:%=fuzz-%) lint clean
+.PHONY: demo floor gpu guides newest nightly ray site test $(BACKENDS:%=test-%) everything quick fuzz $(BACKENDS:%=fuzz-%) lint clean
 
 demo: .venv/ready
 	TF_CPP_MIN_LOG_LEVEL=3 $(BIN)/python guides/first_model.py
 
 guides: .venv/ready
-	TF_CPP_MIN_LOG_LEVEL=3 $(BIN)/python guides/render.py
+	TF_CPP_MIN_LOG_LEVEL=3 $(BIN)/python docs/notebooks.py
+
+site: guides
+	TF_CPP_MIN_LOG_LEVEL=3 $(BIN)/python -m sphinx -q -W --keep-going docs build/site
+	@echo build/site/index.html
 
 test: lint
 	$(MAKE) $(AT_ONCE) $(BACKENDS:%=test-%) floor
@@ -38,12 +42,20 @@ $(BACKENDS:%=test-%): test-%: .venv/ready
 everything:
 	$(MAKE) test OPTIONS=--everything
 
+# The tests of what depends on Keras most. FLOOR_BACKEND and NEWEST_BACKEND choose the backend.
+ON_KERAS := tests/test_impossible.py tests/test_saving.py tests/test_training.py
+FLOOR_BACKEND := torch
+NEWEST_BACKEND := torch
+INTO = $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --upgrade --target build/$@
+
 # The oldest Keras that pyproject.toml admits. Its loader is the first that reads nothing outside of the file.
 floor: .venv/ready
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --upgrade --target build/floor \
-	    $$(sed -n 's/.*"keras>=\([0-9.]*\)".*/keras==\1/p' pyproject.toml)
-	$(QUIET) PYTHONPATH=build/floor KERAS_BACKEND=torch $(BIN)/python -m pytest \
-	    tests/test_impossible.py tests/test_saving.py tests/test_training.py -k "not elsewhere" $(NAMED)
+	$(INTO) $$(sed -n 's/.*"keras>=\([0-9.]*\)".*/keras==\1/p' pyproject.toml)
+	$(QUIET) PYTHONPATH=build/floor KERAS_BACKEND=$(FLOOR_BACKEND) $(BIN)/python -m pytest $(ON_KERAS) -k "not elsewhere" $(NAMED)
+
+newest: .venv/ready
+	$(INTO) keras-nightly
+	$(QUIET) PYTHONPATH=build/newest KERAS_BACKEND=$(NEWEST_BACKEND) $(BIN)/python -m pytest $(ON_KERAS) -k "not elsewhere"
 
 # Keras' own way to train in several processes on torch comes with 3.16.
 nightly: .venv/ready

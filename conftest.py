@@ -81,7 +81,8 @@ def pytest_collection_modifyitems(config, items):
 
     for item in items:
         name, is_check, _ = item.name.partition("-check_")
-        shared = name if is_check else item.path.stem if item.path.stem in ("test_cli", "test_guides") else None
+        in_one = ("test_cli", "test_guides", "test_site")
+        shared = name if is_check else item.path.stem if item.path.stem in in_one else None
         if shared and config.pluginmanager.hasplugin("xdist"):
             item.add_marker(pytest.mark.xdist_group(shared))
         if is_check and is_variant(name.partition("[")[2]):

@@ -7,7 +7,6 @@
 # command prints one JSON object, for scripts.
 
 # %%
-import json
 import os
 import pathlib
 import shlex
@@ -23,9 +22,7 @@ shutil.rmtree("runs/guide", ignore_errors=True)  # what an earlier run of this p
 def sh(line):
     """Runs a line as a shell would, and prints what it prints."""
     print(f"$ {line}")
-    output = subprocess.run(shlex.split(line), capture_output=True, text=True, check=True).stdout
-    print(output)
-    return output
+    print(subprocess.run(shlex.split(line), capture_output=True, text=True, check=True).stdout)
 
 
 # %% [markdown]
@@ -56,7 +53,8 @@ for path in sorted(pathlib.Path("runs/guide/made").iterdir()):
 print(pathlib.Path("runs/guide/made/recipe.toml").read_text())
 
 # %% [markdown]
-# The recipe is a file that you can edit and give to `keras-ar train` again. A recipe is not required:
+# The recipe is a file that you can edit and give to `keras-ar train` again. Data of your own have recipes, too:
+# `keras-ar train text --data my_novel.txt`, and `sound`, `table`, `pictures`. A recipe is not required:
 # `keras-ar train nade --data my_table.csv` takes any model and any data that fit.
 #
 # ## Evaluate
@@ -66,8 +64,7 @@ print(pathlib.Path("runs/guide/made/recipe.toml").read_text())
 # %%
 sh("keras-ar info runs/guide/made")
 sh("keras-ar evaluate runs/guide/made --part valid")
-result = json.loads(sh("keras-ar evaluate runs/guide/made --json"))
-print(f"{result['bits_per_dim']:.3f} bits per pixel")
+sh("keras-ar evaluate runs/guide/made --json")
 
 # %% [markdown]
 # ## Sample

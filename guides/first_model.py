@@ -19,6 +19,8 @@
 
 # %%
 import os
+import shutil
+import sys
 
 import keras
 import keras_ar
@@ -55,17 +57,25 @@ model.summary()
 # %% [markdown]
 # ## Training
 #
-# This is Keras' own `fit`, with Keras' own schedules, early stopping, checkpoints and averaged weights.
+# This is Keras' own `fit`, with Keras' own schedules, early stopping, checkpoints and averaged weights. One bar shows
+# all epochs; without `verbose=0` each would have a bar of its own.
 
 # %%
+bar = keras.utils.Progbar(epochs, unit_name="epoch", stateful_metrics=["valid nats"])
 history = model.fit(
     data.train,
     batch_size=batch_size,
     epochs=epochs,
     validation_data=(data.valid,),
-    callbacks=[keras.callbacks.EarlyStopping("val_loss", mode="min", patience=15, restore_best_weights=True)],
-    verbose=2,
+    callbacks=[
+        keras.callbacks.EarlyStopping("val_loss", mode="min", patience=15, restore_best_weights=True),
+        keras.callbacks.LambdaCallback(
+            on_epoch_end=lambda epoch, logs: bar.update(epoch + 1, [("valid nats", logs["val_loss"])])
+        ),
+    ],
+    verbose=0,
 )
+print()
 
 # %% [markdown]
 # ## How good is it?
@@ -94,7 +104,6 @@ ax = keras_ar.plots.images(
     title=f"MADE on handwritten digits: {bits:.2f} bits per pixel on test images",
 )
 ax.figure.savefig("first_model.png")
-print("64 samples: first_model.png")
 
 # %% [markdown]
 # A model that only remembers its training images gives test images a very low likelihood. So the test NLL above also
@@ -121,4 +130,16 @@ again = keras.saving.load_model("first_model.keras")
 print("the same samples from the file:", bool((again.sample(64, seed=0) == samples).all()))
 
 # %% [markdown]
-# The next guide explains how one network computes 64 conditionals at once, each without seeing its own pixel.
+# ## What next
+#
+# The next guide explains how one network computes 64 conditionals at once, each without seeing its own pixel. A
+# PixelCNN has nine nats less on these digits: its recipe is one line of the command line.
+
+# %%
+command = "keras-ar" if shutil.which("keras-ar") else os.path.join(os.path.dirname(sys.executable), "keras-ar")
+print(f"""
+64 samples beside test images: {os.path.abspath("first_model.png")}
+Test images, completed:        {os.path.abspath("first_model_completed.png")}
+
+Try next: {command} train pixel-cnn-digits
+(a better model, in some minutes; {command} list shows more)""")

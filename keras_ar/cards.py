@@ -1,13 +1,14 @@
 """Model cards: what a saved model is, what is known of it, and how to use it, in Markdown."""
 
+import contextlib
 from collections.abc import Mapping
 from typing import Any
 
 import keras
 
-from keras_ar import registry
+from keras_ar import notebook, registry
 
-__all__ = ["check_figures", "write"]
+__all__ = ["check_figures", "facts", "html", "settings", "write"]
 
 _LONGEST_SETTING = 200  # characters
 
@@ -49,7 +50,7 @@ def write(model: Any, path: str, figures: Mapping[str, Any] | None = None) -> st
         f"# {type(model).__name__}",
         f"A density model of keras_ar for Keras: it scores events by {_score(model)}"
         + (", and samples events." if _samples(model) else "."),
-        _table("model", _facts(model)),
+        _table("model", facts(model)),
         f"## Settings\n\n```python\n{_settings(config)}\n```",
     ]
     if figures:
@@ -70,7 +71,14 @@ def _samples(model):
         return False
 
 
-def _facts(model):
+def facts(model: Any) -> dict[str, Any]:
+    """What a model is, by name: its class, its events and their support, its condition, how large it is.
+
+    Example:
+
+    >>> keras_ar.cards.facts(keras_ar.models.FVSBN(4))["parameters"]
+    '10'
+    """
     facts = {
         "class": f"{type(model).__module__}.{type(model).__qualname__}",
         "event shape": model.event_shape,
@@ -80,6 +88,36 @@ def _facts(model):
         shape = "" if model.num_classes is not None else f" of shape {model.condition_shape}"
         facts["condition"] = f"{model.condition_text()}{shape}"
     return {**facts, "parameters": f"{model.count_params():,}"}
+
+
+def settings(config: Mapping[str, Any]) -> dict[str, str]:
+    """The arguments of the constructor in a serialised config, as one would write them in Python.
+
+    Example:
+
+    >>> config = keras.saving.serialize_keras_object(keras_ar.models.MADE(4, hidden_units=8))
+    >>> keras_ar.cards.settings(config)["hidden_units"]
+    '[8]'
+    """
+    return {name: _setting(value) for name, value in config["config"].items() if name != "trainable"}
+
+
+def html(component: Any, known: Mapping[str, Any] | None = None) -> str:
+    """What a notebook shows of a Keras object: what is known of it, and the arguments that it was made with.
+
+    Args:
+        component: A Keras layer or model.
+        known: Dictionary of what is known of it, by name. Defaults to `None`.
+
+    Example:
+
+    >>> keras_ar.cards.html(keras_ar.layers.MaskedDense(2, mask=np.ones((3, 2))))[:18]
+    '<b>MaskedDense</b>'
+    """
+    rows = dict(known or {})
+    with contextlib.suppress(NotImplementedError):  # a class of somebody's own that has no config
+        rows |= settings(keras.saving.serialize_keras_object(component))
+    return notebook.facts(type(component).__name__, rows)
 
 
 def _table(head, rows):
@@ -93,7 +131,7 @@ def _cell(value):
 
 def _settings(config):
     """The arguments of the constructor, one a line."""
-    lines = [f"    {name}={_setting(value)}," for name, value in config["config"].items() if name != "trainable"]
+    lines = [f"    {name}={value}," for name, value in settings(config).items()]
     return "\n".join([f"{config['class_name']}(", *lines, ")"])
 
 

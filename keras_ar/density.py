@@ -10,7 +10,7 @@ import keras
 import numpy as np
 from keras import ops, tree
 
-from keras_ar import arguments, backend, batches, mapped, noise, parts, training
+from keras_ar import arguments, backend, batches, cards, mapped, noise, parts, training
 from keras_ar.support import Support
 from keras_ar.training import Impossible
 
@@ -1151,6 +1151,10 @@ class DensityModel(keras.Model, metaclass=_BuiltAtOnce):
 
     def build_from_config(self, config):
         """Nothing is left to build: a model has its weights as soon as it is constructed."""
+
+    def _repr_html_(self):
+        """What a notebook shows: what the model is, and the arguments that it was made with."""
+        return cards.html(self, cards.facts(self))
 
     def get_config(self):
         config = {**super().get_config(), "event_shape": self.event_shape}

@@ -15,11 +15,11 @@ from typing import Annotated
 
 try:
     import typer
-except ImportError as error:
-    raise SystemExit('error: the command line needs typer and rich: pip install "keras-ar[cli]"') from error
 
-from keras_ar_cli import recipe as recipes
-from keras_ar_cli import show
+    from keras_ar_cli import recipe as recipes
+    from keras_ar_cli import show
+except ModuleNotFoundError as error:
+    raise SystemExit(f'error: the command line needs {error.name}: pip install "keras-ar[cli]"') from error
 
 __all__ = ["app", "main"]
 

@@ -1,95 +1,80 @@
 """Recipes: what to train, on which data, and how; TOML files, checked before anything is loaded."""
 
-import dataclasses
 import difflib
 import importlib.resources
-import json
 import math
 import pathlib
-import re
 import tomllib
-from collections.abc import Callable
-from typing import Any
+from typing import Literal
+
+import pydantic
 
 __all__ = ["RecipeError", "changed", "find", "names", "of_model", "whole", "write"]
 
-_KINDS = {
-    str: "a string",
-    bool: "true or false",
-    int: "an integer",
-    float: "a number",
-    list: "a list",
-    dict: "a table",
-}
-_BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
+
+# The keys of a recipe. The words are those of an error: what a value must be.
 
 
-@dataclasses.dataclass(frozen=True)
-class _Key:
-    """What a key of a recipe takes: types, in words where these do not say it, a default, and which values."""
-
-    types: tuple[type, ...]
-    default: Any = None
-    rule: str = ""  # what a value must be beside its type, in words
-    holds: Callable[[Any], bool] = lambda value: True
-    types_in_words: str = ""
-
-    @property
-    def expected(self):
-        words = self.types_in_words or " or ".join(_KINDS[kind] for kind in self.types)
-        return f"{words} {self.rule}".strip()
-
-    def fits(self, value):
-        if value is None:
-            return self.default is None
-        kinds = (*self.types, int) if float in self.types else self.types
-        return type(value) in kinds and self.holds(value)
+def _key(default, words, **limits):
+    return pydantic.Field(default, description=words, **limits)
 
 
-def _integer(default=None, least=1, most=math.inf):
-    words = f"of at least {least}" if most == math.inf else f"from {least} to {most}"
-    return _Key((int,), default, words, lambda value: least <= value <= most)
+class _Table(pydantic.BaseModel):
+    """A table of a recipe. Nothing is converted, but an integer is a number, too."""
+
+    model_config = pydantic.ConfigDict(strict=True, extra="forbid")
 
 
-def _number_above_0(default=None):
-    return _Key((float,), default, "above 0", lambda value: value > 0)
+class _Data(_Table):
+    name: str | None = _key(None, "a string")  # of a data set of keras_ar.datasets, or a path
+    binary: bool = _key(False, "true or false")  # cut integers at one half of their levels
+    length: int | None = _key(None, "an integer of at least 1", ge=1)  # of the pieces that sound or text is cut into
+    # Whether the class of an event is its condition; in a csv or Parquet file, which column is the class.
+    labels: bool | str | int = _key(False, "true, false, or the name or index of a column of a table")
 
 
-# The keys of a recipe.
-_SCHEMA = {
-    "": {
-        "title": _Key((str,), ""),
-        "reference": _Key((str,), ""),
-        "seed": _integer(0, least=0, most=2**32 - 1),
-    },
-    "data": {
-        "name": _Key((str,)),  # of a data set of keras_ar.datasets, or a path
-        "binary": _Key((bool,), False),  # cut integers at one half of their levels
-        "length": _integer(),  # of the pieces that sound or text is cut into
-        # Whether the class of an event is its condition; in a csv or Parquet file, which column is the class.
-        "labels": _Key(
-            (bool, str, int), False, types_in_words="true, false, or the name or index of a column of a table"
-        ),
-    },
-    "model": {"name": _Key((str,)), "head": _Key((str, dict))},  # and the arguments of the model
-    "train": {
-        "epochs": _integer(20),
-        "batch_size": _integer(64),
-        "learning_rate": _number_above_0(1e-3),
-        # Of the learning rate: falls to 0 along a cosine, or stays.
-        "schedule": _Key(
-            (str,), "cosine", "", ("cosine", "constant").__contains__, types_in_words="'cosine' or 'constant'"
-        ),
-        # In a longer epoch, how often to keep what `--resume` goes on from.
-        "backup_minutes": _number_above_0(10.0),
-        "patience": _integer(),  # epochs without progress on the validation part before it stops
-        # Momentum of an average of the weights, which is kept in their place.
-        "average": _Key((float,), None, "from 0 on, and below 1", lambda value: 0 <= value < 1),
-        "clip_norm": _number_above_0(),
-        "weight_decay": _Key((float,), None, "of at least 0", lambda value: value >= 0),
-    },
-    "result": {"test_nats": _Key((float,)), "published_nats": _Key((float,)), "note": _Key((str,), "")},
-}
+class _Model(_Table):
+    """And the arguments of the model."""
+
+    model_config = pydantic.ConfigDict(extra="allow")
+
+    name: str | None = _key(None, "a string")
+    head: str | dict | None = _key(None, "a string or a table")
+
+
+class _Train(_Table):
+    epochs: int = _key(20, "an integer of at least 1", ge=1)
+    batch_size: int = _key(64, "an integer of at least 1", ge=1)
+    learning_rate: float = _key(1e-3, "a number above 0", gt=0)
+    # Of the learning rate: falls to 0 along a cosine, or stays.
+    schedule: Literal["cosine", "constant"] = _key("cosine", "'cosine' or 'constant'")
+    # In a longer epoch, how often to keep what `--resume` goes on from.
+    backup_minutes: float = _key(10.0, "a number above 0", gt=0)
+    # Epochs without progress on the validation part before it stops.
+    patience: int | None = _key(None, "an integer of at least 1", ge=1)
+    # Momentum of an average of the weights, which is kept in their place.
+    average: float | None = _key(None, "a number from 0 on, and below 1", ge=0, lt=1)
+    clip_norm: float | None = _key(None, "a number above 0", gt=0)
+    weight_decay: float | None = _key(None, "a number of at least 0", ge=0)
+
+
+class _Result(_Table):
+    test_nats: float | None = _key(None, "a number")
+    published_nats: float | None = _key(None, "a number")
+    note: str = _key("", "a string")
+
+
+class _Recipe(_Table):
+    title: str = _key("", "a string")
+    reference: str = _key("", "a string")
+    seed: int = _key(0, "an integer from 0 to 4294967295", ge=0, lt=2**32)
+    data: _Data = _Data()
+    model: _Model = _Model()
+    train: _Train = _Train()
+    result: _Result = _Result()
+
+
+_TABLES = {"data": _Data, "model": _Model, "train": _Train, "result": _Result}
 
 
 class RecipeError(ValueError):
@@ -103,6 +88,8 @@ def names():
 
 def find(name):
     """The recipe of that name or at that path, whole: every key of the schema has a value.
+
+    Of those that come with the package some are for data of one's own: `data.name` is then `None`.
 
     Returns:
         A nest of dictionaries, or `None` if nothing has that name.
@@ -120,7 +107,7 @@ def find(name):
         raise RecipeError(f"{name}: not a recipe: its values are nested too deeply") from error
     except ValueError as error:
         raise RecipeError(f"{name}: not a TOML file: {error}") from error
-    return whole(tables, name)
+    return whole(tables, name, needs_data=name not in names())
 
 
 def of_model(model, data):
@@ -134,23 +121,23 @@ def changed(recipe, settings):
     for setting in settings:
         path, _, value = (part.strip() for part in setting.partition("="))
         table, dot, key = path.rpartition(".")
-        if not (key and value) or table not in _SCHEMA or bool(table) != bool(dot) or path in _SCHEMA:
-            known = ", ".join(f"{table}.…" for table in _SCHEMA if table)
+        if not (key and value) or table not in ("", *_TABLES) or bool(table) != bool(dot) or path in _TABLES:
+            known = ", ".join(f"{table}.…" for table in _TABLES)
             raise RecipeError(f"--set must be given TABLE.KEY=VALUE, such as {known}. Received: {setting!r}")
         (recipe[table] if table else recipe)[key] = _value(value, setting)
     return whole(recipe, "--set")
 
 
-def whole(given, name):
+def whole(given, name, needs_data=True):
     """Checks all keys and types, and fills in the defaults."""
-    tables = [table for table in _SCHEMA if table]
-    recipe = _filled({key: value for key, value in given.items() if key not in tables}, "", name, others=tables)
-    for table in tables:
-        values = given.get(table, {})
-        if not isinstance(values, dict):
-            raise RecipeError(f"{name}: [{table}] must be a table. Received: {values!r}")
-        recipe[table] = _filled(values, table, name)
-    for table in ("data", "model"):
+    try:
+        recipe = _Recipe.model_validate(given)
+    except pydantic.ValidationError as error:
+        raise RecipeError(f"{name}: {_in_words(error.errors()[0], given)}") from error
+    for key, value in given.items():
+        _check_is_plain(value, f"{name}: {key}")
+    recipe = {key: dict(value) if key in _TABLES else value for key, value in recipe}
+    for table in ("data", "model") if needs_data else ("model",):
         if not recipe[table]["name"]:
             raise RecipeError(f"{name}: {table}.name is missing" + (": use --data" if table == "data" else ""))
     return recipe
@@ -158,32 +145,31 @@ def whole(given, name):
 
 def write(recipe):
     """The recipe as TOML, without empty settings."""
-    lines = [_assignment(key, value) for key, value in recipe.items() if not isinstance(value, dict) and value != ""]
-    for table, values in recipe.items():
-        if isinstance(values, dict):
-            settings = [_assignment(key, value) for key, value in values.items() if value not in (None, "")]
-            lines += ["", f"[{table}]", *settings] if settings else []
-    return "\n".join(lines) + "\n"
+    import tomlkit  # takes a while, and only a run needs it
+
+    tables = {
+        key: {inner: value for inner, value in values.items() if value not in (None, "")} if key in _TABLES else values
+        for key, values in recipe.items()
+    }
+    return tomlkit.dumps({key: value for key, value in tables.items() if value not in ("", {})})
 
 
-def _filled(given, table, name, others=()):
-    schema = _SCHEMA[table]
-    dotted = f"{table}." if table else ""
-    for key, value in given.items():
-        where = f"{name}: {dotted}{key}"
-        if key in schema:
-            if not schema[key].fits(value):
-                raise RecipeError(f"{where} must be {schema[key].expected}. Received: {value!r}")
-        elif table != "model":  # which takes the arguments of the model, too
-            near = difflib.get_close_matches(key, [*schema, *others], 1)
-            known = ", ".join([*(f"{dotted}{key}" for key in schema), *(f"[{other}]" for other in others)])
-            raise RecipeError(
-                f"{name}: unknown key {dotted}{key}."
-                + (f" Did you mean {dotted if near[0] in schema else ''}{near[0]}?" if near else "")
-                + f" Known: {known}"
-            )
-        _check_is_plain(value, where)
-    return {**{key: entry.default for key, entry in schema.items()}, **given}
+def _in_words(error, given):
+    """What pydantic has found, as a sentence."""
+    table, *key = error["loc"][:2]  # what follows is which type of several
+    if table not in _TABLES:
+        schema, where, key = _Recipe, "", table
+    elif not key:
+        return f"[{table}] must be a table. Received: {given[table]!r}"
+    else:
+        schema, where, key, given = _TABLES[table], f"{table}.", key[0], given[table]
+    if error["type"] != "extra_forbidden":
+        is_too_large = isinstance(given[key], int) and not _is_number(given[key])
+        expected = "a finite number" if is_too_large else schema.model_fields[key].description
+        return f"{where}{key} must be {expected}. Received: {given[key]!r}"
+    near = difflib.get_close_matches(key, schema.model_fields, 1)
+    known = ", ".join(f"{where}{key}" if key not in _TABLES else f"[{key}]" for key in schema.model_fields)
+    return f"unknown key {where}{key}." + (f" Did you mean {where}{near[0]}?" if near else "") + f" Known: {known}"
 
 
 def _check_is_plain(value, where):
@@ -215,20 +201,6 @@ def _value(text, setting):
     except ValueError:
         return text
     return found["value"] if len(found) == 1 else text
-
-
-def _assignment(key, value):
-    return f"{key if _BARE_KEY.fullmatch(key) else _toml(key)} = {_toml(value)}"
-
-
-def _toml(value):
-    if isinstance(value, dict):
-        return "{" + ", ".join(_assignment(key, entry) for key, entry in value.items()) + "}"
-    if isinstance(value, list):
-        return "[" + ", ".join(map(_toml, value)) + "]"
-    if isinstance(value, str):  # as JSON, but TOML wants one more character escaped
-        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
-    return json.dumps(value) if isinstance(value, bool | int) else repr(value)
 
 
 def _shipped():

@@ -57,13 +57,18 @@ def weights(model):
     _out.print(f"{type(model).__name__} of {count:,} weights, {4 * count / 1e6:,.1f} MB")
 
 
+def _moves():
+    """Whether bars can move. `FORCE_COLOR`, which notebooks set for programs that they run, is about colors only."""
+    return _out.is_terminal and sys.stdout.isatty()
+
+
 @contextlib.contextmanager
 def training(epochs):
     """A bar over all steps, or a line for each epoch where there is no terminal; yields a Keras callback."""
     import keras
 
     columns = ["epoch {task.fields[epoch]}", BarColumn(), TaskProgressColumn(), TextColumn("{task.fields[nats]}")]
-    with Progress(*columns, TimeRemainingColumn(), console=_out, disable=not _out.is_terminal) as progress:
+    with Progress(*columns, TimeRemainingColumn(), console=_out, disable=not _moves()) as progress:
         task = progress.add_task("", total=None, epoch=f"1/{epochs}", nats="")
 
         class Show(keras.callbacks.Callback):
@@ -85,7 +90,7 @@ def training(epochs):
                 at_most = "≤ " if _AT_MOST in logs else ""
                 losses = f"train {at_most}{logs['loss']:.2f}, valid {at_most}{logs['val_loss']:.2f} nats"
                 progress.update(task, nats=losses)
-                if not _out.is_terminal:
+                if not _moves():
                     _out.print(f"epoch {epoch + 1}/{epochs}: {losses}")
 
         yield Show()
@@ -95,7 +100,7 @@ def training(epochs):
 def events(num_events):
     """A bar over events, where there is a terminal; yields a function of how many are done."""
     columns = [BarColumn(), TaskProgressColumn(), TextColumn("{task.completed:,} events")]
-    with Progress(*columns, TimeRemainingColumn(), console=_out, disable=not _out.is_terminal) as progress:
+    with Progress(*columns, TimeRemainingColumn(), console=_out, disable=not _moves()) as progress:
         task = progress.add_task("", total=num_events)
         yield lambda done: progress.update(task, completed=done)
 

@@ -1,6 +1,7 @@
 """The command line: what it prints, what it writes, and that nothing is lost when it is stopped."""
 
 import csv
+import importlib
 import json
 import os
 import pathlib
@@ -20,7 +21,7 @@ from typer.testing import CliRunner
 from variants import on_one_backend
 
 import keras_ar
-from keras_ar_cli import app, run
+from keras_ar_cli import app, run, show
 from keras_ar_cli import folder as folders
 from keras_ar_cli import recipe as recipes
 
@@ -595,6 +596,18 @@ def test_another_kind_of_keras_model_is_refused(tmp_path):
     assert "must hold a DensityModel. It holds other, a Sequential" in error_of("info", tmp_path / "other.keras")
 
 
+@pytest.mark.one_backend
+def test_bars_move_in_terminals_only(monkeypatch, capsys):
+    """A notebook sets FORCE_COLOR for the programs that it runs, and would show each state of a bar."""
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    importlib.reload(show)
+    with show.events(10) as done:
+        done(5)
+    assert capsys.readouterr().out == ""
+    monkeypatch.undo()
+    importlib.reload(show)
+
+
 # Recipes.
 
 
@@ -603,10 +616,43 @@ def test_a_recipe_that_comes_along_makes_its_model(name):
     found = recipes.find(name)
     assert found["title"]
     assert found["reference"].startswith("https://")
-    assert found["result"]["test_nats"] is not None
-    assert recipes.whole(recipes.tomllib.loads(recipes.write(found)), name) == found
+    assert (found["result"]["test_nats"] is None) == (found["data"]["name"] is None)
+    assert recipes.whole(recipes.tomllib.loads(recipes.write(found)), name, needs_data=False) == found
     component = keras_ar.registry.find("models", found["model"]["name"]).load()
     assert set(found["model"]) - {"name", "head"} <= set(run.model_arguments(component))
+
+
+TINY = {
+    "text": ["model.units=8", "model.num_layers=1", "model.num_heads=2", "model.window=8", "data.length=16"],
+    "sound": ["model.filters=4", "model.dilations=[1,2]", "data.length=64"],
+    "table": ["model.hidden_units=[8]"],
+    "pictures": ["model.filters=4"],
+}
+
+
+@pytest.mark.one_backend
+@pytest.mark.parametrize("name", TINY)
+def test_a_recipe_for_data_of_ones_own_trains(name, tmp_path):
+    assert recipes.find(name)["data"]["name"] is None
+    assert "data.name is missing: use --data" in error_of("train", name, "--out", tmp_path / "run")
+    path = tmp_path / {"text": "data.txt", "sound": "data.wav", "table": "data.csv", "pictures": "data"}[name]
+    rng = np.random.default_rng(0)
+    if name == "text":
+        path.write_text("to be or not to be, that is the question: " * 20)
+    elif name == "sound":
+        keras_ar.sound.write_wav(path, np.sin(np.arange(2000) / 7), 400)
+    elif name == "table":
+        path.write_text("kind,width\n" + "".join(f"{rng.integers(3)},{rng.normal():.3f}\n" for _ in range(60)))
+    else:
+        from PIL import Image
+
+        path.mkdir()
+        for i in range(20):
+            Image.fromarray(rng.integers(0, 256, (4, 4, 3), "uint8")).save(path / f"{i}.png")
+    settings = [part for setting in ("train.epochs=1", *TINY[name]) for part in ("--set", setting)]
+    metrics = run_json("train", name, "--data", path, "--out", tmp_path / "run", *settings)
+    assert np.isfinite(metrics["test"]["nats"])
+    assert any(file.startswith("samples.") for file in metrics["files"])
 
 
 # Interrupted, and resumed.

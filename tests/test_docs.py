@@ -1,4 +1,4 @@
-"""Every example in a docstring and in the README runs, and prints what it says; every public name has an example."""
+"""Every example in docstrings, READMEs and the tour runs, and prints what it says; every public name has an example."""
 
 import ast
 import doctest
@@ -45,20 +45,23 @@ def test_public_names_have_an_example_and_arguments_are_described_as_they_are():
     assert lint.problems(rules=rules) == []
 
 
+PAGES = ["README.md", "docs/tour.md", "plugins/keras-ar-flows/README.md", "plugins/keras-ar-latent/README.md"]
+
+
 @pytest.mark.one_backend
-@pytest.mark.parametrize("folder", ["", "plugins/keras-ar-flows", "plugins/keras-ar-latent"])
-def test_the_readme_runs(folder, tmp_path, monkeypatch):
+@pytest.mark.parametrize("page", PAGES)
+def test_a_page_runs(page, tmp_path, monkeypatch):
     """Runs its code; a line that ends in `# -> value` gives that value."""
     monkeypatch.chdir(tmp_path)
-    text = (ROOT / folder / "README.md").read_text(encoding="utf-8")
+    text = (ROOT / page).read_text(encoding="utf-8")
     code = "".join(re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL))
     lines, names = code.splitlines(), {}
     for statement in ast.parse(code).body:
         expected = re.search(r"# -> (.+)", lines[statement.end_lineno - 1])
         if expected is None:
-            exec(compile(ast.Module([statement], []), "README.md", "exec"), names)
+            exec(compile(ast.Module([statement], []), page, "exec"), names)
         else:
-            found = repr(eval(compile(ast.Expression(statement.value), "README.md", "eval"), names))
+            found = repr(eval(compile(ast.Expression(statement.value), page, "eval"), names))
             assert doctest.OutputChecker().check_output(expected[1], found, OPTIONS), f"{expected[1]} is {found}"
 
 

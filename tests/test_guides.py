@@ -1,30 +1,22 @@
-"""The guides run, and the renderer makes pages of them."""
+"""The guides run, as scripts and as notebooks."""
 
-import importlib.util
 import pathlib
 import shlex
 import subprocess
 import sys
 
 import keras
+import nbformat
 import pytest
+from nbclient.exceptions import CellExecutionError
 from typer.testing import CliRunner
 from variants import on_one_backend
 
 import keras_ar
 import keras_ar_cli
+from docs import notebooks
 
 GUIDES = pathlib.Path(__file__).parents[1] / "guides"
-
-
-def _load_renderer():
-    spec = importlib.util.spec_from_file_location("guides_render", GUIDES / "render.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-render = _load_renderer()
 
 
 @pytest.fixture(autouse=True)
@@ -54,7 +46,7 @@ ON_EVERY_BACKEND = {"your_own_model"}
 
 
 @pytest.mark.parametrize(
-    "name", [*sorted(ON_EVERY_BACKEND), *on_one_backend(n for n in render.ORDER if n not in ON_EVERY_BACKEND)]
+    "name", [*sorted(ON_EVERY_BACKEND), *on_one_backend(n for n in notebooks.ORDER if n not in ON_EVERY_BACKEND)]
 )
 def test_a_guide_runs(name):
     path = GUIDES / f"{name}.py"
@@ -65,21 +57,14 @@ def test_a_guide_runs(name):
 
 
 def test_every_guide_is_listed_and_begins_with_a_title():
-    assert {path.stem for path in GUIDES.glob("*.py")} - {"render"} == set(render.ORDER)
-    for name in render.ORDER:
-        title, lead = render.title_and_lead((GUIDES / f"{name}.py").read_text(encoding="utf-8"))
+    assert {path.stem for path in GUIDES.glob("*.py")} == set(notebooks.ORDER)
+    for name in notebooks.ORDER:
+        title, lead = notebooks.title_and_lead(notebooks.notebook_of(GUIDES / f"{name}.py"))
         assert len(title) > 5
         assert len(lead) > 30
 
 
-def test_the_index_lists_every_guide(tmp_path):
-    paths = [GUIDES / f"{name}.py" for name in render.ORDER]
-    page = render.write_index(paths, tmp_path).read_text(encoding="utf-8")
-    for name in render.ORDER:
-        assert f'href="{name}.html"' in page
-
-
-GUIDE = """
+GUIDE = """\
 # %% [markdown]
 # # A *small* guide
 #
@@ -97,31 +82,32 @@ figure.savefig("picture.png")
 """
 
 
-def test_a_page_shows_text_code_output_and_pictures(tmp_path):
+@pytest.fixture
+def guide(tmp_path):
     path = tmp_path / "small.py"
     path.write_text(GUIDE, encoding="utf-8")
-    page = render.render(path, tmp_path / "pages").read_text(encoding="utf-8")
-    for part in ("<em>small</em>", "p(x) &lt; 1.", "&lt; 42 &gt;", 'src="data:image/png;base64,iVBOR', "savefig"):
-        assert part in page
-    assert (tmp_path / "pages" / "small" / "picture.png").exists()
-    assert pathlib.Path.cwd() == tmp_path
+    return path
 
 
-def test_an_error_in_a_guide_names_its_line(tmp_path):
-    path = tmp_path / "wrong.py"
-    path.write_text(GUIDE.replace("6 * 7", "6 / 0"), encoding="utf-8")
-    with pytest.raises(ZeroDivisionError) as error:
-        render.render(path, tmp_path / "pages")
-    assert error.traceback[-1].lineno + 1 == GUIDE.splitlines().index("x = 6 * 7") + 1
+@pytest.mark.one_backend
+def test_a_notebook_shows_output_and_pictures_and_runs_once(guide, tmp_path):
+    file = notebooks.run(guide, tmp_path / "kept")
+    notebook = nbformat.read(file, as_version=4)
+    assert notebooks.title_and_lead(notebook) == ("A *small* guide", "With an equation: p(x) < 1.")
+    printed, drawn = (cell.outputs for cell in notebook.cells[2:])
+    assert printed[0].text == "< 42 >\n"
+    assert drawn[0].data["image/png"].startswith("iVBOR")
+    assert not (tmp_path / "picture.png").exists()
+
+    written = file.stat().st_mtime_ns
+    assert notebooks.run(guide, tmp_path / "kept").stat().st_mtime_ns == written
+    guide.write_text(GUIDE + "# changed", encoding="utf-8")
+    assert not notebooks.cached(guide, tmp_path / "kept").exists()
 
 
-def test_a_contact_sheet_holds_all_pictures(tmp_path):
-    from PIL import Image
-
-    pictures = {}
-    for i in range(8):
-        pictures["a_guide", f"picture {i}"] = tmp_path / f"{i}.png"
-        Image.new("RGB", (300, 200), (30 * i, 0, 0)).save(tmp_path / f"{i}.png")
-    sheet = Image.open(render.contact_sheet(pictures, tmp_path / "sheet.png", width=760)).convert("RGB")
-    colors = {color for _, color in sheet.getcolors(maxcolors=10_000)}
-    assert {(30 * i, 0, 0) for i in range(8)} <= colors
+@pytest.mark.one_backend
+def test_an_error_in_a_guide_is_told_and_nothing_is_kept(guide, tmp_path):
+    guide.write_text(GUIDE.replace("6 * 7", "6 / 0"), encoding="utf-8")
+    with pytest.raises(CellExecutionError, match="x = 6 / 0"):
+        notebooks.run(guide, tmp_path / "kept")
+    assert not list((tmp_path / "kept").glob("*"))

@@ -25,6 +25,7 @@ FLOORS = [
         "masks",
         "missing",
         "noise",
+        "notebook",
         "numerics",
         "orderings",
         "parts",
@@ -57,7 +58,8 @@ FLOORS = [
     {"keras_ar_cli", "__main__"},
     {"plugins"},
     {"tools"},
-    {"tests", "guides", "benchmarks", "docs"},
+    {"docs"},
+    {"tests", "guides", "benchmarks"},
 ]
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 FOLDERS = ("keras_ar", "keras_ar_cli", "plugins", "tools", "tests", "guides", "benchmarks", "docs")

@@ -21,6 +21,7 @@ SLOW = {
     "test_image_oracles",
     "test_plots",
     "test_registry",
+    "test_site",
     "test_traced",
     "test_variants",
 }

@@ -4,6 +4,7 @@ from typing import Any
 
 import keras
 
+from keras_ar import cards
 from keras_ar.support import Support
 
 __all__ = ["Bijector"]
@@ -64,6 +65,10 @@ class Bijector(keras.layers.Layer):
 
     def __init__(self, **kwargs):
         super().__init__(autocast=False, **kwargs)
+
+    def _repr_html_(self):
+        """What a notebook shows: the arguments that it was made with."""
+        return cards.html(self)
 
     @property
     def metrics(self):

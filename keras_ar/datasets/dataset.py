@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from keras_ar import noise
+from keras_ar import noise, notebook
+from keras_ar.datasets.preview import preview
 from keras_ar.text import Vocabulary
 
 __all__ = ["MOST_CLASSES", "PARTS", "Dataset", "classes", "in_order", "shares", "shuffled"]
@@ -75,6 +76,12 @@ class Dataset:
 
     def __repr__(self) -> str:
         return f"Dataset({self.name}: {self._summary()})"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: what there is, and the first events."""
+        what, _, rest = self._summary().partition(": ")
+        rows = {"what": self.description, "parts": what, "events": rest}
+        return notebook.facts(self.name, rows) + preview(self)
 
     def _summary(self) -> str:
         counts = ", ".join(f"{len(getattr(self, part))} {part}" for part in PARTS)

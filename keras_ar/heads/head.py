@@ -6,6 +6,8 @@ from typing import Any
 
 from keras import ops
 
+from keras_ar import notebook
+
 __all__ = ["Head"]
 
 _OPTIONAL = ("mean", "mode", "cdf", "temper", "truncate", "to_noise", "from_noise")
@@ -205,6 +207,11 @@ class Head:
 
     def _lacks(self, capability):
         return NotImplementedError(f"{self} has no `{capability}`.")
+
+    def _repr_html_(self):
+        """What a notebook shows: what a value can be, and what the head can do."""
+        rows = {"support": self.support, "numbers for each value": self.num_params}
+        return notebook.facts(repr(self), rows)
 
     def __repr__(self):
         arguments = ", ".join(f"{key}={value!r}" for key, value in self.get_config().items())

@@ -5,7 +5,7 @@ import math
 import keras
 from keras import ops, tree
 
-from keras_ar import backend
+from keras_ar import backend, cards
 
 __all__ = ["CausalLayer"]
 
@@ -52,6 +52,10 @@ class CausalLayer(keras.layers.Layer):
 
     strict = False
     by_row = False
+
+    def _repr_html_(self):
+        """What a notebook shows: the arguments that it was made with."""
+        return cards.html(self)
 
     def prepare(self, condition=None):
         """What all steps share: a nest of tensors."""
