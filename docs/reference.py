@@ -132,7 +132,7 @@ def _reached(entry):
     """The rows of the results, and the recipes, that are of a model."""
     results = figures.results_of(entry.load().__name__, entry.name)
     parts = [
-        f"{': '.join(headings)} ([how it was measured](/results.md#{_anchor(headings[-1])}))\n\n{table}"
+        f"{': '.join(headings)} ([how it was measured](/results.md#{_anchor(headings[0])}))\n\n{table}"
         for headings, table in results
     ]
     if recipes := figures.recipes_of(entry.name):

@@ -122,7 +122,7 @@ def test_every_component_has_a_page_and_a_model_says_what_it_has_reached(site):
     made = (site / "api" / "models" / "made.html").read_text(encoding="utf-8")
     for part in ("hidden_units", "(3, 4, 4, 1)", "arxiv.org/abs/1502.03509", "90.44 ± 0.24", "made-digits"):
         assert part in made
-    assert (site / "_downloads").glob("*/first_model.ipynb")
+    assert list((site / "_downloads").glob("*/first_model.ipynb"))
 
 
 def test_pages_open_on_a_phone(site, server, browser, pytestconfig):
