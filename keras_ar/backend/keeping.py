@@ -115,8 +115,8 @@ class Wrapped(DataAdapter):
 class CheckedData(Wrapped):
     """A dataset whose batches are checked before Keras moves them to a device."""
 
-    def get_jax_iterator(self):
-        return map(_check_numbers, self.adapter.get_jax_iterator())
+    def get_jax_iterator(self, **options):
+        return map(_check_numbers, self.adapter.get_jax_iterator(**options))
 
 
 def _check_numbers(batch):

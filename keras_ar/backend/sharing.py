@@ -90,8 +90,13 @@ class PaddedData(Wrapped):
     the batch what it is without padding.
     """
 
-    def get_jax_iterator(self):
-        for batch in self.adapter.get_jax_iterator():
+    def get_jax_iterator(self, super_batch=None, **options):
+        if super_batch:  # Keras 3.16 stacks the batches of several steps
+            raise ValueError(
+                f"`steps_per_execution` must be 1 under a distribution whose devices cannot divide every batch. "
+                f"Received: steps_per_execution={super_batch}."
+            )
+        for batch in self.adapter.get_jax_iterator(**options):
             yield _padded(*keras.utils.unpack_x_y_sample_weight(batch))
 
 
