@@ -115,6 +115,7 @@ def test_an_optimizer_with_noise_goes_on_where_its_file_ends(tmp_path):
         assert len(np.unique(one)) > 1 or one.size == 1
 
 
+@pytest.mark.one_backend
 def test_what_makes_no_bayesian_is_refused():
     model = ConditionalTables(2)
     for call, message in (

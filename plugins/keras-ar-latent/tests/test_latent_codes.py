@@ -81,12 +81,14 @@ class WithoutPrior(VQVAE):
         return outputs[:, 0]
 
 
+@pytest.mark.one_backend
 def test_a_score_without_the_codes_is_found():
     model = WithoutPrior(4, code_shape=2, num_codes=3, code_dims=2, encoder=8, decoder=8)
     with pytest.raises(AssertionError, match="sum to 1 at most"):
         checks_for(model)["check_normalized"]()
 
 
+@pytest.mark.one_backend
 def test_what_makes_no_codes_is_refused():
     for arguments, message in (
         ({"num_codes": 1}, "`num_codes` must be"),

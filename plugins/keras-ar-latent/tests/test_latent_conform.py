@@ -87,7 +87,15 @@ def encoder():
             prior=narrow(2),
             name="vae-pixels",
         ),
-        PixelVAE((3, 3, 1), latent_dims=2, filters=2, num_blocks=0, prior=narrow(2), beta=0.5),
+        PixelVAE(
+            (3, 3, 1),
+            latent_dims=2,
+            filters=2,
+            num_blocks=0,
+            prior=narrow(2),
+            beta=0.5,
+            name="pixel_vae-small",
+        ),
         VQVAE(4, code_shape=2, num_codes=3, code_dims=2, encoder=5, decoder=5),
         VQVAE(
             (2, 2, 1),

@@ -91,6 +91,7 @@ def test_events_far_from_one_and_small_ones_keep_their_digits():
         assert model.score_samples(moved).mean() + 3 * np.log(scale) == pytest.approx(expected, abs=1e-3)
 
 
+@pytest.mark.one_backend
 def test_a_mixture_is_a_base_and_a_member():
     members = [MixtureOfGaussians(2, num_components=2), PPCA(2, latent_dims=1)]
     assert models.Ensemble(members).sample(3, seed=0).shape == (3, 2)

@@ -73,9 +73,13 @@ X = np.random.default_rng(0).integers(0, 2, (64, 4))
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        ({}, lambda logs: logs["reconstruction"] + logs["kl"]),
         ({"beta": 0.25}, lambda logs: logs["reconstruction"] + 0.25 * logs["kl"]),
-        ({"free_bits": 50.0, "beta": 2.0}, lambda logs: logs["reconstruction"] + 100.0),
+        pytest.param({}, lambda logs: logs["reconstruction"] + logs["kl"], marks=pytest.mark.one_backend),
+        pytest.param(
+            {"free_bits": 50.0, "beta": 2.0},
+            lambda logs: logs["reconstruction"] + 100.0,
+            marks=pytest.mark.one_backend,
+        ),
     ],
 )
 def test_beta_and_free_bits_change_what_is_lowered_and_no_score(arguments, expected):
@@ -111,6 +115,7 @@ def test_the_divergence_warms_up():
             other.fit(X, callbacks=[KLWarmUp(2)], verbose=0)
 
 
+@pytest.mark.one_backend
 def test_lines_between_events_begin_and_end_at_their_reconstructions():
     model = small()
     noise.randomize(model)
@@ -152,6 +157,7 @@ class Faulty(VAE):
         return ops.stack([log_p_x, log_p_z, log_q], axis=-1)
 
 
+@pytest.mark.one_backend
 @pytest.mark.parametrize(
     "fault",
     [
@@ -179,6 +185,7 @@ def made(**kwargs):
     return models.MADE(2, hidden_units=3, head="normal", condition_shape=8, **kwargs)
 
 
+@pytest.mark.one_backend
 def test_what_makes_no_autoencoder_is_refused():
     loop = bijectors.Autoregressive(made())
     inverse = FlowModel(
