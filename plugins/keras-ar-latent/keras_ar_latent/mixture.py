@@ -44,7 +44,7 @@ class Mixture(DensityModel):
         if num_components > 1:
             self.logits = self.add_weight((num_components,), "zeros", name="logits")
         self.means = self.add_weight(
-            (num_components, self.num_dims), keras.initializers.RandomNormal(1.0), name="means"
+            (num_components, self.num_dims), keras.initializers.RandomNormal(stddev=1.0), name="means"
         )
 
     @property

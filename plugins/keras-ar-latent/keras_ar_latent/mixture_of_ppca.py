@@ -56,7 +56,7 @@ class MixtureOfPPCA(Mixture):
         # Weights. Loadings are in units of the scale of the noise.
         self.log_scales = self.add_weight((num_components,), "zeros", name="log_scales")
         shape = (num_components, self.num_dims, latent_dims)
-        self.loadings = self.add_weight(shape, keras.initializers.RandomNormal(0.1), name="loadings")
+        self.loadings = self.add_weight(shape, keras.initializers.RandomNormal(stddev=0.1), name="loadings")
 
     def component_log_prob(self, x):
         away, z, factor = self.explain(x)

@@ -106,7 +106,7 @@ class VQVAE(Decoder, DensityModel):
                 f"makes {found}."
             )
         self.codebook = self.add_weight(
-            (num_codes, code_dims), keras.initializers.RandomNormal(code_dims**-0.5), name="codebook"
+            (num_codes, code_dims), keras.initializers.RandomNormal(stddev=code_dims**-0.5), name="codebook"
         )
         self.decoder_network, self.decoder_network_config = decoder_network, config_of(decoder_network)
         if decoder_network is not None:
