@@ -30,7 +30,7 @@ def main():
     data = keras_ar.datasets.load(options.data)
     train, valid, test = data.train, data.valid, data.test
     model = make(options, train.shape[1:], data.num_levels)
-    if options.bias and options.model == "vae":
+    if options.bias and options.model == "vae" and options.decoder == "factorized":
         start_from_means(model, train)
     model.compile(keras.optimizers.Adam(options.learning_rate))
     budget, best = Budget(options), keras.callbacks.EarlyStopping(patience=options.epochs, restore_best_weights=True)
@@ -73,6 +73,7 @@ def parse_options():
     parser.add_argument("--model", default="vae", choices=["vae", "pixel_vae"])
     parser.add_argument("--latent", type=int, default=32, help="latent variables")
     parser.add_argument("--units", type=int, nargs="+", default=[400], help="hidden units of encoder and decoder")
+    parser.add_argument("--decoder", default="factorized", choices=["factorized", "fvsbn", "made"])
     parser.add_argument("--filters", type=int, default=32, help="features of a PixelVAE")
     parser.add_argument("--num-blocks", type=int, default=1, help="blocks of the decoder of a PixelVAE")
     parser.add_argument("--dropout", type=float, default=0.0, help="dropout rate of the encoder and the decoder")
@@ -108,13 +109,9 @@ def make(options, event_shape, num_levels):
             head=head,
             **common,
         )
-    decoder = keras_ar.models.Factorized(
-        event_shape,
-        hidden_units=options.units[::-1],
-        dropout=options.dropout,
-        head=head,
-        condition_shape=options.latent,
-        name="decoder",
+    networks = {} if options.decoder == "fvsbn" else {"hidden_units": options.units[::-1], "dropout": options.dropout}
+    decoder = keras_ar.models.get(
+        options.decoder, event_shape=event_shape, head=head, condition_shape=options.latent, name="decoder", **networks
     )
     layers = [keras.layers.Flatten()]
     for units in options.units:

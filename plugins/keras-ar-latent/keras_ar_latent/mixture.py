@@ -32,6 +32,13 @@ class Mixture(DensityModel):
         resolution: Float, the spacing of the grid that the data were measured on; only bits per dimension need it.
             Defaults to `1.0`.
         **kwargs: `name` and `dtype`.
+
+    Example:
+
+    >>> model = keras_ar_latent.MixtureOfGaussians(1, num_components=2)  # a subclass
+    >>> model.set_components(weights=[0.5, 0.5], means=[[-1.0], [1.0]], covariances=np.ones((2, 1, 1)))
+    >>> model.responsibilities([[0.0], [2.0]]).astype("float64").round(3).tolist()
+    [[0.5, 0.5], [0.018, 0.982]]
     """
 
     def __init__(self, event_shape, *, num_components, resolution=1.0, **kwargs):
