@@ -193,9 +193,9 @@ def _check_posterior(posterior, event_shape):
                 f"`posterior` must have the {name} {event_shape}, that of the events. "
                 f"Received: posterior.{name}={getattr(posterior, name)}."
             )
-    loops = [bijector.name for bijector in posterior.bijectors if bijector.loops_from_noise]
-    if loops:
+    if not posterior.draws_with_gradient:
+        loops = [bijector.name for bijector in posterior.bijectors if bijector.loops_from_noise]
         raise ValueError(
-            f"`posterior` must draw in one pass, with a gradient: {', '.join(loops)} would take a loop. Use couplings, "
-            f"or an `Inverse`."
+            f"`posterior` must draw in one pass, with a gradient: {', '.join(loops) or 'its base'} would take a loop. "
+            f"Use couplings, or an `Inverse`."
         )

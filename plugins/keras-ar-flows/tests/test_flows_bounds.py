@@ -124,6 +124,10 @@ def test_what_cannot_be_dequantized_is_refused():
         ),
         ({"density": flow, "posterior": bounded}, "`posterior` must be a density with exact likelihoods"),
         ({"density": flow, "posterior": FlowModel(2, bijectors=mades, condition_shape=2)}, "must draw in one pass"),
+        (
+            {"density": flow, "posterior": FlowModel(2, bijectors=[], base=mades[0].model, condition_shape=2)},
+            "its base would take a loop",
+        ),
         ({"density": flow, "objective": "likelihood"}, "`objective` must be 'elbo' or 'iwae'"),
         ({"density": flow, "num_draws": 0}, "`num_draws`"),
     ):
