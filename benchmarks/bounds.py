@@ -37,15 +37,28 @@ def main():
     train, valid, test, num_levels = parts(options)
     model = make_model(options, train.shape[1:], num_levels)
     model.initialize_from_data(train[:200])
-    optimizer = keras.optimizers.Adam(
-        options.learning_rate, global_clipnorm=options.clip, use_ema=options.ema > 0, ema_momentum=options.ema or 0.99
+    optimizer = keras.optimizers.AdamW(
+        options.learning_rate,
+        weight_decay=options.weight_decay,
+        global_clipnorm=options.clip,
+        use_ema=options.ema > 0,
+        ema_momentum=options.ema or 0.99,
     )
     model.compile(optimizer)
     budget = Budget(options)
     callbacks = [budget, *([keras.callbacks.SwapEMAWeights(swap_on_epoch=True)] if options.ema > 0 else [])]
     start = time.perf_counter()
+    if options.patience:
+        callbacks.append(
+            keras.callbacks.EarlyStopping("val_loss", patience=options.patience, restore_best_weights=True)
+        )
     history = model.fit(
-        train, batch_size=options.batch_size, epochs=options.epochs, callbacks=callbacks, verbose=2
+        train,
+        batch_size=options.batch_size,
+        epochs=options.epochs,
+        validation_data=(valid,) if options.patience else None,
+        callbacks=callbacks,
+        verbose=2,
     ).history
     result = {
         "data": options.data,
@@ -57,6 +70,7 @@ def main():
         "core_minutes": budget.used,
         "seconds": time.perf_counter() - start,
         "train_nats": history["loss"][-1],
+        "chosen_epoch": int(np.argmin(history["val_loss"])) + 1 if options.patience else len(history["loss"]),
     }
     for draws in options.draws:
         for part, x in (("valid", valid), ("test", test)):
@@ -93,8 +107,10 @@ def parse_options():
     parser.add_argument("--set", nargs="+", type=setting, default={}, metavar="NAME=VALUE", help="the flow's arguments")
     parser.add_argument("--core-minutes", type=float, default=math.inf)
     parser.add_argument("--epochs", type=int, default=1000)
+    parser.add_argument("--patience", type=int, help="epochs without progress on `valid` before stopping")
     parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--learning-rate", type=float, default=1e-3)
+    parser.add_argument("--weight-decay", type=float, default=0.0)
     parser.add_argument("--clip", type=float, default=10.0, help="the most that the norm of a gradient may be")
     parser.add_argument("--ema", type=float, default=0.0, metavar="MOMENTUM", help="average the weights, if above 0")
     parser.add_argument("--draws", type=int, nargs="+", default=[1, 100])

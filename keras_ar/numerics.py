@@ -197,8 +197,8 @@ def with_gradient_of_root(root, excess, slope):
         excess: Tensor, the function there, with the gradient by all that it depends on but the root.
         slope: Tensor, the positive slope of the function there.
 
-    >>> root = keras_ar.numerics.with_gradient_of_root(np.float32(2.0), np.float32(0.001), np.float32(12.0))
-    >>> float(root)
+    >>> root, excess, slope = (keras.ops.convert_to_tensor(value) for value in (2.0, 0.001, 12.0))
+    >>> float(keras_ar.numerics.with_gradient_of_root(root, excess, slope))
     2.0
     """
     return root - (excess - ops.stop_gradient(excess)) / ops.maximum(ops.stop_gradient(slope), 1e-30)
