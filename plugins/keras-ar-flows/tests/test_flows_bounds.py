@@ -46,6 +46,7 @@ def test_bounds_come_close_to_the_integral_over_a_cell(objective):
         assert (many < np.log(expected) + 0.05).all()
 
 
+@pytest.mark.one_backend
 def test_a_flow_that_sees_the_integers_learns_to_guess_better():
     keras.utils.set_random_seed(0)
     x = np.random.default_rng(0).choice(4, p=[0.7, 0.1, 0.1, 0.1], size=(512, 2))
@@ -85,6 +86,7 @@ class Faulty(Dequantized):
         return super().draw_events(noise, condition)
 
 
+@pytest.mark.one_backend
 @pytest.mark.parametrize(
     ("fault", "check"),
     [

@@ -157,9 +157,12 @@ MIXTURES = models.MADE(2, hidden_units=4, head="normal_mixture", name="mixtures"
         RadialFlow(2, num_layers=3, condition_shape=2),
         Glow((4, 4, 1), num_levels=2, num_steps=1, filters=3, condition_shape=2),
         FlowPlusPlus((2, 4, 1), num_layers=(1, 1, 0), filters=4, num_blocks=1, num_heads=2, num_components=2),
-        SetFlow((2, 2), num_layers=2, units=4, num_blocks=1, num_heads=2, num_components=2),
         CategoricalFlow(RealNVP((2, 2), num_layers=2, hidden_units=7, condition_shape=3), num_levels=3),
-        GraphCNF(2, 3, latent_dims=2, num_layers=2, units=4, num_blocks=1, num_components=2),
+        CategoricalFlow(
+            SetFlow((2, 2), num_layers=2, units=4, num_blocks=1, num_heads=2), num_levels=3, name="categorical_flow-set"
+        ),
+        SetFlow((2, 2), num_layers=2, units=4, num_blocks=1, num_heads=2, num_components=2, name="set_flow-alone"),
+        GraphCNF(2, 3, latent_dims=2, num_layers=2, units=4, num_blocks=1, num_components=2, name="graph_cnf-small"),
         FlowModel(2, bijectors=[Logit(0.0, 4.0), Coupling(network=(5,))], name="flow-bounded"),
         FlowModel(2, bijectors=[ActNorm()], base=RealNVP(2, num_layers=2, hidden_units=4), name="flow-flow"),
         FlowModel(2, bijectors=[Coupling(network=with_dropout())], name="flow-dropout"),
