@@ -12,6 +12,8 @@ import pytest
 from keras_ar import registry
 from keras_ar.__main__ import main
 
+pytestmark = pytest.mark.one_backend  # names are found in packaging metadata, whatever computes
+
 LAYERS = '''
 import keras
 
@@ -155,7 +157,6 @@ def python(code, site):
 # Names
 
 
-@pytest.mark.one_backend
 @pytest.mark.parametrize("kind", registry.KINDS)
 def test_ours_stand_first_in_each_kind(kind, site):
     site.install("aaa-ar", {kind: {"aaa": "acme_ar:Shiny"}})
@@ -251,7 +252,6 @@ def test_without_installation_the_error_asks_for_it(site, monkeypatch):
 # KERAS_AR_PLUGINS
 
 
-@pytest.mark.one_backend
 @pytest.mark.parametrize(
     ("value", "seen"),
     [
@@ -281,7 +281,6 @@ def test_an_unknown_name_mentions_what_the_environment_variable_hides(site, monk
 # Broken plugins
 
 
-@pytest.mark.one_backend
 @pytest.mark.parametrize(
     ("target", "source", "cause"),
     [
@@ -320,7 +319,6 @@ def test_unreadable_metadata_of_one_package_is_passed_over(site):
 # Misspelt groups
 
 
-@pytest.mark.one_backend
 @pytest.mark.parametrize(
     ("group", "meant"),
     [
@@ -336,7 +334,6 @@ def test_a_misspelt_group_is_warned_of(group, meant, site):
         site.install("acme-ar", {group: {"plain": "acme_ar.heads:Plain"}})
 
 
-@pytest.mark.one_backend
 @pytest.mark.parametrize("group", ["keras_ar.heads", "keras_ar_zoo.models", "keras_ar.bijectors", "acme.layers"])
 def test_other_groups_are_nobodys_mistake(group, site, recwarn):
     site.install("acme-ar", {group: {"plain": "acme_ar.heads:Plain"}})
@@ -511,7 +508,6 @@ def file_of_version_1(site):
     return path
 
 
-@pytest.mark.one_backend
 def test_a_renamed_class_and_argument_open_under_their_old_names(file_of_version_1, site):
     points = {"layers": {"bright": "acme_ar.layers:Bright", "shiny": "acme_ar.layers:Shiny"}}
     site.install("acme-ar", points, version="2.0", modules={"acme_ar.layers": RENAMED})
@@ -524,7 +520,6 @@ print(float(keras.ops.sum(model(np.ones((1, 2))))))
     assert python(code, site).stdout.split() == ["Shiny", "Bright", "8.0"]
 
 
-@pytest.mark.one_backend
 def test_a_renamed_class_without_its_old_name_is_unknown(file_of_version_1, site):
     site.install("acme-ar", {"layers": {"bright": "acme_ar.layers:Bright"}}, "2.0", {"acme_ar.layers": RENAMED})
     code = f"""
