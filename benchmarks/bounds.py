@@ -17,11 +17,10 @@ scored once, at the end; each bound is printed with its number of draws.
 import argparse
 import json
 import math
-import time
 
 import keras
 import numpy as np
-from images import Budget
+from images import fit
 from real_data import setting
 
 import keras_ar
@@ -45,32 +44,12 @@ def main():
         ema_momentum=options.ema or 0.99,
     )
     model.compile(optimizer)
-    budget = Budget(options)
-    callbacks = [budget, *([keras.callbacks.SwapEMAWeights(swap_on_epoch=True)] if options.ema > 0 else [])]
-    start = time.perf_counter()
-    if options.patience:
-        callbacks.append(
-            keras.callbacks.EarlyStopping("val_loss", patience=options.patience, restore_best_weights=True)
-        )
-    history = model.fit(
-        train,
-        batch_size=options.batch_size,
-        epochs=options.epochs,
-        validation_data=(valid,) if options.patience else None,
-        callbacks=callbacks,
-        verbose=2,
-    ).history
+    _, took = fit(model, train, valid, options, options.patience)
     result = {
         "data": options.data,
         "model": options.model,
         "posterior": options.posterior,
-        "parameters": model.count_params(),
-        "steps": budget.steps,
-        "epochs": budget.steps * options.batch_size / len(train),
-        "core_minutes": budget.used,
-        "seconds": time.perf_counter() - start,
-        "train_nats": history["loss"][-1],
-        "chosen_epoch": int(np.argmin(history["val_loss"])) + 1 if options.patience else len(history["loss"]),
+        **took,
     }
     for draws in options.draws:
         for part, x in (("valid", valid), ("test", test)):
@@ -163,7 +142,8 @@ def make_model(options, event_shape, num_levels):
     if options.data == "molecules":
         return keras_ar_flows.GraphCNF(NUM_NODES, num_levels, **options.set)
     if options.data in SETS:
-        shape, arguments = (16, options.set.pop("latent_dims", 4)), options.set
+        arguments = dict(options.set)
+        shape = (16, arguments.pop("latent_dims", 4))
         if options.model != "set_flow":  # an autoregressive model of the places
             width = 2.0 * num_levels ** (1.0 / shape[1])  # of the places of all categories, at first
             head = keras_ar.heads.NormalMixture(arguments.pop("components", 16), scale=width)

@@ -32,38 +32,15 @@ def main():
     )
     model.initialize_from_data(train[:200])
 
-    model.compile(
-        keras.optimizers.Adam(options.learning_rate, use_ema=options.ema > 0, ema_momentum=options.ema or 0.99)
-    )
-    budget = Budget(options)
-    callbacks = [budget]
-    if options.ema > 0:
-        callbacks.append(keras.callbacks.SwapEMAWeights(swap_on_epoch=True))
-    if options.patience:
-        callbacks.append(
-            keras.callbacks.EarlyStopping("val_loss", patience=options.patience, restore_best_weights=True)
-        )
-    start = time.perf_counter()
-    history = model.fit(
-        train,
-        batch_size=options.batch_size,
-        epochs=options.epochs,
-        validation_data=(valid,) if options.patience else None,
-        callbacks=callbacks,
-        verbose=2,
-    ).history
-    seconds = time.perf_counter() - start
+    momentum = {"use_ema": options.ema > 0, "ema_momentum": options.ema or 0.99}
+    model.compile(keras.optimizers.Adam(options.learning_rate, **momentum))
+    _, took = fit(model, train, valid, options, options.patience)
 
     nats = {part: -model.score_samples(x) for part, x in (("valid", valid), ("test", test))}
     result = {
         "data": options.data,
         "model": options.model,
-        "parameters": model.count_params(),
-        "steps": budget.steps,
-        "epochs": budget.steps * options.batch_size / len(train),
-        "core_minutes": budget.used,
-        "seconds": seconds,
-        "train_nats": history["loss"][-1],
+        **took,
         "valid_nats": nats["valid"].mean(),
         "test_nats": nats["test"].mean(),
         "standard_error": nats["test"].std() / math.sqrt(len(test)),
@@ -76,6 +53,37 @@ def main():
         model.save(options.save)
     if options.pictures:
         write_pictures(model, test, num_levels, options.pictures)
+
+
+def fit(model, train, valid, options, patience=None, callbacks=()):
+    """Trains a compiled model within the budget: Keras' history, and what it took and came to, by name.
+
+    With `patience` it ends with the weights of the epoch that is best on the validation part.
+    """
+    budget = Budget(options)
+    callbacks = [budget, *callbacks]
+    if model.optimizer.use_ema:
+        callbacks.append(keras.callbacks.SwapEMAWeights(swap_on_epoch=True))
+    if patience:
+        callbacks.append(keras.callbacks.EarlyStopping("val_loss", patience=patience, restore_best_weights=True))
+    start = time.perf_counter()
+    history = model.fit(
+        train,
+        batch_size=options.batch_size,
+        epochs=options.epochs,
+        validation_data=(valid,) if patience else None,
+        callbacks=callbacks,
+        verbose=2,
+    ).history
+    return history, {
+        "parameters": model.count_params(),
+        "steps": budget.steps,
+        "epochs": budget.steps * options.batch_size / len(train),
+        "core_minutes": budget.used,
+        "seconds": time.perf_counter() - start,
+        "train_nats": history["loss"][-1],
+        "chosen_epoch": int(np.argmin(history["val_loss"])) + 1 if patience else len(history["loss"]),
+    }
 
 
 def parse_options():

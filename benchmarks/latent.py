@@ -13,11 +13,10 @@ best on `valid`, by a bound of one guess for each event, the same ones each time
 import argparse
 import json
 import math
-import time
 
 import keras
 import numpy as np
-from images import Budget
+from images import fit
 
 import keras_ar
 import keras_ar_latent
@@ -33,30 +32,13 @@ def main():
     if options.bias and options.model == "vae" and options.decoder == "factorized":
         start_from_means(model, train)
     model.compile(keras.optimizers.Adam(options.learning_rate))
-    budget, best = Budget(options), keras.callbacks.EarlyStopping(patience=options.epochs, restore_best_weights=True)
-    callbacks = [budget, best]
-    if options.warm_up and options.objective == "elbo":
-        callbacks.append(keras_ar_latent.KLWarmUp(options.warm_up))
-    start = time.perf_counter()
-    history = model.fit(
-        train,
-        batch_size=options.batch_size,
-        epochs=options.epochs,
-        validation_data=(valid,),
-        callbacks=callbacks,
-        verbose=2,
-    ).history
-    seconds = time.perf_counter() - start
+    is_warmed_up = options.warm_up and options.objective == "elbo"
+    callbacks = [keras_ar_latent.KLWarmUp(options.warm_up)] if is_warmed_up else []
+    history, took = fit(model, train, valid, options, options.epochs, callbacks)
 
     bounds = {str(n): -model.score_samples(test, num_draws=n, seed=1).astype("float64") for n in options.test_draws}
     result = {
-        "parameters": model.count_params(),
-        "steps": budget.steps,
-        "epochs": len(history["loss"]),
-        "chosen_epoch": int(np.argmin(history["val_loss"])) + 1,
-        "core_minutes": budget.used,
-        "seconds": seconds,
-        "train_nats": history["loss"][-1],
+        **took,
         **{name: min(history["val_loss"]) if name == "val_loss" else history[name][-1] for name in sorted(history)},
         "test_nats_at_most": {n: nats.mean() for n, nats in bounds.items()},
         "standard_errors": {n: nats.std() / math.sqrt(len(test)) for n, nats in bounds.items()},

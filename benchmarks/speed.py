@@ -350,6 +350,24 @@ def time_wavenet(x):
     }
 
 
+def beside_steps_by_hand(what, flow, step, wait, events, batch):
+    """A training step of `fit`, beside the same by hand: epochs of both, in turn."""
+
+    def by_hand():
+        order = np.random.default_rng(0).permutation(len(events))
+        for first in range(0, len(events), batch):
+            loss = step(events[order[first : first + batch]])
+        wait(loss)
+
+    ours, theirs = best(lambda: flow.fit(events, batch_size=batch, epochs=1, verbose=0), by_hand, rounds=3)
+    return {
+        "what": what,
+        "seconds": ours * batch / len(events),
+        "by hand": theirs * batch / len(events),
+        "this / by hand": ours / theirs,
+    }
+
+
 def time_flows(x):
     """Training steps of flows beside those by hand; draws of a MAF beside its scores and, on torch, beside zuko's."""
     import keras_ar_flows
@@ -365,26 +383,17 @@ def time_flows(x):
         step, wait = getattr(hand_written, {"MAF": "maf_step", "RealNVP": "real_nvp_step"}[name])(
             NAME, dims, units, layers
         )
+        yield beside_steps_by_hand(
+            f"{name} of {layers} layers of {units}, {dims} values: a training step of {batch}",
+            flow,
+            step,
+            wait,
+            events,
+            batch,
+        )
 
-        def by_hand(step=step, wait=wait):
-            order = np.random.default_rng(0).permutation(len(events))
-            for first in range(0, len(events), batch):
-                loss = step(events[order[first : first + batch]])
-            wait(loss)
-
-        def by_fit(flow=flow):
-            flow.fit(events, batch_size=batch, epochs=1, verbose=0)
-
-        ours, theirs = best(by_fit, by_hand, rounds=3)
-        yield {
-            "what": f"{name} of {layers} layers of {units}, {dims} values: a training step of {batch}",
-            "seconds": ours * batch / len(events),
-            "by hand": theirs * batch / len(events),
-            "this / by hand": ours / theirs,
-        }
-
-    if NAME != "tensorflow":
-        yield from time_image_flows(best_of=3)
+    if NAME != "tensorflow":  # these two are not written by hand for it
+        yield from time_image_flows()
 
     maf = keras_ar_flows.MAF(DIMS, num_layers=5, hidden_units=(512,))
     drawn = maf.sample(64, seed=0)
@@ -401,7 +410,7 @@ def time_flows(x):
     yield figure
 
 
-def time_image_flows(best_of):
+def time_image_flows():
     """Training steps of flows of images beside those by hand; and bounds of a hundred draws beside those of one."""
     import keras_ar_flows
 
@@ -420,23 +429,7 @@ def time_image_flows(best_of):
     }
     for name, (flow, (step, wait)) in flows.items():
         flow.compile("adam")
-
-        def by_hand(step=step, wait=wait):
-            order = np.random.default_rng(0).permutation(len(events))
-            for first in range(0, len(events), batch):
-                loss = step(events[order[first : first + batch]])
-            wait(loss)
-
-        def by_fit(flow=flow):
-            flow.fit(events, batch_size=batch, epochs=1, verbose=0)
-
-        ours, theirs = best(by_fit, by_hand, rounds=best_of)
-        yield {
-            "what": f"{name}, images 8x8: a training step of {batch}",
-            "seconds": ours * batch / len(events),
-            "by hand": theirs * batch / len(events),
-            "this / by hand": ours / theirs,
-        }
+        yield beside_steps_by_hand(f"{name}, images 8x8: a training step of {batch}", flow, step, wait, events, batch)
 
     model = keras_ar_flows.Dequantized(flows["Glow"][0], num_levels=17)
     x = np.random.default_rng(0).integers(0, 17, (256, *shape))
@@ -444,7 +437,7 @@ def time_image_flows(best_of):
         lambda: model.score_samples(x),
         lambda: model.score_samples(x, num_draws=100),
         lambda: model.sample(256, seed=0, batch_size=256),
-        rounds=best_of,
+        rounds=3,
     )
     yield {
         "what": "Dequantized Glow, images 8x8: 256 bounds by 100 draws",

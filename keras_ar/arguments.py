@@ -1,15 +1,17 @@
 """Checks of arguments: an error names the argument, what was expected and what came."""
 
+import inspect
 import math
 import numbers
 import reprlib
+from collections.abc import Callable
 from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
 
-__all__ = ["array", "boolean", "integer", "integers", "multiple", "number", "one_of", "pair", "rate", "tensor"]
+__all__ = ["array", "boolean", "integer", "integers", "multiple", "number", "one_of", "pair", "rate", "takes", "tensor"]
 
 
 def array(value: Any, name: str) -> np.ndarray:
@@ -171,3 +173,13 @@ def multiple(value: int, name: str, of: int, of_name: str) -> None:
         raise ValueError(
             f"`{name}` must be a multiple of `{of_name}` = {of}, such as {near}. Received: {name}={value}."
         )
+
+
+def takes(function: Callable, name: str) -> bool:
+    """Whether a function has an argument of that name.
+
+    >>> keras_ar.arguments.takes(lambda x, condition=None: x, "condition")
+    True
+    """
+    parameters = inspect.signature(function).parameters
+    return name in parameters or any(each.kind is each.VAR_KEYWORD for each in parameters.values())

@@ -95,6 +95,11 @@ class BoundedModel(DensityModel):
     # What a subclass sets and writes.
 
     @property
+    def takes_condition(self):
+        """Whether there may be a condition: whether `log_weight` has an argument for it."""
+        return arguments.takes(self.log_weight, "condition")
+
+    @property
     def hidden_shape(self):
         """Shape of the uniforms that one guess at what is hidden is made of."""
         raise NotImplementedError(f"A model must set `hidden_shape`. {type(self).__name__} does not.")
@@ -222,20 +227,20 @@ class BoundedModel(DensityModel):
         x = self.draw_events(noise, condition)
         return x, ops.full(ops.shape(x)[:1], -math.inf)
 
-    def sample(self, *args, return_log_prob=False, **kwargs):
+    def sample_by(self, *args, return_log_prob=False, **kwargs):
         """As in every density model, but without log-probabilities: those of a model with hidden randomness are bounds.
 
         Args:
-            *args: As in `DensityModel.sample`.
+            *args: As in `DensityModel.sample_by`.
             return_log_prob: Must be `False`: `score_samples` gives bounds.
-            **kwargs: As in `DensityModel.sample`.
+            **kwargs: As in `DensityModel.sample_by`.
         """
         if arguments.boolean(return_log_prob, "return_log_prob"):
             raise ValueError(
                 f"`return_log_prob` must be False: {self.name} has lower bounds of log-probabilities, which "
                 f"`score_samples` gives. Received: return_log_prob=True."
             )
-        return super().sample(*args, **kwargs)
+        return super().sample_by(*args, **kwargs)
 
     def get_config(self):
         return {**super().get_config(), "objective": self.objective_name, "num_draws": self.num_draws}

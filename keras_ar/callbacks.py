@@ -13,7 +13,6 @@ import uuid
 import keras
 
 from keras_ar import arguments, backend, noise, plots, sound
-from keras_ar.conditionals import ConditionalsModel
 from keras_ar.density import DensityModel
 from keras_ar.plots import canvas
 from keras_ar.sequence import SequenceModel
@@ -83,10 +82,7 @@ class _SampleCallback(keras.callbacks.Callback):
     def on_train_begin(self, logs=None):
         self.check(self.model)
         self.model.check_condition(self.condition, self.num_samples, broadcast=True)
-        if self.temperature != 1.0:
-            if not isinstance(self.model, ConditionalsModel):
-                self.refuse("models with a head, if `temperature` is not 1")
-            self.model.check_sampling(self.temperature)
+        self.model.check_temperature(self.temperature)
         self.folder.mkdir(parents=True, exist_ok=True)
         if self.tensorboard is not None:
             self.log = _EventFile(self.tensorboard)

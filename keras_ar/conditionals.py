@@ -194,6 +194,10 @@ class ConditionalsModel(DensityModel):
             sampling["top_p"] = np.float32(top_p)
         return sampling
 
+    def check_temperature(self, temperature):
+        self.check_sampling(temperature)
+        return float(temperature)
+
     def name_of_step(self, step):
         """What an error calls the value of a step, such as `x[0, 3]`."""
         return f"x{[int(i) for i in np.unravel_index(self.ordering[step], self.position_shape)]}"

@@ -131,6 +131,11 @@ class DensityModel(keras.Model, metaclass=_BuiltAtOnce):
                 f"`num_classes` must come without `condition_shape`: a condition is a class or an array. Received: "
                 f"num_classes={num_classes!r}, condition_shape={condition_shape!r}."
             )
+        if (condition_shape, num_classes) != (None, None) and not self.takes_condition:
+            raise ValueError(
+                f"`condition_shape` and `num_classes` must be None: a {type(self).__name__} takes no condition. "
+                f"Received: condition_shape={condition_shape!r}, num_classes={num_classes!r}."
+            )
         self.event_shape = arguments.integers(event_shape, "event_shape")
         self.num_dims = math.prod(self.event_shape)
         self.num_classes = None if num_classes is None else arguments.integer(num_classes, "num_classes")
@@ -148,6 +153,11 @@ class DensityModel(keras.Model, metaclass=_BuiltAtOnce):
         self._first_impossible, self._watch = training.FirstImpossible(), training.LossWatch()
         self._compiled_functions, self._compiled_for = {}, None
         self._requested_jit_compile = "auto"
+
+    @property
+    def takes_condition(self) -> bool:
+        """Whether there may be a condition: whether `call` has an argument for it."""
+        return arguments.takes(self.call, "condition")
 
     def add_weight(self, *args, **kwargs):
         """As in every Keras layer, but the weight stays float32 under a mixed-precision policy."""
@@ -771,15 +781,24 @@ class DensityModel(keras.Model, metaclass=_BuiltAtOnce):
             self.compiled_function(self.draw),
             num_samples,
             condition,
-            seed,
-            first_event,
-            batch_size,
-            return_log_prob,
-            verbose,
+            seed=seed,
+            first_event=first_event,
+            batch_size=batch_size,
+            return_log_prob=return_log_prob,
+            verbose=verbose,
         )
 
     def sample_by(
-        self, draw, num_samples, condition, seed=None, first_event=0, batch_size=None, return_log_prob=False, verbose=0
+        self,
+        draw,
+        num_samples,
+        condition,
+        *,
+        seed=None,
+        first_event=0,
+        batch_size=None,
+        return_log_prob=False,
+        verbose=0,
     ):
         """Samples by a function such as `draw`: what `sample` does, for a subclass that draws in other ways, too.
 
@@ -814,6 +833,25 @@ class DensityModel(keras.Model, metaclass=_BuiltAtOnce):
 
         samples = batches.run(draw_batch, condition, num_samples, batch_size, progress)
         return samples if return_log_prob else samples[0]
+
+    def check_temperature(self, temperature: float) -> float:
+        """The temperature as a float; a `ValueError` if this model cannot sample at it.
+
+        Args:
+            temperature: Float. At 1, which every model can, samples follow the scores.
+
+        Example:
+
+        >>> keras_ar.models.FVSBN(3).check_temperature(0.5)
+        0.5
+        """
+        temperature = arguments.number(temperature, "temperature")
+        if temperature != 1.0:
+            raise ValueError(
+                f"`temperature` must be 1: a {type(self).__name__} samples at no other. "
+                f"Received: temperature={temperature}."
+            )
+        return temperature
 
     def random_batch(self, num_events: int, seed: int = 0) -> list[np.ndarray]:
         """Random events on the support, and random conditions if the model takes any: for trying a model out.

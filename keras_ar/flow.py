@@ -2,16 +2,52 @@
 
 import dataclasses
 import functools
+import math
 
 import keras
 import numpy as np
 from keras import ops
 
 from keras_ar import arguments, heads, registry
+from keras_ar.bounded import check_exact
 from keras_ar.density import DensityModel
 from keras_ar.support import Support
 
-__all__ = ["FlowModel"]
+__all__ = ["FlowModel", "check_posterior"]
+
+
+def check_posterior(posterior, event_shape, condition_shape):
+    """Raises a `ValueError` unless a flow can guess what is hidden: exact, and drawn from in one pass, with a gradient.
+
+    Args:
+        posterior: A `FlowModel` of all real numbers.
+        event_shape: Tuple, the shape that its events must have.
+        condition_shape: Tuple, the shape that its condition must have.
+
+    Example:
+
+    >>> flow = keras_ar.FlowModel(2, bijectors=[], condition_shape=3)
+    >>> keras_ar.flow.check_posterior(flow, (2,), (3,))
+    """
+    if not isinstance(posterior, FlowModel) or math.isfinite(posterior.support.low):
+        raise ValueError(f"`posterior` must be a FlowModel of all real numbers. Received: posterior={posterior!r}.")
+    check_exact(posterior, "posterior")
+    for name, expected in (("event_shape", event_shape), ("condition_shape", condition_shape)):
+        if getattr(posterior, name) != expected:
+            raise ValueError(
+                f"`posterior` must have {name}={expected}. Received: posterior.{name}={getattr(posterior, name)}."
+            )
+    if posterior.num_classes is not None:
+        raise ValueError(
+            f"`posterior` must take vectors, by `condition_shape`, not classes. "
+            f"Received: posterior.num_classes={posterior.num_classes}."
+        )
+    if not posterior.draws_with_gradient:
+        loops = [bijector.name for bijector in posterior.bijectors if bijector.loops_from_noise]
+        raise ValueError(
+            f"`posterior` must draw in one pass, with a gradient: {', '.join(loops) or 'its base'} would take a loop. "
+            f"Use planar maps, couplings, or `Inverse(Autoregressive(made))`."
+        )
 
 
 @keras.saving.register_keras_serializable(package="keras_ar")
@@ -217,18 +253,12 @@ class FlowModel(DensityModel):
         return self.sample_by(functools.partial(draw, np.float32(temperature)), num_samples, condition, **kwargs)
 
     def check_temperature(self, temperature):
-        """The temperature as a float; a `ValueError` if the base cannot be drawn from at it."""
+        if self.base_head is None:
+            known = self.base if isinstance(self.base, FlowModel) else super()
+            return known.check_temperature(temperature)
         temperature = arguments.number(temperature, "temperature", above=0)
-        if temperature == 1.0:
-            return temperature
-        if isinstance(self.base, FlowModel):
-            return self.base.check_temperature(temperature)
-        if self.base is not None:
-            raise ValueError(
-                f"`temperature` must be 1 for a flow whose base is a {type(self.base).__name__}. "
-                f"Received: temperature={temperature}."
-            )
-        self.base_head.require("temper", "temperature")
+        if temperature != 1.0:
+            self.base_head.require("temper", "temperature")
         return temperature
 
     def fit(self, *args, **kwargs):

@@ -2,7 +2,6 @@
 
 import csv
 import dataclasses
-import inspect
 import pathlib
 
 import numpy as np
@@ -190,11 +189,7 @@ def _first(model, share):
 
 def tempered(model, temperature):
     """The option `temperature`, for models that take it."""
-    if temperature == 1.0:
-        return {}
-    if "temperature" not in inspect.signature(model.sample).parameters:
-        raise ValueError(f"--temperature is for models with a head, and flows. Received a {type(model).__name__}")
-    return {"temperature": temperature}
+    return {} if model.check_temperature(temperature) == 1.0 else {"temperature": temperature}
 
 
 def of_class(model, condition):

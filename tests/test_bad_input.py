@@ -504,6 +504,20 @@ def test_a_condition_is_a_class_or_an_array():
         models.FVSBN(3, num_classes=2, condition_shape=3)
 
 
+class Coins(AutoregressiveModel):
+    """Fair coins, whose class nobody asks for."""
+
+    def call(self, x):
+        return keras.ops.zeros((*x.shape, 1))
+
+
+@pytest.mark.parametrize("condition", [{"num_classes": 2}, {"condition_shape": (3,)}], ids=str)
+def test_a_condition_that_no_model_looks_at_is_refused(condition):
+    assert Coins(3, head="bernoulli").condition_shape is None
+    with pytest.raises(ValueError, match="a Coins takes no condition"):
+        Coins(3, head="bernoulli", **condition)
+
+
 # Heads and layers.
 
 

@@ -537,7 +537,9 @@ def test_a_density_model_of_a_plugin_is_trained_scored_and_sampled(plugin, tmp_p
     assert error_of("complete", folder) == (
         "error: `complete` is for models with an ordering, or for any order. Received a GaussianMixture\n"
     )
-    assert "--temperature is for models with a head, and flows" in error_of("sample", folder, "--temperature", 0.5)
+    assert "`temperature` must be 1: a GaussianMixture samples at no other" in error_of(
+        "sample", folder, "--temperature", 0.5
+    )
 
 
 def test_a_density_model_in_a_file_needs_no_run(tmp_path):

@@ -7,6 +7,7 @@ from keras_ar.heads.discretized_logistic_mixture import DiscretizedLogisticMixtu
 from keras_ar.heads.head import Head
 from keras_ar.heads.independent import Independent
 from keras_ar.heads.level_head import LevelHead
+from keras_ar.heads.monotone_head import MonotoneHead
 from keras_ar.heads.normal import Normal
 from keras_ar.heads.normal_mixture import NormalMixture
 from keras_ar.heads.rational_quadratic_spline import RationalQuadraticSpline
@@ -19,6 +20,7 @@ __all__ = [
     "Head",
     "Independent",
     "LevelHead",
+    "MonotoneHead",
     "Normal",
     "NormalMixture",
     "RationalQuadraticSpline",

@@ -6,15 +6,14 @@ import keras
 from keras import ops
 
 from keras_ar import arguments
-from keras_ar.heads.real_head import RealHead
-from keras_ar.numerics import normal_cdf, normal_log_density, normal_quantile
+from keras_ar.heads.monotone_head import MonotoneHead
 
 _LEAST = 1e-3  # of the whole width or height that a bin has, and of slopes
 _FLAT = math.log(math.expm1(1.0 - _LEAST))  # of which `softplus` is a slope of one
 
 
 @keras.saving.register_keras_serializable(package="keras_ar")
-class RationalQuadraticSpline(RealHead):
+class RationalQuadraticSpline(MonotoneHead):
     """Real values, by a spline that maps them to standard normal noise.
 
     Each bin of the spline has a width, a height and slopes at its edges; between them it is a ratio of two quadratic
@@ -49,19 +48,6 @@ class RationalQuadraticSpline(RealHead):
             raise ValueError(f"`num_bins` must be less than {int(0.5 / _LEAST)}. Received: num_bins={num_bins}.")
         self.bound = arguments.number(bound, "bound", above=0)
         self.num_params = 3 * self.num_bins - 1
-
-    def log_prob(self, params, x):
-        """Log-density of `x`, in nats per unit of the data."""
-        z, log_slope = self.to_noise(params, x)
-        return normal_log_density(z, 0.0, ops.ones_like(z)) + log_slope
-
-    def sample(self, params, uniforms):
-        """The value that maps to the normal quantile of the uniform."""
-        return self.from_noise(params, normal_quantile(uniforms[..., 0]))[0]
-
-    def cdf(self, params, x):
-        """Probability of a value of at most `x`."""
-        return normal_cdf(self.to_noise(params, x)[0], 0.0, 1.0)
 
     def to_noise(self, params, x):
         """What the spline makes of the value, and the logarithm of its slope."""

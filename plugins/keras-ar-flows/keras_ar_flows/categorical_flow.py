@@ -5,8 +5,9 @@ import math
 import keras
 from keras import ops
 
-from keras_ar import BoundedModel, DensityModel, Support, arguments, heads, noise
+from keras_ar import BoundedModel, Support, arguments, heads, noise
 from keras_ar.numerics import inverse_cdf, normal_quantile
+from keras_ar_flows.parts import check_density, check_head, conditions_of, sum_of_entries, without_shapes
 
 __all__ = ["CategoricalFlow"]
 
@@ -44,16 +45,16 @@ class CategoricalFlow(BoundedModel):
 
     def __init__(self, flow, *, num_levels, head="keras-ar-flows:affine", **kwargs):
         flow = keras.saving.deserialize_keras_object(flow) if isinstance(flow, dict) else flow
-        _check_flow(flow)
+        check_density(flow, "flow")
+        if len(flow.event_shape) < 2:
+            raise ValueError(
+                f"`flow` must be of events with an axis for the space of each entry, such as (entries, 4). "
+                f"Received: flow.event_shape={flow.event_shape}."
+            )
         head = heads.get(head)
-        head.require("from_noise", "head")
+        check_head(head, "from_noise")
         *event_shape, self.latent_dims = flow.event_shape
-        super().__init__(
-            tuple(event_shape),
-            condition_shape=None if flow.num_classes is not None else flow.condition_shape,
-            num_classes=flow.num_classes,
-            **kwargs,
-        )
+        super().__init__(event_shape, **conditions_of(flow), **kwargs)
         self.num_levels = arguments.integer(num_levels, "num_levels", least=2)
         self.flow, self.head = flow, head
         shape = (self.num_levels, self.latent_dims)
@@ -83,7 +84,7 @@ class CategoricalFlow(BoundedModel):
         outputs = self.flow.call(z, *([] if condition is None else [condition]), training=training)
         log_categories = ops.take_along_axis(self.log_categories(z), ops.expand_dims(x, -1), axis=-1)
         # The density of z given its category is in that by Bayes' rule, and is what the guess is divided by.
-        return self.flow.log_prob_from(outputs, z) + _sum(log_categories) - self._log_guess(x, z)
+        return self.flow.log_prob_from(outputs, z) + sum_of_entries(log_categories) - self._log_guess(x, z)
 
     def initialize_from_data(self, x, condition=None):
         z = self.places(x, noise.uniforms(0, 0, len(x), self.hidden_shape))
@@ -118,7 +119,7 @@ class CategoricalFlow(BoundedModel):
 
     def _log_guess(self, x, z):
         around = z - ops.take(self.centers, x, axis=0)
-        return _sum(self.head.log_prob(ops.take(self.params, x, axis=0), around))
+        return sum_of_entries(self.head.log_prob(ops.take(self.params, x, axis=0), around))
 
     @property
     def noise_shape(self):
@@ -131,22 +132,5 @@ class CategoricalFlow(BoundedModel):
         return inverse_cdf(self.log_categories(z), ops.reshape(of_categories, (-1, *self.event_shape)))
 
     def get_config(self):
-        config = super().get_config()
-        for name in ("event_shape", "condition_shape", "num_classes"):  # those of the flow
-            config.pop(name, None)
         parts = {name: keras.saving.serialize_keras_object(getattr(self, name)) for name in ("flow", "head")}
-        return {**config, "num_levels": self.num_levels, **parts}
-
-
-def _sum(x):
-    return ops.sum(ops.reshape(x, (ops.shape(x)[0], -1)), axis=-1)
-
-
-def _check_flow(flow):
-    if not isinstance(flow, DensityModel) or flow.support.is_discrete or math.isfinite(flow.support.low):
-        raise ValueError(f"`flow` must be a DensityModel of all real numbers. Received: flow={flow!r}.")
-    if len(flow.event_shape) < 2:
-        raise ValueError(
-            f"`flow` must be of events with an axis for the space of each entry, such as (entries, 4). "
-            f"Received: flow.event_shape={flow.event_shape}."
-        )
+        return {**without_shapes(super().get_config()), "num_levels": self.num_levels, **parts}

@@ -9,6 +9,7 @@ from keras import ops
 from keras_ar import arguments, heads
 from keras_ar.bijectors import Bijector
 from keras_ar_flows.chain import make_weights
+from keras_ar_flows.parts import check_head
 
 __all__ = ["Coupling"]
 
@@ -66,10 +67,7 @@ class Coupling(Bijector):
         self.split = arguments.one_of(split, "split", ("half", "alternate", "channels", "checkerboard"))
         self.flip = arguments.boolean(flip, "flip")
         self.head = heads.get(head)
-        for capability in ("to_noise", "from_noise"):
-            self.head.require(capability, "head")
-        if self.head.event_shape or self.head.position_shape:
-            raise ValueError(f"`head` must be one for all entries, of single values. Received: {self.head}.")
+        check_head(self.head, "to_noise", "from_noise")
         self.network = keras.saving.deserialize_keras_object(network) if isinstance(network, dict) else network
         if isinstance(self.network, keras.layers.Layer):
             self.network_config = keras.saving.serialize_keras_object(self.network)  # as it was before it was built

@@ -7,8 +7,9 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_ar import BoundedModel, DensityModel, FlowModel, Support, arguments, noise
-from keras_ar.bounded import check_exact
+from keras_ar import BoundedModel, FlowModel, Support, arguments, noise
+from keras_ar.flow import check_posterior
+from keras_ar_flows.parts import check_density, conditions_of, sum_of_entries, without_shapes
 
 __all__ = ["Dequantized"]
 
@@ -48,15 +49,10 @@ class Dequantized(BoundedModel):
 
     def __init__(self, density, *, num_levels=256, posterior=None, **kwargs):
         density, posterior = map(_model, (density, posterior))
-        _check_density(density)
+        check_density(density, "density")
         if posterior is not None:
-            _check_posterior(posterior, density.event_shape)
-        super().__init__(
-            density.event_shape,
-            condition_shape=None if density.num_classes is not None else density.condition_shape,
-            num_classes=density.num_classes,
-            **kwargs,
-        )
+            check_posterior(posterior, density.event_shape, density.event_shape)
+        super().__init__(density.event_shape, **conditions_of(density), **kwargs)
         self.num_levels = arguments.integer(num_levels, "num_levels", least=2)
         self.density, self.posterior = density, posterior
 
@@ -98,7 +94,7 @@ class Dequantized(BoundedModel):
             return ops.log(noise), ops.log1p(-noise), 0.0
         z, log_prob = self.posterior.draw(noise, (2.0 * x + 1.0) / self.num_levels - 1.0)
         log_fraction, log_rest = ops.log_sigmoid(z), ops.log_sigmoid(-z)
-        return log_fraction, log_rest, log_prob - _sum(log_fraction + log_rest)
+        return log_fraction, log_rest, log_prob - sum_of_entries(log_fraction + log_rest)
 
     def to_reals(self, x, log_fraction, log_rest):
         """The logit of integers with their fractions, which the density is of, and its log-determinant.
@@ -109,7 +105,7 @@ class Dequantized(BoundedModel):
             log_rest: Tensor of the shape of `x`.
         """
         below, above = _log_sum(x, log_fraction), _log_sum(self.num_levels - 1.0 - x, log_rest)
-        return below - above, _sum(math.log(self.num_levels) - below - above)
+        return below - above, sum_of_entries(math.log(self.num_levels) - below - above)
 
     @property
     def noise_shape(self):
@@ -131,18 +127,14 @@ class Dequantized(BoundedModel):
         Returns:
             As `DensityModel.sample`.
         """
-        if arguments.number(temperature, "temperature", above=0) == 1.0:
+        if self.check_temperature(temperature) == 1.0:
             return super().sample(num_samples, condition, **kwargs)
-        if not isinstance(self.density, FlowModel):
-            raise ValueError(
-                f"`temperature` must be 1 for a density that is no FlowModel but a {type(self.density).__name__}. "
-                f"Received: temperature={temperature}."
-            )
-        self.density.check_temperature(temperature)
-        if arguments.boolean(kwargs.get("return_log_prob", False), "return_log_prob"):
-            return super().sample(num_samples, condition, **kwargs)  # which says why not
         draw = self.compiled_function(self._draw_at)
         return self.sample_by(functools.partial(draw, np.float32(temperature)), num_samples, condition, **kwargs)
+
+    def check_temperature(self, temperature):
+        known = self.density if isinstance(self.density, FlowModel) else super()
+        return known.check_temperature(temperature)
 
     def _draw_at(self, temperature, noise, condition=None):
         x = self._rounded(self.density.draw_at(temperature, noise, condition)[0])
@@ -153,49 +145,16 @@ class Dequantized(BoundedModel):
         return ops.cast(ops.minimum(x, self.num_levels - 1.0), "int32")  # where the sigmoid is rounded up to 1
 
     def get_config(self):
-        config = super().get_config()
-        for name in ("event_shape", "condition_shape", "num_classes"):  # those of the density
-            config.pop(name, None)
         parts = {name: getattr(self, name) for name in ("density", "posterior")}
         serialized = {name: part and keras.saving.serialize_keras_object(part) for name, part in parts.items()}
-        return {**config, "num_levels": self.num_levels, **serialized}
+        return {**without_shapes(super().get_config()), "num_levels": self.num_levels, **serialized}
 
 
 def _model(part):
     return keras.saving.deserialize_keras_object(part) if isinstance(part, dict) else part
 
 
-def _sum(x):
-    return ops.sum(ops.reshape(x, (ops.shape(x)[0], -1)), axis=-1)
-
-
 def _log_sum(levels, log_fraction):
     """The logarithm of a number of levels and a fraction, which may be too small for any float."""
     sum_of_some = ops.log(ops.maximum(levels, 1.0) + ops.exp(log_fraction))
     return ops.where(levels == 0.0, log_fraction, sum_of_some)
-
-
-def _check_density(density):
-    if not isinstance(density, DensityModel) or density.support.is_discrete or math.isfinite(density.support.low):
-        raise ValueError(
-            f"`density` must be a DensityModel of all real numbers: `Dequantized` maps integers to them. Received: "
-            f"density={density!r}."
-        )
-
-
-def _check_posterior(posterior, event_shape):
-    if not isinstance(posterior, FlowModel) or math.isfinite(posterior.support.low):
-        raise ValueError(f"`posterior` must be a FlowModel of all real numbers. Received: posterior={posterior!r}.")
-    check_exact(posterior, "posterior")
-    for name in ("event_shape", "condition_shape"):
-        if getattr(posterior, name) != event_shape:
-            raise ValueError(
-                f"`posterior` must have the {name} {event_shape}, that of the events. "
-                f"Received: posterior.{name}={getattr(posterior, name)}."
-            )
-    if not posterior.draws_with_gradient:
-        loops = [bijector.name for bijector in posterior.bijectors if bijector.loops_from_noise]
-        raise ValueError(
-            f"`posterior` must draw in one pass, with a gradient: {', '.join(loops) or 'its base'} would take a loop. "
-            f"Use couplings, or an `Inverse`."
-        )

@@ -13,6 +13,7 @@ from keras_ar_flows.graph_network import GraphNetwork
 from keras_ar_flows.graphs import pairs
 from keras_ar_flows.invertible_conv1x1 import InvertibleConv1x1
 from keras_ar_flows.logistic_mixture import LogisticMixture
+from keras_ar_flows.parts import without_shapes
 from keras_ar_flows.set_flow import SetFlow
 
 __all__ = ["GraphCNF"]
@@ -111,7 +112,7 @@ class GraphCNF(BoundedModel):
         self.nodes.initialize_from_data(x[:, : self.num_nodes])
         self.edges.initialize_from_data(x[:, self.num_nodes :], self.types_of_ends(x[:, : self.num_nodes]))
 
-    def log_weight(self, x, noise, condition=None, training=None):
+    def log_weight(self, x, noise, training=None):
         n = self.num_nodes
         of_nodes = self.nodes.log_weight(x[:, :n], noise[:, :n], training=training)
         ends = self.types_of_ends(x[:, :n])
@@ -141,11 +142,8 @@ class GraphCNF(BoundedModel):
         return ops.concatenate([nodes, edges], axis=1)
 
     def get_config(self):
-        config = super().get_config()
-        for name in ("event_shape", "condition_shape", "num_classes"):
-            config.pop(name, None)
         return {
-            **config,
+            **without_shapes(super().get_config()),
             "num_nodes": self.num_nodes,
             "num_types": self.num_types,
             "latent_dims": self.latent_dims,

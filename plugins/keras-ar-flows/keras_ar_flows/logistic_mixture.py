@@ -7,8 +7,8 @@ import numpy as np
 from keras import ops
 
 from keras_ar import arguments
-from keras_ar.heads import RealHead
-from keras_ar.numerics import monotone_root, normal_cdf, normal_log_density, normal_quantile, with_gradient_of_root
+from keras_ar.heads import MonotoneHead
+from keras_ar.numerics import monotone_root, with_gradient_of_root
 
 __all__ = ["LogisticMixture"]
 
@@ -17,7 +17,7 @@ _VARIANCE = math.pi**2 / 3.0  # of that distribution
 
 
 @keras.saving.register_keras_serializable(package="keras_ar_flows")
-class LogisticMixture(RealHead):
+class LogisticMixture(MonotoneHead):
     """Real values, mapped to normal noise by the CDF of a mixture of logistics, a logit, a scale and a shift.
 
     The mixture bends the line wherever the data want it, and far out each map is linear. Means are counted from fixed
@@ -53,19 +53,6 @@ class LogisticMixture(RealHead):
         self._anchors = (_SPREAD * (np.log(shares) - np.log1p(-shares))).astype("float32")
         # Components are narrower than the whole by as much as they are spread.
         self._log_width = 0.5 * math.log(1.0 - float(self._anchors.var()) / _VARIANCE)
-
-    def log_prob(self, params, x):
-        """Log-density of `x`, in nats per unit of the data."""
-        z, log_slope = self.to_noise(params, x)
-        return normal_log_density(z, 0.0, ops.ones_like(z)) + log_slope
-
-    def sample(self, params, uniforms):
-        """The value that maps to the normal quantile of the uniform."""
-        return self.from_noise(params, normal_quantile(uniforms[..., 0]))[0]
-
-    def cdf(self, params, x):
-        """Probability of a value of at most `x`."""
-        return normal_cdf(self.to_noise(params, x)[0], 0.0, 1.0)
 
     def to_noise(self, params, x):
         """The noise of a value, and the logarithm of its slope."""

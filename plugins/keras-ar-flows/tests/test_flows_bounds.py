@@ -119,10 +119,10 @@ def test_what_cannot_be_dequantized_is_refused():
         ({"density": models.MADE(2, hidden_units=3)}, "`density` must be a DensityModel of all real numbers"),
         ({"density": flow, "num_levels": 1}, "`num_levels`"),
         ({"density": flow, "posterior": models.FVSBN(2)}, "`posterior` must be a FlowModel"),
-        ({"density": flow, "posterior": RealNVP(2, num_layers=1, hidden_units=3)}, "the condition_shape"),
+        ({"density": flow, "posterior": RealNVP(2, num_layers=1, hidden_units=3)}, "must have condition_shape="),
         (
             {"density": flow, "posterior": RealNVP(3, num_layers=1, hidden_units=3, condition_shape=2)},
-            "the event_shape",
+            "must have event_shape=",
         ),
         ({"density": flow, "posterior": bounded}, "`posterior` must be a density with exact likelihoods"),
         ({"density": flow, "posterior": FlowModel(2, bijectors=mades, condition_shape=2)}, "must draw in one pass"),
@@ -167,13 +167,13 @@ def test_a_temperature_narrows_the_noise_of_a_flow():
         (lambda: model.sample(2, temperature=0.5, return_log_prob=True), "`return_log_prob` must be False"),
         (
             lambda: Dequantized(models.MADE(2, hidden_units=3, head="normal")).sample(2, temperature=0.5),
-            "`temperature` must be 1 for a density that is no FlowModel",
+            "`temperature` must be 1: a Dequantized samples at no other",
         ),
         (
             lambda: FlowModel(2, bijectors=[], base=models.MADE(2, hidden_units=3, head="normal")).sample(
                 2, temperature=0.5
             ),
-            "`temperature` must be 1 for a flow whose base is a MADE",
+            "`temperature` must be 1: a FlowModel samples at no other",
         ),
     ):
         with pytest.raises(ValueError, match=expected):

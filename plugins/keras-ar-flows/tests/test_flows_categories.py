@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from keras_ar import models, noise
+from keras_ar import heads, models, noise
 from keras_ar.testing import checks_for
 from keras_ar_flows import CategoricalFlow, FlowPlusPlus, GraphCNF, LogisticMixture, RealNVP, SetFlow, graphs
 
@@ -139,6 +139,13 @@ def test_molecules_are_valid_and_others_are_not():
         ),
         (lambda: GraphCNF(1, 3), "`num_nodes`"),
         (lambda: GraphCNF(3, 3, latent_dims=1), "`latent_dims`"),
+        (lambda: GraphCNF(3, 3, num_classes=2), "a GraphCNF takes no condition. Received: .*num_classes=2"),
+        (
+            lambda: CategoricalFlow(
+                RealNVP((2, 2), num_layers=1), num_levels=3, head=heads.Normal(loc=[[0.0, 1.0], [0.0, 0.0]])
+            ),
+            "`head` must be one for all entries",
+        ),
     ],
 )
 def test_what_makes_no_model_is_refused(make, message):

@@ -13,6 +13,7 @@ from keras_ar_flows import (
     NICE,
     ActNorm,
     Affine,
+    CategoricalFlow,
     Chain,
     Coupling,
     ElementwiseAffine,
@@ -21,6 +22,7 @@ from keras_ar_flows import (
     MultiScale,
     NeuralSplineFlow,
     Planar,
+    Radial,
     RealNVP,
     Squeeze,
 )
@@ -139,3 +141,13 @@ def test_squeezing_takes_squares():
 def test_arguments_of_a_model_may_have_the_names_of_the_registry():
     flow = models.get("neural_spline_flow", event_shape=2, kind="autoregressive", num_layers=1, hidden_units=3)
     assert flow.kind == "autoregressive"
+
+
+@pytest.mark.one_backend
+def test_random_weights_begin_around_zero():
+    flow = FlowModel(400, bijectors=[Planar(), Radial()])
+    categories = CategoricalFlow(RealNVP((2, 40), num_layers=1, hidden_units=3), num_levels=20)
+    vectors = [flow.bijectors[0].vectors["u"], flow.bijectors[0].vectors["w"], flow.bijectors[1].vectors["center"]]
+    for weight in (*vectors, categories.centers):
+        values = ops.convert_to_numpy(weight)
+        assert abs(values.mean()) < 5 * values.std() / values.size**0.5

@@ -1,19 +1,26 @@
 """What autoencoders have in common: their networks, their decoder, and how hidden variables become events."""
 
+import math
+
 import keras
 from keras import ops
 
 from keras_ar import DensityModel, arguments, backend, batches, models, noise
 
-__all__ = ["Decoder", "check_density", "check_shapes", "config_of", "deserialized", "hidden_layers", "output_shape"]
+__all__ = ["Decoder", "check_density", "config_of", "decoder_of", "deserialized", "hidden_layers", "output_shape"]
 
 
 class Decoder:
-    """What a model gets by a `decoder`, a density of events given a code, and by `code`, which makes one.
+    """What a model gets by a `prior` of hidden variables, and a `decoder`, a density of events given a code of them.
 
-    **A model has** `decoder`; `code(hidden)`, a piece of a graph that makes the condition of the decoder; and
-    `check_hidden(hidden)`, which returns an array of hidden variables, or raises an error.
+    **A model has** `prior`; `decoder`; `code(hidden)`, a piece of a graph that makes the condition of the decoder;
+    `hidden(x)`, which finds the hidden variables of events; and `check_hidden(hidden)`, which returns an array of
+    hidden variables, or raises an error.
     """
+
+    def hidden(self, x):
+        """The hidden variables of events, an array."""
+        raise NotImplementedError(f"A model with a decoder must have `hidden`. {type(self).__name__} has none.")
 
     def code(self, hidden):
         """What the decoder is given of hidden variables."""
@@ -61,6 +68,34 @@ class Decoder:
 
         return batches.run(decode_batch, [hidden], len(hidden), batch_size, progress)
 
+    def reconstruct(self, x, **kwargs):
+        """Events as the decoder makes them of their own hidden variables.
+
+        Args:
+            x: As in `score_samples`.
+            **kwargs: As in `decode`.
+
+        Returns:
+            Array of shape `(events, *event_shape)`.
+        """
+        return self.decode(self.hidden(x), **kwargs)
+
+    @property
+    def support(self):
+        """The values that an entry of an event may have: those of the decoder."""
+        return self.decoder.support
+
+    @property
+    def noise_shape(self):
+        """Shape of the uniforms that `draw` makes one event of: those of the prior, then those of the decoder."""
+        return (math.prod(self.prior.noise_shape) + math.prod(self.decoder.noise_shape),)
+
+    def draw_events(self, noise, condition=None):
+        """Events from uniforms: the prior draws hidden variables, the decoder what is given them."""
+        size = math.prod(self.prior.noise_shape)
+        hidden, _ = self.prior.draw(ops.reshape(noise[:, :size], (-1, *self.prior.noise_shape)))
+        return self.decode_to_draws(hidden, ops.reshape(noise[:, size:], (-1, *self.decoder.noise_shape)))
+
     def decode_to_draws(self, hidden, noise):
         """Events drawn by the decoder from uniforms: a piece of a graph.
 
@@ -79,6 +114,21 @@ class Decoder:
         """Events as an encoder takes them: levels from 0 to 1, real numbers as they are."""
         levels = self.support.num_levels
         return ops.cast(x, self.compute_dtype) / (levels - 1 if levels else 1)
+
+
+def decoder_of(decoder, event_shape, code_shape, activation, head, dtype):
+    """A decoder that may be the hidden units of a `Factorized` one."""
+    if isinstance(decoder, DensityModel):
+        return decoder
+    return models.Factorized(
+        event_shape,
+        hidden_units=decoder,
+        activation=activation,
+        head=head,
+        condition_shape=code_shape,
+        dtype=dtype,
+        name="decoder",
+    )
 
 
 def hidden_layers(hidden_units, activation, dtype, last=()):
@@ -117,8 +167,8 @@ def output_shape(layer, shape):
     return found[0]
 
 
-def check_shapes(density, name, event_shape, condition_shape):
-    """Raises a `ValueError` unless this is a density model of these shapes."""
+def check_density(density, name, event_shape, condition_shape):
+    """Raises a `ValueError` unless this is a density model of these shapes whose scores have a gradient."""
     if not isinstance(density, DensityModel):
         raise ValueError(f"`{name}` must be a DensityModel. Received: {name}={density!r}.")
     for attribute, expected in (("event_shape", event_shape), ("condition_shape", condition_shape)):
@@ -130,10 +180,5 @@ def check_shapes(density, name, event_shape, condition_shape):
             f"`{name}` must take vectors, by `condition_shape`, not classes. Received: "
             f"{name}.num_classes={density.num_classes}."
         )
-
-
-def check_density(density, name, event_shape, condition_shape):
-    """Raises a `ValueError` unless this is a density model of these shapes whose scores have a gradient."""
-    check_shapes(density, name, event_shape, condition_shape)
     if not density.differentiable:
         raise ValueError(f"`{name}` must have a gradient. Received: {density.name}, whose scores take a loop.")

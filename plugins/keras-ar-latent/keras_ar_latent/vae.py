@@ -6,15 +6,15 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_ar import BoundedModel, DensityModel, FlowModel, arguments, bijectors, models
-from keras_ar.bounded import check_exact
+from keras_ar import BoundedModel, DensityModel, FlowModel, arguments, bijectors
+from keras_ar.flow import check_posterior
 from keras_ar_latent.active_units import ActiveUnits
 from keras_ar_latent.conditional_affine import ConditionalAffine
 from keras_ar_latent.parts import (
     Decoder,
     check_density,
-    check_shapes,
     config_of,
+    decoder_of,
     deserialized,
     hidden_layers,
     output_shape,
@@ -125,18 +125,8 @@ class VAE(Decoder, BoundedModel):
         self.prior = prior
         if isinstance(prior, str):
             self.prior = FlowModel(self.latent_shape, bijectors=[], base=prior, name="prior")
-        self.decoder = decoder
-        if not isinstance(decoder, DensityModel):
-            self.decoder = models.Factorized(
-                self.event_shape,
-                hidden_units=decoder,
-                activation=activation,
-                head=head,
-                condition_shape=code_shape,
-                dtype=self.dtype_policy,
-                name="decoder",
-            )
-        _check_posterior(self.posterior, self.latent_shape, feature_shape)
+        self.decoder = decoder_of(decoder, self.event_shape, code_shape, activation, head, self.dtype_policy)
+        check_posterior(self.posterior, self.latent_shape, feature_shape)
         check_density(self.prior, "prior", self.latent_shape, None)
         check_density(self.decoder, "decoder", self.event_shape, code_shape)
         if self.prior.support.is_discrete or math.isfinite(self.prior.support.low):
@@ -161,11 +151,6 @@ class VAE(Decoder, BoundedModel):
             name="posterior",
         )
 
-    @property
-    def support(self):
-        """The values that an entry of an event may have: those of the decoder."""
-        return self.decoder.support
-
     # Scores.
 
     @property
@@ -184,7 +169,7 @@ class VAE(Decoder, BoundedModel):
         terms = self.for_each_draw(self.terms, x, features, training)
         return {"terms": terms, "centers": self.center(features)}
 
-    def log_weight(self, x, noise, condition=None, training=None):
+    def log_weight(self, x, noise, training=None):
         return self.sum_of_terms(self.terms(x, noise, self.features(x), training))
 
     def log_weights_from(self, outputs):
@@ -261,6 +246,9 @@ class VAE(Decoder, BoundedModel):
     def _latents(self, x):
         return self.center(self.features(x))
 
+    def hidden(self, x):
+        return self.latents(x)
+
     def check_hidden(self, hidden):
         z = arguments.array(hidden, "hidden").astype("float32")
         if z.shape[1:] != self.latent_shape or len(z) == 0:
@@ -269,18 +257,6 @@ class VAE(Decoder, BoundedModel):
                 f"Received: hidden.shape={z.shape}."
             )
         return z
-
-    def reconstruct(self, x, **kwargs):
-        """Events as the decoder makes them of their own latent variables.
-
-        Args:
-            x: As in `score_samples`.
-            **kwargs: As in `decode`.
-
-        Returns:
-            Array of shape `(events, *event_shape)`.
-        """
-        return self.decode(self.latents(x), **kwargs)
 
     def interpolate(self, first, last, *, num_steps=8, **kwargs):
         """Events on straight lines between the latent variables of others.
@@ -301,18 +277,6 @@ class VAE(Decoder, BoundedModel):
         share = np.linspace(0.0, 1.0, num_steps).reshape(-1, *(1 for _ in self.latent_shape))
         z = start[:, None] + share * (end - start)[:, None]
         return self.decode(z.reshape(-1, *self.latent_shape), **kwargs).reshape(-1, num_steps, *self.event_shape)
-
-    # Samples.
-
-    @property
-    def noise_shape(self):
-        """Shape of the uniforms that `draw` makes one event of: those of the prior, then those of the decoder."""
-        return (math.prod(self.prior.noise_shape) + math.prod(self.decoder.noise_shape),)
-
-    def draw_events(self, noise, condition=None):
-        size = math.prod(self.prior.noise_shape)
-        z, _ = self.prior.draw(ops.reshape(noise[:, :size], (-1, *self.prior.noise_shape)))
-        return self.decode_to_draws(z, ops.reshape(noise[:, size:], (-1, *self.decoder.noise_shape)))
 
     def get_config(self):
         config = super().get_config()
@@ -336,16 +300,3 @@ def _not_negative(value, name):
     if value < 0:
         raise ValueError(f"`{name}` must be at least 0. Received: {name}={value}.")
     return value
-
-
-def _check_posterior(posterior, latent_shape, feature_shape):
-    if not isinstance(posterior, FlowModel):
-        raise ValueError(f"`posterior` must be a list of bijectors, or a FlowModel. Received: posterior={posterior!r}.")
-    check_exact(posterior, "posterior")
-    check_shapes(posterior, "posterior", latent_shape, feature_shape)
-    if not posterior.draws_with_gradient:
-        loops = [bijector.name for bijector in posterior.bijectors if bijector.loops_from_noise]
-        raise ValueError(
-            f"`posterior` must draw in one pass, with a gradient. Received: {', '.join(loops) or 'a base'} that would "
-            f"take a loop. Use planar maps, couplings, or `Inverse(Autoregressive(made))`."
-        )

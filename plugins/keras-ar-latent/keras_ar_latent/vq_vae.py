@@ -7,7 +7,15 @@ import numpy as np
 from keras import ops
 
 from keras_ar import DensityModel, arguments, heads, models, noise
-from keras_ar_latent.parts import Decoder, check_density, config_of, deserialized, hidden_layers, output_shape
+from keras_ar_latent.parts import (
+    Decoder,
+    check_density,
+    config_of,
+    decoder_of,
+    deserialized,
+    hidden_layers,
+    output_shape,
+)
 
 __all__ = ["VQVAE"]
 
@@ -113,17 +121,7 @@ class VQVAE(Decoder, DensityModel):
             vectors_shape = output_shape(decoder_network, vectors_shape)
 
         # Densities.
-        self.decoder = decoder
-        if not isinstance(decoder, DensityModel):
-            self.decoder = models.Factorized(
-                self.event_shape,
-                hidden_units=decoder,
-                activation=activation,
-                head=head,
-                condition_shape=vectors_shape,
-                dtype=self.dtype_policy,
-                name="decoder",
-            )
+        self.decoder = decoder_of(decoder, self.event_shape, vectors_shape, activation, head, self.dtype_policy)
         self.prior = prior
         if prior is None:
             head = heads.Categorical(num_codes)
@@ -140,11 +138,6 @@ class VQVAE(Decoder, DensityModel):
         self._reconstruction, self._of_codes = (
             keras.metrics.Mean(name=name) for name in ("reconstruction", "of_codes")
         )
-
-    @property
-    def support(self):
-        """The values that an entry of an event may have: those of the decoder."""
-        return self.decoder.support
 
     # Scores.
 
@@ -211,20 +204,11 @@ class VQVAE(Decoder, DensityModel):
     def code(self, hidden):
         return self.condition(ops.take(self.codebook, hidden, axis=0))
 
+    def hidden(self, x):
+        return self.codes(x)
+
     def check_hidden(self, hidden):
         return self.prior.check_batch(hidden, name="hidden")[0].astype("int32")
-
-    def reconstruct(self, x, **kwargs):
-        """Events as the decoder makes them of their own codes.
-
-        Args:
-            x: As in `score_samples`.
-            **kwargs: As in `decode`.
-
-        Returns:
-            Array of shape `(events, *event_shape)`.
-        """
-        return self.decode(self.codes(x), **kwargs)
 
     # Training.
 
@@ -259,16 +243,9 @@ class VQVAE(Decoder, DensityModel):
 
     # Samples.
 
-    @property
-    def noise_shape(self):
-        """Shape of the uniforms that `draw` makes one event of: those of the prior, then those of the decoder."""
-        return (math.prod(self.prior.noise_shape) + math.prod(self.decoder.noise_shape),)
-
     def draw(self, noise, condition=None):
         """Events, and their bounds, from uniforms of shape `(batch, *noise_shape)`."""
-        size = math.prod(self.prior.noise_shape)
-        codes, _ = self.prior.draw(ops.reshape(noise[:, :size], (-1, *self.prior.noise_shape)))
-        x = self.decode_to_draws(codes, ops.reshape(noise[:, size:], (-1, *self.decoder.noise_shape)))
+        x = self.draw_events(noise)
         return x, self.log_prob(x)
 
     def get_config(self):

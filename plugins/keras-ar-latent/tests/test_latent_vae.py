@@ -198,7 +198,7 @@ def test_what_makes_no_autoencoder_is_refused():
             {"posterior": FlowModel(2, bijectors=[], base=made(), condition_shape=8)},
             "`posterior` must draw in one pass",
         ),
-        ({"posterior": MixtureOfGaussians(2, num_components=2)}, "`posterior` must be a list of bijectors, or a Flow"),
+        ({"posterior": MixtureOfGaussians(2, num_components=2)}, "`posterior` must be a FlowModel of all real numbers"),
         (
             {"posterior": FlowModel(2, bijectors=[], condition_shape=7)},
             "`posterior` must have condition_shape=\\(8,\\)",
