@@ -1,7 +1,7 @@
 """Trains models with hidden randomness within a budget of processor time, and reports their bounds.
 
 KERAS_BACKEND=jax python benchmarks/bounds.py shuffling --model set_flow --core-minutes 30
-KERAS_BACKEND=jax python benchmarks/bounds.py summation --model transformer_decoder --set latent_dims=1 ...
+KERAS_BACKEND=jax python benchmarks/bounds.py summation --model line --core-minutes 4
 KERAS_BACKEND=jax python benchmarks/bounds.py molecules --core-minutes 30 --pictures molecules
 KERAS_BACKEND=jax python benchmarks/bounds.py digits --model glow --posterior variational --core-minutes 20
 KERAS_BACKEND=jax python benchmarks/bounds.py /usr/share/datasets/fashion-mnist --model flow_plus_plus ...
@@ -17,6 +17,7 @@ scored once, at the end; each bound is printed with its number of draws.
 import argparse
 import json
 import math
+from statistics import NormalDist
 
 import keras
 import numpy as np
@@ -141,6 +142,8 @@ def is_right(name, x):
 def make_model(options, event_shape, num_levels):
     if options.data == "molecules":
         return keras_ar_flows.GraphCNF(NUM_NODES, num_levels, **options.set)
+    if options.data in SETS and options.model == "line":
+        return on_a_line(num_levels, **options.set)
     if options.data in SETS:
         arguments = dict(options.set)
         shape = (16, arguments.pop("latent_dims", 4))
@@ -164,6 +167,34 @@ def make_model(options, event_shape, num_levels):
             name="posterior",
         )
     return keras_ar_flows.Dequantized(flow, num_levels=num_levels, posterior=posterior)
+
+
+def on_a_line(num_levels, apart=2.0, components=16, units=64, num_layers=2, num_heads=4, frequencies=128):
+    """Categories as places on a line, and a Transformer over them that begins as a model of independent categories.
+
+    It sees a place as waves: of a number times a vector, normalized, only the sign would be left. Its mixture has a
+    component at each category, as wide as that is. Learned in steps of about one, means need no larger unit.
+    """
+    uniform = keras.initializers.RandomUniform
+    waves = keras.layers.Dense(
+        frequencies,
+        activation=keras.ops.sin,
+        kernel_initializer=uniform(-0.8 / apart, 0.8 / apart),
+        bias_initializer=uniform(-math.pi, math.pi),
+    )
+    blocks = [keras_ar.layers.TransformerBlock(num_heads) for _ in range(num_layers)]
+    layers = [waves, keras.layers.Dense(units), keras_ar.layers.Shift(), *blocks, keras.layers.LayerNormalization()]
+    head = keras_ar.heads.NormalMixture(components)
+    flow = keras_ar.models.CausalSequential((16, 1), layers=layers, head=head)
+    flow(np.zeros((1, 16, 1), "float32"))
+    model = keras_ar_flows.CategoricalFlow(flow, num_levels=num_levels)
+    centers = apart * keras.ops.convert_to_numpy(model.centers)[:, 0]
+    model.centers.assign(centers[:, None])
+    to_params, nothing = flow.to_params.layer, np.zeros(components)
+    anchors = [NormalDist().inv_cdf((i + 0.5) / components) for i in range(components)]  # which means are counted from
+    to_params.bias.assign(np.concatenate([nothing, centers - anchors, nothing]))
+    to_params.kernel.assign(to_params.kernel * np.repeat([1.0, 0.1, 0.1], components))
+    return model
 
 
 if __name__ == "__main__":

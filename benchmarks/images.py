@@ -5,8 +5,8 @@ KERAS_BACKEND=tensorflow python benchmarks/images.py /usr/share/datasets/fashion
 KERAS_BACKEND=jax python benchmarks/images.py digits --model pixel_cnn --epochs 60 --patience 10
 
 The data are what `keras_ar.datasets.load` takes, a name or a path; images in a folder, such as Fashion-MNIST, are
-binarized at one half. The learning rate falls to zero along a cosine over the budget, which is counted in minutes of
-processor time over all cores, so that other processes do not count. `test` is scored once, at the end.
+binarized at one half, unless `--gray`. The learning rate falls to zero along a cosine over the budget, which is counted
+in minutes of processor time over all cores, so that other processes do not count. `test` is scored once, at the end.
 """
 
 import argparse
@@ -25,7 +25,7 @@ import keras_ar
 def main():
     options = parse_options()
     keras.utils.set_random_seed(options.seed)
-    data = keras_ar.datasets.load(options.data, binary=pathlib.Path(options.data).is_dir())
+    data = keras_ar.datasets.load(options.data, binary=pathlib.Path(options.data).is_dir() and not options.gray)
     train, valid, test, num_levels = data.train, data.valid, data.test, data.num_levels
     model = keras_ar.models.get(
         options.model, event_shape=train.shape[1:], head=head_of(options, num_levels), **options.set
@@ -93,6 +93,7 @@ def parse_options():
     parser.add_argument(
         "--set", nargs="+", type=setting, default={}, metavar="NAME=VALUE", help="the model's arguments"
     )
+    parser.add_argument("--gray", action="store_true", help="keep the levels of images in a folder")
     parser.add_argument("--mixture", type=int, help="components of a discretized logistic mixture, as the head")
     parser.add_argument("--core-minutes", type=float, default=math.inf)
     parser.add_argument("--epochs", type=int, default=1000)

@@ -29,6 +29,7 @@ from keras_ar import (
     stops,
     testing,
     text,
+    zoo,
 )
 from keras_ar.any_order import AnyOrderModel
 from keras_ar.autoregressive import AutoregressiveModel
@@ -42,6 +43,7 @@ from keras_ar.priors import GaussianPrior
 from keras_ar.saving import load_model, save_model
 from keras_ar.sequence import SequenceModel
 from keras_ar.support import Support
+from keras_ar.zoo import load
 
 __version__ = "0.1.0"
 
@@ -67,6 +69,7 @@ __all__ = [
     "diagnostics",
     "heads",
     "layers",
+    "load",
     "load_model",
     "masks",
     "missing",
@@ -87,6 +90,7 @@ __all__ = [
     "stops",
     "testing",
     "text",
+    "zoo",
 ]
 
 registry.refresh()  # reads metadata only

@@ -1,4 +1,4 @@
-"""Finds layers, heads, bijectors and models by name, ours and those of plugins, through entry points.
+"""Finds layers, heads, bijectors, models and trained models by name, ours and those of plugins, through entry points.
 
 A distribution lists its components in its packaging metadata:
 
@@ -9,6 +9,9 @@ skellam = "acme_ar.skellam:Skellam"
 
 Scanning reads that metadata and imports nothing. A component is imported when
 its name is asked for, or when a saved file needs its class.
+
+In the group `keras_ar.zoo` stand trained models: an entry point names a package, which is the folder of a run of
+`keras-ar train`, and holds no module.
 """
 
 import dataclasses
@@ -18,6 +21,7 @@ import importlib.metadata
 import importlib.util
 import operator
 import os
+import pathlib
 import re
 import sys
 import warnings
@@ -26,6 +30,7 @@ from typing import Any
 
 __all__ = [
     "KINDS",
+    "ZOO",
     "AmbiguousNameError",
     "Entry",
     "PluginError",
@@ -47,7 +52,10 @@ KINDS = {
     "models": "keras_ar.density:DensityModel",
 }
 
-_GROUPS = {f"keras_ar.{kind}": kind for kind in KINDS}
+# Trained models, which are no components.
+ZOO = "zoo"
+
+_GROUPS = {f"keras_ar.{kind}": kind for kind in (*KINDS, ZOO)}
 _OURS = "keras-ar"
 
 # Keras imports the classes of these packages by itself, from the module that the config names.
@@ -92,12 +100,13 @@ class PluginError(ImportError):
 
 @dataclasses.dataclass(frozen=True)
 class Entry:
-    """One component as packaging metadata describes it; nothing of it is imported.
+    """One component, or one trained model, as packaging metadata describes it; nothing of it is imported.
 
     Args:
-        kind: String, one of `KINDS`.
+        kind: String, one of `KINDS`; of a trained model `ZOO`.
         name: String, the name that `get` takes.
-        target: String, where the class is, as `"package.module:Class"`.
+        target: String, where the class is, as `"package.module:Class"`; of a trained model the package that is its
+            folder, as `"package.folder"`.
         distribution: String, the normalized name of the distribution that lists it.
         version: String, the version of that distribution.
 
@@ -127,10 +136,25 @@ class Entry:
         module, _, attribute = self.target.partition(":")
         return f"{module.partition('.')[0]}>{attribute.rpartition('.')[2]}"
 
+    @property
+    def folder(self) -> pathlib.Path:
+        """The folder of a trained model, without importing anything."""
+        package, *below = self.target.split(".")
+        spec = importlib.util.find_spec(package) if self.kind == ZOO else None
+        for place in (spec and spec.submodule_search_locations) or ():
+            if (folder := pathlib.Path(place, *below)).is_dir():
+                return folder
+        raise PluginError(
+            f"Cannot find the folder of the {_singular(self.kind)} {self.name!r} (entry point {self.target!r} of "
+            f"{self.distribution} {self.version})."
+        )
+
     def load(self) -> type:
-        """Imports the class, and checks its base and the name that it has in files."""
-        base = _base(self.kind)
+        """Imports the class of a component, and checks its base and the name that it has in files."""
+        base = None if self.kind == ZOO else _base(self.kind)
         try:
+            if base is None:
+                raise ValueError("It is a trained model: `keras_ar.load` opens it.")
             found = _import_target(self.target)
             _check_class(found, base)
             _check_registration(found, self.registered_name)
@@ -151,7 +175,7 @@ def entries(kind: str | None = None) -> list[Entry]:
     distributions `a` and `b`.
 
     Args:
-        kind: String, one of `KINDS`; `None` for all of them. Defaults to `None`.
+        kind: String, one of `KINDS`, or `ZOO` for trained models; `None` for all of `KINDS`. Defaults to `None`.
 
     Returns:
         Sorted list of `Entry`, ours first in each kind.
@@ -161,19 +185,18 @@ def entries(kind: str | None = None) -> list[Entry]:
     >>> "made" in [entry.name for entry in keras_ar.registry.entries("models")]
     True
     """
-    if kind is not None:
-        _check_kind(kind)
-    return [entry for entry in _installed() if _is_enabled(entry.distribution) and kind in (None, entry.kind)]
+    kinds = KINDS if kind is None else (_check_kind(kind, (*KINDS, ZOO)),)
+    return [entry for entry in _installed() if _is_enabled(entry.distribution) and entry.kind in kinds]
 
 
 def find(kind: str, name: str) -> Entry:
-    """Finds a component by name, without importing it.
+    """Finds a component, or a trained model, by name, without importing it.
 
     A bare name means ours if we have it, else the one plugin that has it. So
     installing a package never changes what `"made"` means.
 
     Args:
-        kind: String, one of `KINDS`.
+        kind: String, one of `KINDS`, or `ZOO`.
         name: String, a bare name or `"distribution:name"`.
 
     Returns:
@@ -358,7 +381,7 @@ def _install_stand_ins():
 
 @functools.cache
 def _installed() -> list[Entry]:
-    """All entries, of enabled distributions or not."""
+    """All entries of all kinds, of enabled distributions or not."""
     found: dict[tuple[str, str], Entry] = {}
     for distribution in importlib.metadata.distributions():
         for entry in _read(distribution):
@@ -393,7 +416,7 @@ def _read(distribution):
 def _warn_if_misspelt(group, distribution, version):
     """Warns of a group that begins with `keras_ar.` or looks like one of ours: nobody reads it."""
     looks_alike = re.fullmatch(r"keras[-_.]?ar[-_.](\w+)", group.lower())
-    meant = difflib.get_close_matches(looks_alike[1], KINDS, 1) if looks_alike else []
+    meant = difflib.get_close_matches(looks_alike[1], _GROUPS.values(), 1) if looks_alike else []
     if meant or group.startswith("keras_ar."):
         advice = f"Did you mean 'keras_ar.{meant[0]}'?" if meant else f"There are {', '.join(map(repr, _GROUPS))}."
         warnings.warn(
@@ -403,7 +426,7 @@ def _warn_if_misspelt(group, distribution, version):
 
 
 def _listing_order(entry):
-    return list(KINDS).index(entry.kind), entry.distribution != _OURS, entry.distribution, entry.name
+    return list(_GROUPS.values()).index(entry.kind), entry.distribution != _OURS, entry.distribution, entry.name
 
 
 def _is_enabled(distribution):
@@ -475,13 +498,14 @@ def _registered_names(config: Any) -> Iterator[str]:
         yield from _registered_names(child)
 
 
-def _check_kind(kind):
-    if kind not in KINDS:
-        raise ValueError(f"`kind` must be one of {', '.join(map(repr, KINDS))}. Received: kind={kind!r}.")
+def _check_kind(kind, known=tuple(KINDS)):
+    if kind not in known:
+        raise ValueError(f"`kind` must be one of {', '.join(map(repr, known))}. Received: kind={kind!r}.")
+    return kind
 
 
 def _singular(kind):
-    return kind.removesuffix("s")
+    return "trained model" if kind == ZOO else kind.removesuffix("s")
 
 
 def _unknown_name(kind, name):
@@ -490,7 +514,9 @@ def _unknown_name(kind, name):
     message = f"Unknown {_singular(kind)} {name!r}."
     if near := _near_names(name, known):
         message += f" Did you mean {' or '.join(map(repr, near))}?"
-    message += f" Known {kind}: {listing or 'none'}." + _what_hides_plugins()
+    message += f" Known {_singular(kind)}s: {listing or 'none'}." + _what_hides_plugins()
+    if kind == ZOO and not any(entry.kind == ZOO for entry in _installed()):
+        message += " Ours come in a distribution of their own: pip install keras-ar-zoo."
     if not any(entry.distribution == _OURS for entry in _installed()):
         message += " Ours are unknown because keras-ar is only on sys.path: install it with pip (`pip install -e .`)."
     return message

@@ -50,7 +50,7 @@ _Backend = Annotated[
 ]
 _Json = Annotated[bool, typer.Option("--json", help="Print one JSON object, and nothing else.")]
 _Seed = Annotated[int | None, typer.Option(help="With the same seed comes the same result.")]
-_File = Annotated[pathlib.Path, typer.Argument(help="A .keras file, or the folder of a run.")]
+_File = Annotated[pathlib.Path, typer.Argument(help="A .keras file, the folder of a run, or a trained model.")]
 _Shard = Annotated[
     str, typer.Option(metavar="I/N", help="Which share of the work, such as 2/4. Processes take one each.")
 ]
@@ -259,10 +259,16 @@ def complete(
 
 @app.command("list")
 def list_components(json: _Json = False):
-    """List models, heads, layers and recipes, including those of installed plugins."""
+    """List models, heads, layers, trained models and recipes, including those of installed plugins."""
     with _errors_in_one_line(json):
-        components = [entry.__dict__ for entry in _registry().entries()]
-        found = {"components": components, "recipes": {name: recipes.find(name) for name in recipes.names()}}
+        from keras_ar_cli import folder as folders
+
+        registry = _registry()
+        found = {
+            "components": [entry.__dict__ for entry in registry.entries()],
+            "trained": [{**entry.__dict__, **folders.metrics(entry.folder)} for entry in registry.entries("zoo")],
+            "recipes": {name: recipes.find(name) for name in recipes.names()},
+        }
         _print(json, found, lambda: show.listing(found))
 
 

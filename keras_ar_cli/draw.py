@@ -11,7 +11,7 @@ from keras_ar_cli import folder as folders
 from keras_ar_cli import incomplete, run, show
 from keras_ar_cli import recipe as recipes
 
-__all__ = ["Opened", "about", "after_training", "complete", "of_class", "open_file", "sample", "tempered"]
+__all__ = ["Opened", "about", "after_training", "complete", "model_file", "of_class", "open_file", "sample", "tempered"]
 
 _NUM_COMPLETED = 8  # test events, unless told
 _MOST_COMPARED = 50_000  # training events that samples are compared with
@@ -57,17 +57,40 @@ class Opened:
 
 
 def open_file(path):
-    """A `.keras` file, or the folder of a finished run."""
-    if not path.is_dir():
-        if path.suffix != ".keras":
-            raise ValueError(f"FILE must be a .keras file, or the folder of a run. Received: {path}")
+    """A `.keras` file, the folder of a finished run, or a trained model by its name."""
+    if path.suffix == ".keras" and not path.is_dir():
         return Opened(path, _load_model(path), None, {})
+    if not path.is_dir():
+        return _open_trained(path)
     metrics = folders.finished(path)
     if metrics is None:
         raise ValueError(
             f"{path} holds no finished run: `keras-ar train --resume --out {path}` finishes one that has begun"
         )
     return Opened(path, _load_model(path / "model.keras"), recipes.find(str(path / "recipe.toml")), metrics)
+
+
+def model_file(path):
+    """The file that holds the model of what `open_file` opens."""
+    if path.suffix == ".keras" and not path.is_dir():
+        return path
+    return (path if path.is_dir() else _trained(path)) / "model.keras"
+
+
+def _open_trained(path):
+    folder = _trained(path)
+    recipe = recipes.find(str(folder / "recipe.toml"))
+    return Opened(path, keras_ar.load(str(path)), recipe, folders.metrics(folder))
+
+
+def _trained(name):
+    """The folder of a trained model."""
+    try:
+        return keras_ar.registry.find("zoo", str(name)).folder
+    except keras_ar.registry.UnknownNameError as error:
+        raise ValueError(
+            f"FILE must be a .keras file, the folder of a run, or a trained model. Received: {name}. {error}"
+        ) from error
 
 
 def _load_model(path):

@@ -32,6 +32,7 @@ __all__ = [
     "finished",
     "held",
     "history",
+    "metrics",
     "of_epochs",
     "reading",
     "recipe_for",
@@ -118,13 +119,16 @@ def held(folder, recipe):
 
 def finished(folder):
     """What `metrics.json` of a finished run says; `None` where there is no finished run."""
+    return metrics(folder) if _is_run(folder) and (folder / "metrics.json").is_file() else None
+
+
+def metrics(folder):
+    """What `metrics.json` in a folder says, which may be a copy of that of a run."""
     path = folder / "metrics.json"
-    if not (_is_run(folder) and path.is_file()):
-        return None
     with reading(path):
-        metrics = json.loads(path.read_text(encoding="utf-8"))
-        _check_metrics(metrics, _METRICS)
-    return metrics
+        found = json.loads(path.read_text(encoding="utf-8"))
+        _check_metrics(found, _METRICS)
+    return found
 
 
 def remove_backup(folder):

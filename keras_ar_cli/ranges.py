@@ -28,7 +28,7 @@ def score(file, data, out, columns, condition, *, shard, size, ray, progress):
     """
     rows = scale.Rows(data, columns and [name.strip() for name in columns.split(",")], condition)
     size = size or _SCORED
-    task = scale.ScoreRange(scale.Scorer(_path(file)), rows, out, size)
+    task = scale.ScoreRange(scale.Scorer(draw.model_file(file)), rows, out, size)
     return _fill(task, scale.shard(scale.ranges(0, len(rows), size), shard), ray, progress)
 
 
@@ -59,7 +59,7 @@ def sample(file, out, first, last, seed, options, *, shard, size, ray, progress)
         **({} if length is None else {"length": length}),
     }
     size = size or _SAMPLED
-    task = scale.SampleRange(scale.Sampler(_path(file), seed=seed, **options), out, size)
+    task = scale.SampleRange(scale.Sampler(draw.model_file(file), seed=seed, **options), out, size)
     return {**_fill(task, scale.shard(scale.ranges(first, last, size), shard), ray, progress), "seed": seed}
 
 
@@ -75,7 +75,3 @@ def _fill(task, pieces, ray, progress):
         else:
             scale.fill_on_ray(task, pieces, ray, *([done] if num_events else []))
     return {"num": wanted, "were_done": wanted - num_events, "folder": str(folder.path)}
-
-
-def _path(file):
-    return file / "model.keras" if file.is_dir() else file

@@ -7,6 +7,7 @@ long epoch holds the states of the random numbers, too.
 import contextlib
 import csv
 import errno
+import hashlib
 import inspect
 import json
 import math
@@ -20,6 +21,7 @@ import numpy as np
 import keras_ar
 from keras_ar import backend, mapped, noise
 from keras_ar_cli import folder as folders
+from keras_ar_cli import recipe as recipes
 from keras_ar_cli.folder import RunError, whole
 
 __all__ = [
@@ -125,26 +127,48 @@ def _write_results(recipe, data, model, metrics, folder):
 
     check_space(folder, model)
     with whole(folder / "model.keras") as file:
-        model.save(file)
+        _without_optimizer(model).save(file)
+        metrics["sha256"] = hashlib.sha256(file.read_bytes()).hexdigest()
     with whole(folder / "README.md") as file:
-        file.write_text(keras_ar.cards.write(model, "model.keras", _figures(metrics)), encoding="utf-8")
+        card = keras_ar.cards.write(model, "model.keras", _figures(metrics))
+        file.write_text(f"{card}\n{_how(recipe, metrics)}", encoding="utf-8")
     metrics["files"] = ["README.md", *draw.after_training(model, data, folder, recipe)]
     with whole(folder / "metrics.json") as file:
         file.write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
 
 
+def _without_optimizer(model):
+    """A copy of the model, not compiled: Adam keeps two numbers for each weight, and nobody goes on from its state."""
+    copy = type(model).from_config(model.get_config())
+    for variable, value in zip(copy.variables, model.variables, strict=True):
+        variable.assign(value)
+    return copy
+
+
+def _how(recipe, metrics):
+    """The end of the card: the command and the recipe that made the model."""
+    return (
+        f"## How it was made\n\n```bash\nkeras-ar train recipe.toml --backend {metrics['backend']}\n```\n\n"
+        f"with this `recipe.toml`:\n\n```toml\n{recipes.write(recipe)}```\n"
+    )
+
+
 def _figures(metrics):
     """What the card of the model says of its run."""
-    figures = {"data set": metrics["data"]["name"]}
+    data = metrics["data"]
+    split = ", ".join(f"{count:,} {part}" for part, count in data["events"].items())
+    figures = {"data set": f"{data['name']}: {data['description']}", "split": split}
     for part in _PARTS:
         scores = metrics[part]
         bits = next(name for name in scores if name.startswith("bits_per_dim"))
         at_most = "" if metrics["exact"] else "at most "
-        figures[f"{part} nats"] = f"{at_most}{scores['nats']:.4f} ± {scores['standard_error']:.4f}"
+        by = f", draws: {scores['num_draws']}" if "num_draws" in scores else ""
+        figures[f"{part} nats"] = f"{at_most}{scores['nats']:.4f} ± {scores['standard_error']:.4f}{by}"
         figures[f"{part} bits/dim"] = f"{at_most}{scores[bits]:.4f}"
         figures[f"{part} events"] = scores["events"]
     figures["epochs"] = f"{metrics['epochs']}, the best is number {metrics['best_epoch']}"
-    return {**figures, "seconds of training": f"{metrics['seconds']:.1f}", "backend": metrics["backend"]}
+    figures |= {"seconds of training": f"{metrics['seconds']:.1f}", "backend": metrics["backend"]}
+    return {**figures, "SHA-256 of model.keras": metrics["sha256"]}
 
 
 # What a recipe names.
@@ -201,11 +225,18 @@ def make_model(recipe, data):
         settings.setdefault("num_classes", classes)
     elif "num_classes" in settings or "condition_shape" in settings:
         raise RunError("data.labels must not be false where the model takes a condition: that is the class of an event")
+    shape = [data.event_shape] if _takes_shape(component) else []
     with _naming("[model]"):
-        model = component(data.event_shape, **settings)
+        model = component(*shape, **settings)
     for part in _PARTS:
         model.check_batch(*events(data, part, takes_labels(recipe)), name=part)
     return model
+
+
+def _takes_shape(component):
+    """Whether a model is made for events of a shape, and not of other models, which have theirs."""
+    first = list(inspect.signature(component.__init__).parameters.values())[1]
+    return first.name == "event_shape" or first.kind is not first.POSITIONAL_OR_KEYWORD
 
 
 def model_arguments(component):
@@ -336,6 +367,8 @@ def about(model, data):
         "versions": {"keras": keras.__version__, "keras_ar": keras_ar.__version__},
         "data": {
             "name": data.name,
+            "description": data.description,
+            "events": {part: len(getattr(data, part)) for part in _PARTS},
             "kind": data.kind,
             "num_levels": data.num_levels,
             "rate": data.rate,

@@ -169,11 +169,22 @@ def written(result):
 
 
 def listing(found):
-    """Components and recipes."""
+    """Components, trained models and recipes."""
     table = Table("kind", "name", "from", box=box.SIMPLE_HEAD)
     for entry in found["components"]:
         table.add_row(entry["kind"], entry["name"], f"{entry['distribution']} {entry['version']}")
     _out.print(table)
+    if found["trained"]:
+        table = Table(
+            "trained model", "weights", "data", "test nats", "bits per dimension", "from", box=box.SIMPLE_HEAD
+        )
+        for run in found["trained"]:
+            of = run["test"]
+            source = f"{run['distribution']} {run['version']}"
+            levels = run["data"]["num_levels"]
+            data = run["data"]["name"] + (f", {levels} levels" if levels else "")
+            table.add_row(run["name"], f"{run['parameters']:,}", data, nats(of), bits(of), source)
+        _out.print(table)
     table = Table("recipe", "what", "test nats", "published", box=box.SIMPLE_HEAD)
     table.columns[0].no_wrap = True
     for name, recipe in found["recipes"].items():

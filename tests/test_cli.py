@@ -1,6 +1,7 @@
 """The command line: what it prints, what it writes, and that nothing is lost when it is stopped."""
 
 import csv
+import hashlib
 import importlib
 import json
 import os
@@ -12,7 +13,9 @@ import signal
 import subprocess
 import sys
 import time
+import zipfile
 
+import h5py
 import keras
 import numpy as np
 import pytest
@@ -74,7 +77,10 @@ def test_its_card_has_the_figures_of_the_run(finished):
     metrics = json.loads((finished / "metrics.json").read_text())
     card = (finished / "README.md").read_text(encoding="utf-8")
     assert "README.md" in metrics["files"]
-    assert "| data set | digits |" in card
+    assert "| data set | digits: handwritten digits of scikit-learn, 8 by 8 pixels, binary: 1 from level 9 on |" in card
+    assert "| split | 1,297 train, 250 valid, 250 test |" in card
+    assert f"keras-ar train recipe.toml --backend {metrics['backend']}" in card
+    assert (finished / "recipe.toml").read_text(encoding="utf-8") in card
     assert f"| test nats | {metrics['test']['nats']:.4f} ± {metrics['test']['standard_error']:.4f} |" in card
     assert f"| test bits/dim | {metrics['test']['bits_per_dim']:.4f} |" in card
     assert "keras_ar.load_model('model.keras')" in card
@@ -89,6 +95,14 @@ def test_its_metrics_are_the_likelihoods_of_the_model_that_it_saved(finished):
     assert metrics["test"]["bits_per_dim"] == pytest.approx(nats.mean() / 64 / np.log(2), rel=1e-5)
     assert metrics["train"]["events"] == 1297
     assert metrics["epochs"] == 2
+
+
+def test_its_model_comes_without_the_optimizer(finished):
+    metrics = json.loads((finished / "metrics.json").read_text())
+    assert metrics["sha256"] == hashlib.sha256((finished / "model.keras").read_bytes()).hexdigest()
+    assert not keras_ar.load_model(finished / "model.keras").compiled
+    with zipfile.ZipFile(finished / "model.keras").open("model.weights.h5") as weights:
+        assert "optimizer" not in h5py.File(weights)
 
 
 @pytest.mark.one_backend
@@ -1043,7 +1057,7 @@ def test_bad_files(finished, tmp_path):
     assert "sequences" in error_of("sample", finished, "--length", 5)
     assert "`temperature`" in error_of("sample", finished, "--temperature", -1)
     assert "--condition is for models with classes" in error_of("sample", finished, "--condition", 1)
-    assert "must be a .keras file, or the folder of a run" in error_of("info", tmp_path / "data.csv")
+    assert "must be a .keras file, the folder of a run, or a trained model" in error_of("info", tmp_path / "data.csv")
 
 
 @pytest.mark.one_backend

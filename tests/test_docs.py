@@ -45,7 +45,7 @@ def test_public_names_have_an_example_and_arguments_are_described_as_they_are():
     assert lint.problems(rules=rules) == []
 
 
-PAGES = ["README.md", "docs/tour.md", "plugins/keras-ar-flows/README.md", "plugins/keras-ar-latent/README.md"]
+PAGES = ["README.md", "docs/tour.md", *(f"plugins/keras-ar-{name}/README.md" for name in ("flows", "latent", "zoo"))]
 
 
 @pytest.mark.one_backend

@@ -105,6 +105,7 @@ def test_a_model_without_steps_is_undone_by_passes():
     np.testing.assert_allclose(ops.convert_to_numpy(back), x, atol=1e-4)
 
 
+@pytest.mark.one_backend  # each backend trains flows in the conformance kit
 def test_a_flow_learns_what_no_single_normal_can():
     """The second coordinate is the square of the first, and some noise: in the wrong order, of two layers."""
     keras.utils.set_random_seed(0)

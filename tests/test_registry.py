@@ -1,6 +1,8 @@
 """What the registry promises, checked against distributions made up on the spot."""
 
+import hashlib
 import importlib.metadata
+import json
 import os
 import shutil
 import subprocess
@@ -9,6 +11,7 @@ import sys
 import keras
 import pytest
 
+import keras_ar
 from keras_ar import registry
 from keras_ar.__main__ import main
 
@@ -227,6 +230,82 @@ def test_a_distribution_without_that_name_is_an_unknown_name(site):
         registry.find("models", "acme-ar:made")
 
 
+# Trained models
+
+
+def trained(site, name="coin", distribution="acme-zoo", package="acme_zoo"):
+    """Installs a distribution with one trained model; returns its folder."""
+    folder = site.path / package / name
+    folder.mkdir(parents=True)
+    (site.path / package / "__init__.py").write_text("raise RuntimeError('nobody needs this module')")
+    keras_ar.models.FVSBN(2).save(folder / "model.keras")
+    digest = hashlib.sha256((folder / "model.keras").read_bytes()).hexdigest()
+    (folder / "metrics.json").write_text(json.dumps({"sha256": digest}))
+    (folder / "README.md").write_text("# A coin")
+    site.install(distribution, {"zoo": {name: f"{package}.{name}"}})
+    return folder
+
+
+def test_a_trained_model_is_found_by_its_name_and_imports_nothing(site):
+    folder = trained(site)
+    entry = registry.find(registry.ZOO, "coin")
+    assert (entry.folder, entry.qualified_name) == (folder, "acme-zoo:coin")
+    assert entry in registry.entries("zoo")
+    assert entry not in registry.entries()
+    assert "coin" in keras_ar.zoo.names()
+    assert keras_ar.load("acme-zoo:coin").event_shape == (2,)
+    assert keras_ar.zoo.card("coin") == "# A coin"
+    assert "acme_zoo" not in sys.modules
+
+
+def test_trained_models_of_two_distributions_are_told_apart(site):
+    trained(site)
+    trained(site, distribution="zeta-zoo", package="zeta_zoo")
+    with pytest.raises(registry.AmbiguousNameError, match=r"trained model named 'coin'\. Use 'acme-zoo:coin' or 'zeta"):
+        keras_ar.load("coin")
+    assert {"acme-zoo:coin", "zeta-zoo:coin"} <= set(keras_ar.zoo.names())
+
+
+def test_a_trained_model_with_other_bytes_is_damaged(site):
+    folder = trained(site)
+    with (folder / "model.keras").open("ab") as file:
+        file.write(b"0")
+    with pytest.raises(ValueError, match=r"model.keras' is damaged: its SHA-256 must be "):
+        keras_ar.load("coin")
+
+
+def test_a_trained_model_whose_folder_is_gone_is_named(site):
+    shutil.rmtree(trained(site))
+    with pytest.raises(registry.PluginError, match=r"Cannot find the folder of the trained model 'coin'.*of acme-zoo"):
+        keras_ar.load("coin")
+    with pytest.raises(registry.PluginError, match="Cannot find the folder of the model 'made'"):
+        _ = registry.find("models", "made").folder
+
+
+def test_trained_models_of_hidden_distributions_are_hidden(site, monkeypatch):
+    trained(site)
+    monkeypatch.setenv("KERAS_AR_PLUGINS", "")
+    with pytest.raises(registry.UnknownNameError, match=r"Known trained models: none.*hides the plugins of acme-zoo"):
+        keras_ar.load("coin")
+
+
+def test_without_any_trained_models_it_says_what_to_install(monkeypatch):
+    monkeypatch.setattr(importlib.metadata, "distributions", lambda: [importlib.metadata.distribution("keras-ar")])
+    registry.refresh()
+    with pytest.raises(registry.UnknownNameError, match="pip install keras-ar-zoo"):
+        keras_ar.load("made-digits")
+    monkeypatch.undo()
+    registry.refresh()
+
+
+def test_a_trained_model_is_no_component(site):
+    trained(site)
+    with pytest.raises(ValueError, match="`kind` must be one of 'layers'"):
+        registry.get("zoo", "coin")
+    with pytest.raises(registry.PluginError, match=r"It is a trained model: `keras_ar\.load` opens it"):
+        registry.find("zoo", "coin").load()
+
+
 def test_keras_layers_are_not_ours_to_find():
     with pytest.raises(registry.UnknownNameError, match="Unknown layer 'Dense'"):
         registry.find("layers", "Dense")
@@ -235,7 +314,8 @@ def test_keras_layers_are_not_ours_to_find():
 @pytest.mark.parametrize("look_up", [registry.entries, lambda kind: registry.find(kind, "made")])
 def test_an_unknown_kind_names_the_kinds(look_up):
     with pytest.raises(
-        ValueError, match=r"`kind` must be one of 'layers', 'heads', 'bijectors', 'models'. Received: kind='model'"
+        ValueError,
+        match=r"`kind` must be one of 'layers', 'heads', 'bijectors', 'models', 'zoo'. Received: kind='model'",
     ):
         look_up("model")
 
@@ -326,7 +406,7 @@ def test_unreadable_metadata_of_one_package_is_passed_over(site):
         ("keras_ar.model", "Did you mean 'keras_ar.models'"),
         ("keras-ar.bijectors", "Did you mean 'keras_ar.bijectors'"),
         ("Keras_AR.Layer", "Did you mean 'keras_ar.layers'"),
-        ("keras_ar.zoo", "There are 'keras_ar.layers', 'keras_ar.heads', 'keras_ar.bijectors', 'keras_ar.models'"),
+        ("keras_ar.mine", "There are 'keras_ar.layers', 'keras_ar.heads', 'keras_ar.bijectors', 'keras_ar.models'"),
     ],
 )
 def test_a_misspelt_group_is_warned_of(group, meant, site):

@@ -41,6 +41,7 @@ FLOORS = [
         "text",
         "training",
         "windows",
+        "zoo",
     },
     {"layers", "heads"},
     {"decoding"},

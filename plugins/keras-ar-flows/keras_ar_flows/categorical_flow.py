@@ -1,11 +1,13 @@
 """CategoricalFlow. https://arxiv.org/abs/2006.09790"""
 
 import math
+from statistics import NormalDist
 
 import keras
+import numpy as np
 from keras import ops
 
-from keras_ar import BoundedModel, Support, arguments, heads, noise
+from keras_ar import BoundedModel, Support, arguments, heads, models, noise
 from keras_ar.numerics import inverse_cdf, normal_quantile
 from keras_ar_flows.parts import check_density, check_head, conditions_of, sum_of_entries, without_shapes
 
@@ -44,7 +46,7 @@ class CategoricalFlow(BoundedModel):
     """
 
     def __init__(self, flow, *, num_levels, head="keras-ar-flows:affine", **kwargs):
-        flow = keras.saving.deserialize_keras_object(flow) if isinstance(flow, dict) else flow
+        flow = models.get(flow) if isinstance(flow, dict) else flow
         check_density(flow, "flow")
         if len(flow.event_shape) < 2:
             raise ValueError(
@@ -58,9 +60,7 @@ class CategoricalFlow(BoundedModel):
         self.num_levels = arguments.integer(num_levels, "num_levels", least=2)
         self.flow, self.head = flow, head
         shape = (self.num_levels, self.latent_dims)
-        # So far apart that few places are of two categories: where all are alike, there is nothing to learn from.
-        apart = keras.initializers.RandomNormal(stddev=2.0 * self.num_levels ** (1.0 / self.latent_dims))
-        self.centers = self.add_weight(shape, apart, autocast=False, name="centers")
+        self.centers = self.add_weight(shape, _apart(*shape), autocast=False, name="centers")
         self.params = self.add_weight((*shape, head.num_params), "zeros", autocast=False, name="params")
         self.logits = self.add_weight((self.num_levels,), "zeros", autocast=False, name="logits")
 
@@ -134,3 +134,15 @@ class CategoricalFlow(BoundedModel):
     def get_config(self):
         parts = {name: keras.saving.serialize_keras_object(getattr(self, name)) for name in ("flow", "head")}
         return {**without_shapes(super().get_config()), "num_levels": self.num_levels, **parts}
+
+
+def _apart(num_levels, latent_dims):
+    """An initializer of centers so far apart that few places are of two categories: else there is little to learn from.
+
+    On a line random centers would come close to each other, so there they are the quantiles of what is random in space.
+    """
+    scale = 2.0 * num_levels ** (1.0 / latent_dims)
+    if latent_dims > 1:
+        return keras.initializers.RandomNormal(stddev=scale)
+    quantiles = [NormalDist(0.0, scale).inv_cdf((i + 0.5) / num_levels) for i in range(num_levels)]
+    return keras.initializers.Constant(np.array(quantiles, "float32")[:, None])

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_ar import BoundedModel, FlowModel, Support, arguments, noise
+from keras_ar import BoundedModel, FlowModel, Support, arguments, models, noise
 from keras_ar.flow import check_posterior
 from keras_ar_flows.parts import check_density, conditions_of, sum_of_entries, without_shapes
 
@@ -151,7 +151,7 @@ class Dequantized(BoundedModel):
 
 
 def _model(part):
-    return keras.saving.deserialize_keras_object(part) if isinstance(part, dict) else part
+    return models.get(part) if isinstance(part, dict) else part
 
 
 def _log_sum(levels, log_fraction):
