@@ -192,6 +192,16 @@ def test_batches_whose_shape_is_known_when_they_come_are_checked(method, model, 
         getattr(of_classes, method)(wrong, verbose=0)
 
 
+def test_after_a_first_step_that_fails_a_model_trains():
+    tf = pytest.importorskip("tensorflow")
+    model = models.FVSBN(4)
+    model.compile("adam")
+    short = tf.data.Dataset.from_generator(lambda: iter([(EVENTS[:, :1],)]), output_signature=(tf.TensorSpec(None),))
+    with pytest.raises(ValueError, match="`x` must have shape"):
+        model.fit(short, verbose=0)
+    assert np.isfinite(model.fit(Batches(EVENTS), verbose=0).history["loss"]).all()
+
+
 @pytest.mark.parametrize("value", [3, 99, -1, 2**32])
 @EVERY_KIND_OF_DATASET
 def test_classes_that_do_not_exist_are_an_error(held, value, of_classes):

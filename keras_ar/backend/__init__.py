@@ -472,13 +472,21 @@ def ensure_shape(x, shape, name):
     return tf.ensure_shape(x, shape, f"shape_of_{name}") if x.shape.is_compatible_with(shape) else x
 
 
-def _with_plain_words(function):
-    """A step of TensorFlow's whose error is a `ValueError` where `ensure_shape` has refused a batch."""
+def _with_plain_words(model, function):
+    """A step of TensorFlow's whose error is a `ValueError` where `ensure_shape` has refused a batch.
+
+    A step that fails before it has made the variables of the optimizer is forgotten: TensorFlow would let no later call
+    of it make them.
+    """
 
     def run(*args):
         try:
             return function(*args)
-        except tf.errors.InvalidArgumentError as error:
+        except Exception as error:
+            if model.optimizer is not None and not model.optimizer.built:
+                model.train_function = None
+            if not isinstance(error, tf.errors.InvalidArgumentError):
+                raise
             found = re.search(r" (\[.*\]) is not compatible .* (\[.*\])\.\s.*shape_of_([a-z]+)", error.message)
             if not found:
                 raise
@@ -512,7 +520,7 @@ def watched_step(model, function, kinds, watch=None):
     if _NAME == "jax":
         return Keeping(model, function, kinds, watch)
     if _NAME == "tensorflow":
-        function = _with_plain_words(function)
+        function = _with_plain_words(model, function)
     if watch is None:
         return function
 
