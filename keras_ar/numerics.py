@@ -8,6 +8,7 @@ from keras_ar import backend
 
 __all__ = [
     "bounded_exp",
+    "bounded_log_scale",
     "discretized_logistic_log_prob",
     "inverse_cdf",
     "log_normal_cdf",
@@ -41,7 +42,16 @@ def bounded_exp(log_scale):
     >>> round(float(keras_ar.numerics.bounded_exp(np.float32(100.0))), 1)
     1096.6
     """
-    return ops.exp(ops.clip(ops.convert_to_tensor(log_scale), -_MOST_LOG_SCALE, _MOST_LOG_SCALE))
+    return ops.exp(bounded_log_scale(log_scale))
+
+
+def bounded_log_scale(log_scale):
+    """Log-scales, where those beyond ±7 are ±7.
+
+    >>> float(keras_ar.numerics.bounded_log_scale(np.float32(100.0)))
+    7.0
+    """
+    return ops.clip(ops.convert_to_tensor(log_scale), -_MOST_LOG_SCALE, _MOST_LOG_SCALE)
 
 
 def normal_log_density(x, mean, scale):

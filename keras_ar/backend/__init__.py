@@ -18,6 +18,7 @@ from keras_ar.backend.precision import true_float32
 
 __all__ = [
     "UNTRACKED",
+    "Constant",
     "Loop",
     "allows_xla",
     "alone",
@@ -136,6 +137,35 @@ def _compiled(owner, function, mode):
 
 
 _of_this_thread = threading.local()
+
+
+class Constant:
+    """A NumPy array as a tensor, which is the same in each call of a layer.
+
+    On torch, which computes as it goes, the tensor is made once, where a conversion at each call costs as much as a
+    product. No symbolic pass has a part in it, so it may be made in `build`.
+
+    Args:
+        array: NumPy array.
+        dtype: String, the dtype of the tensor.
+
+    Example:
+
+    >>> ones = keras_ar.backend.Constant(np.ones(3, bool), "float32")
+    >>> keras.ops.convert_to_numpy(ones()).tolist()
+    [1.0, 1.0, 1.0]
+    """
+
+    def __init__(self, array, dtype):
+        self.array, self.dtype = array, dtype
+        if _NAME == "torch":
+            with torch.inference_mode(False):
+                self._tensor = torch.from_numpy(np.array(array, "float32")).to(getattr(torch, dtype))
+
+    def __call__(self):
+        if _NAME != "torch":
+            return keras.ops.cast(self.array, self.dtype)
+        return keras.ops.convert_to_tensor(self._tensor)  # on the device of the day
 
 
 def needs_gradients():

@@ -4,7 +4,7 @@ import keras
 from keras import ops
 
 from keras_ar.heads.real_head import RealHead
-from keras_ar.numerics import bounded_exp, normal_cdf, normal_log_density, normal_quantile
+from keras_ar.numerics import bounded_log_scale, normal_cdf, normal_log_density, normal_quantile
 
 
 @keras.saving.register_keras_serializable(package="keras_ar")
@@ -33,11 +33,11 @@ class Normal(RealHead):
 
     def log_prob(self, params, x):
         """Log-density of `x`, in nats per unit of the data."""
-        return self.per_unit(normal_log_density(self.encode(x), *_mean_and_scale(params)))
+        return self.per_unit(normal_log_density(self.encode(x), *self._mean_and_scale(params)))
 
     def sample(self, params, uniforms):
         """The quantile of the uniform."""
-        return self.decode(normal_quantile(uniforms[..., 0], *_mean_and_scale(params)))
+        return self.decode(normal_quantile(uniforms[..., 0], *self._mean_and_scale(params)))
 
     def mean(self, params):
         """The mean."""
@@ -49,25 +49,30 @@ class Normal(RealHead):
 
     def cdf(self, params, x):
         """Probability of a value of at most `x`."""
-        return normal_cdf(self.encode(x), *_mean_and_scale(params))
+        return normal_cdf(self.encode(x), *self._mean_and_scale(params))
 
     def to_noise(self, params, x):
         """The standardized value: noise, and the logarithm of its slope."""
-        mean, scale = _mean_and_scale(params)
-        z = (self.encode(x) - mean) / scale
-        return z, self.per_unit(ops.broadcast_to(-ops.log(scale), ops.shape(z)))
+        mean, log_scale = self.mean_and_log_scale(params)
+        z = (self.encode(x) - mean) * ops.exp(-log_scale)
+        return z, self.per_unit(ops.broadcast_to(-log_scale, ops.shape(z)))
 
     def from_noise(self, params, z):
         """The value, and the same logarithm."""
-        mean, scale = _mean_and_scale(params)
-        return self.decode(mean + scale * z), self.per_unit(ops.broadcast_to(-ops.log(scale), ops.shape(z)))
+        mean, log_scale = self.mean_and_log_scale(params)
+        x = mean + ops.exp(log_scale) * z
+        return self.decode(x), self.per_unit(ops.broadcast_to(-log_scale, ops.shape(x)))
 
     def temper(self, params, temperature):
         """Multiplies the variance by the temperature."""
         mean, log_scale = params[..., 0], params[..., 1]
         return ops.stack([mean, log_scale + 0.5 * ops.log(temperature)], axis=-1)
 
+    def mean_and_log_scale(self, params):
+        """What the parameters stand for, in the units of the network; log-scales lie within a bound."""
+        params = ops.convert_to_tensor(params)
+        return params[..., 0], bounded_log_scale(params[..., 1])
 
-def _mean_and_scale(params):
-    params = ops.convert_to_tensor(params)
-    return params[..., 0], bounded_exp(params[..., 1])
+    def _mean_and_scale(self, params):
+        mean, log_scale = self.mean_and_log_scale(params)
+        return mean, ops.exp(log_scale)

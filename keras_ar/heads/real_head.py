@@ -37,15 +37,22 @@ class RealHead(Head):
 
     def encode(self, x):
         """Standardizes by `loc` and `scale`."""
-        return (ops.cast(x, "float32") - _operand(self.loc)) / _operand(self.scale)
+        x = ops.cast(x, "float32")
+        return x if self._is_standard else (x - _operand(self.loc)) / _operand(self.scale)
 
     def decode(self, z):
         """Undoes `encode`."""
-        return _operand(self.loc) + _operand(self.scale) * z
+        return z if self._is_standard else _operand(self.loc) + _operand(self.scale) * z
 
     def per_unit(self, log_density):
         """The log-density of values, from that of what `encode` makes of them."""
-        return log_density - _operand(self.log_scale)
+        return log_density if self._is_standard else log_density - _operand(self.log_scale)
+
+    @property
+    def _is_standard(self):
+        """Whether data and network have the same units: code that is not compiled pays for idle operations."""
+        values = (self.loc, self.scale)
+        return all(isinstance(value, float) for value in values) and values == (0.0, 1.0)
 
     @property
     def position_shape(self):

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_ar import arguments
+from keras_ar import arguments, backend
 from keras_ar.layers.kernel_layer import KernelLayer
 from keras_ar.windows import PixelWindow, Window
 
@@ -98,6 +98,7 @@ class MaskedConv2D(KernelLayer):
         self._pixels = PixelWindow(
             self.window, self.mask.any(axis=(2, 3)), input_shape[2], self.num_colors, channels // self.num_colors
         )
+        self._zeros_and_ones = None if self.mask.all() else backend.Constant(self.mask, self.compute_dtype)
         self.kernel = self.add_kernel(self.mask.shape)
         self.bias = self.add_bias((self.filters,)) if self.use_bias else None
 
@@ -126,7 +127,7 @@ class MaskedConv2D(KernelLayer):
 
     def _masked_kernel(self):
         kernel = self.cast_weight(self.kernel)
-        return kernel if self.mask.all() else ops.multiply(kernel, ops.cast(self.mask, self.compute_dtype))
+        return kernel if self._zeros_and_ones is None else ops.multiply(kernel, self._zeros_and_ones())
 
     # One pixel, or one color of it, at a time: inputs of shape `(batch, channels / num_colors)`.
 

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_ar import arguments
+from keras_ar import arguments, backend
 from keras_ar.layers.kernel_layer import KernelLayer
 
 __all__ = ["MaskedDense"]
@@ -60,10 +60,11 @@ class MaskedDense(KernelLayer):
                 f"The mask is for {self.mask.shape[0]} inputs. Received inputs of shape {tuple(input_shape)}."
             )
         self.kernel = self.add_kernel(self.mask.shape)
+        self._zeros_and_ones = backend.Constant(self.mask, self.compute_dtype)
         self.bias = self.add_bias((self.units,)) if self.use_bias else None
 
     def call(self, inputs):
-        outputs = ops.matmul(inputs, ops.multiply(self.kernel, ops.cast(self.mask, self.compute_dtype)))
+        outputs = ops.matmul(inputs, ops.multiply(self.kernel, self._zeros_and_ones()))
         return self.activation(outputs + self.bias if self.use_bias else outputs)
 
     def step(self, constants, state, t, x):

@@ -37,30 +37,10 @@ class Affine(Normal):
 
     temper = Head.temper  # another scale could lie beyond the bound
 
-    def log_prob(self, params, x):
-        """Log-density of `x`, in nats per unit of the data."""
-        return super().log_prob(self._bounded(params), x)
-
-    def sample(self, params, uniforms):
-        """The quantile of the uniform."""
-        return super().sample(self._bounded(params), uniforms)
-
-    def cdf(self, params, x):
-        """Probability of a value of at most `x`."""
-        return super().cdf(self._bounded(params), x)
-
-    def to_noise(self, params, x):
-        """The standardized value: noise, and the logarithm of its slope."""
-        return super().to_noise(self._bounded(params), x)
-
-    def from_noise(self, params, z):
-        """The value, and the same logarithm."""
-        return super().from_noise(self._bounded(params), z)
-
-    def _bounded(self, params):
+    def mean_and_log_scale(self, params):
+        """What the parameters stand for; log-scales lie within the bound."""
         params = ops.convert_to_tensor(params)
-        log_scale = self.bound * ops.tanh(params[..., 1] / self.bound)
-        return ops.stack([params[..., 0], log_scale], axis=-1)
+        return params[..., 0], self.bound * ops.tanh(params[..., 1] / self.bound)
 
     def get_config(self):
         """Arguments of the constructor."""
