@@ -10,7 +10,7 @@ import keras
 import numpy as np
 from keras import ops, tree
 
-from keras_ar import arguments, backend, batches, cards, mapped, noise, parts, training
+from keras_ar import arguments, backend, batches, cards, mapped, noise, numerics, parts, training
 from keras_ar.support import Support
 from keras_ar.training import Impossible
 
@@ -153,6 +153,7 @@ class DensityModel(keras.Model, metaclass=_BuiltAtOnce):
         self._first_impossible, self._watch = training.FirstImpossible(), training.LossWatch()
         self._compiled_functions, self._compiled_for = {}, None
         self._requested_jit_compile = "auto"
+        self._gradients = None  # what traces steps of training, where something does
 
     @property
     def takes_condition(self) -> bool:
@@ -262,7 +263,7 @@ class DensityModel(keras.Model, metaclass=_BuiltAtOnce):
         if condition is None:
             return []
         if self.num_classes is not None:
-            return [ops.one_hot(ops.cast(condition, "int32"), self.num_classes)]
+            return [numerics.one_hot(condition, self.num_classes)]
         return [ops.cast(condition, "float32")]
 
     def log_prob(self, x: Any, condition: Any = None) -> Any:
@@ -333,7 +334,9 @@ class DensityModel(keras.Model, metaclass=_BuiltAtOnce):
 
     def make_train_function(self, force=False):
         kinds = ("trainable", "non_trainable", "optimizer", "metrics")
-        self._make_and_keep("train_function", super().make_train_function, force, kinds)
+        if self._make_and_keep("train_function", super().make_train_function, force, kinds):
+            has_its_own_loss = type(self).compute_loss is not DensityModel.compute_loss
+            self._gradients = None if has_its_own_loss else backend.traced_gradients(self)
 
     def make_test_function(self, force=False):
         self._make_and_keep(
@@ -347,13 +350,25 @@ class DensityModel(keras.Model, metaclass=_BuiltAtOnce):
         """Lets Keras make a function of its trainer, and has it keep the weights and watch the loss if it is new."""
         before = getattr(self, name)
         make(force)
-        if getattr(self, name) is not before:
+        is_new = getattr(self, name) is not before
+        if is_new:
             watch = None if name == "predict_function" else self._watch
             setattr(self, name, backend.watched_step(self, getattr(self, name), kinds, watch))
+        return is_new
 
     def train_step(self, *args):  # of the data; on JAX of the variables and the data
         *variables, data = args
-        return super().train_step(*variables, self._possible_batch(data))
+        x, impossible, sample_weight = batch = self._possible_batch(data)
+        found = None
+        if self._gradients is not None:
+            found = self._gradients(self, self._loss_of_batch, (x, impossible.log_prob, sample_weight))
+        if found is None:
+            return super().train_step(*variables, batch)
+        (loss, nats, outputs), gradients = found
+        self._note_loss(loss, nats, x, impossible, sample_weight)
+        self.metrics[0].update_state(loss, sample_weight=len(nats))  # Keras' mean of the loss
+        self._gradients.apply(self, gradients)
+        return self.compute_metrics(x, impossible, outputs, sample_weight=sample_weight)
 
     def test_step(self, *args):
         *variables, data = args
@@ -404,29 +419,42 @@ class DensityModel(keras.Model, metaclass=_BuiltAtOnce):
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         """Nats per event, and whatever regularizers add."""
-        events = x[0] if isinstance(x, tuple | list) else x
-        nats = self.objective(y_pred, events, training)
-        if isinstance(y, Impossible):
-            nats = nats - y.log_prob
-            self._first_impossible.update_state(y)
-        bits = self.to_bits_per_dim(nats, events)
-        # As in the loss, a weight is a factor: what it weighs is divided by the number of events.
-        bits = bits if sample_weight is None else bits * ops.cast(sample_weight, "float32")
+        log_prob = y.log_prob if isinstance(y, Impossible) else None
+        loss, nats = self._loss_and_nats(x, log_prob, y_pred, sample_weight, training)
+        return self._note_loss(loss, nats, x, y, sample_weight)
+
+    def _loss_of_batch(self, batch):
+        """What is to be lowered, the nats of each event and the outputs: a function of the batch and the weights."""
+        x, log_prob, sample_weight = batch
+        outputs = self(x, training=True)
+        return *self._loss_and_nats(x, log_prob, outputs, sample_weight, True), outputs
+
+    def _loss_and_nats(self, x, log_prob, outputs, sample_weight, training):
+        """The loss, and the nats of each event, to which those of what is impossible are added."""
+        nats = self.objective(outputs, _events(x), training)
+        if log_prob is not None:
+            nats = nats - log_prob
         loss = self._reduce_nats(nats, nats, sample_weight=sample_weight)
         if self.losses:
             # Regularizers know nothing of devices: Keras' own way of adding them scales their sum for each.
             loss = loss + super().compute_loss(None, None, None, None, training)
+        return loss, nats
+
+    def _note_loss(self, loss, nats, x, y, sample_weight):
+        """Tells the metrics of a loss, and returns what a device that has a part in it lowers."""
+        if isinstance(y, Impossible):
+            self._first_impossible.update_state(y)
+        bits = self.to_bits_per_dim(nats, _events(x))
+        # As in the loss, a weight is a factor: what it weighs is divided by the number of events.
+        bits = bits if sample_weight is None else bits * ops.cast(sample_weight, "float32")
         if self._loss_of_events is None:
             self._bits_per_dim.update_state(bits)
-        else:
-            is_padding = y.is_padding if isinstance(y, Impossible) else None
-            count = (
-                ops.shape(nats)[0] if is_padding is None else ops.sum(ops.cast(ops.logical_not(is_padding), "float32"))
-            )
-            self._bits_per_dim.update_state(ops.mean(bits), count)
-            self._loss_of_events.update_state(loss * backend.num_replicas(), count)
-            loss = loss * backend.weight_of_part(count)
-        return loss
+            return loss
+        is_padding = y.is_padding if isinstance(y, Impossible) else None
+        count = ops.shape(nats)[0] if is_padding is None else ops.sum(ops.cast(ops.logical_not(is_padding), "float32"))
+        self._bits_per_dim.update_state(ops.mean(bits), count)
+        self._loss_of_events.update_state(loss * backend.num_replicas(), count)
+        return loss * backend.weight_of_part(count)
 
     def explain_loss(self, loss: float) -> str:
         """Why the loss of the last batches is not finite, in words: what `fit` and `evaluate` raise."""
@@ -1274,6 +1302,11 @@ def _checked_extra(extra, num_events):
             f"Received arrays of the shapes {[array.shape for array in arrays]}."
         )
     return arrays
+
+
+def _events(x):
+    """The events of a batch of the trainer: of a pair with conditions, its first part."""
+    return x[0] if isinstance(x, tuple | list) else x
 
 
 def _pair(x):

@@ -20,6 +20,7 @@ __all__ = [
     "normal_log_density",
     "normal_quantile",
     "normal_quantile_of_logs",
+    "one_hot",
     "with_gradient_of_root",
 ]
 
@@ -52,6 +53,16 @@ def bounded_log_scale(log_scale):
     7.0
     """
     return ops.clip(ops.convert_to_tensor(log_scale), -_MOST_LOG_SCALE, _MOST_LOG_SCALE)
+
+
+def one_hot(x, num_classes):
+    """`ops.one_hot`, which on torch looks at the values, and so would be no piece of a graph.
+
+    >>> keras.ops.convert_to_numpy(keras_ar.numerics.one_hot(np.array([2, 0], "int32"), 3)).tolist()
+    [[0.0, 0.0, 1.0], [1.0, 0.0, 0.0]]
+    """
+    x = ops.expand_dims(ops.cast(x, "int32"), -1)
+    return ops.cast(ops.equal(x, ops.arange(num_classes, dtype="int32")), "float32")
 
 
 def normal_log_density(x, mean, scale):

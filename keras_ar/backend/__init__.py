@@ -51,6 +51,7 @@ __all__ = [
     "set_random_state",
     "share",
     "shared_data",
+    "traced_gradients",
     "true_float32",
     "wants_known_lengths",
     "watched_step",
@@ -75,6 +76,7 @@ elif _NAME == "torch":
     import torch
 
     from keras_ar.backend import traced
+    from keras_ar.backend.training_traced import Gradients
 
 
 def compiled(owner, function, mode="xla"):
@@ -562,6 +564,29 @@ def watched_step(model, function, kinds, watch=None):
         return logs
 
     return watched
+
+
+def traced_gradients(model):
+    """What traces the steps in which a model is trained, `training_traced.Gradients`; `None` where nothing does.
+
+    That is on JAX and TensorFlow, which compile them, and on torch where a model is compiled or run eagerly by its own
+    wish, where its loss is scaled, and where several devices have a part in it.
+
+    Args:
+        model: A compiled Keras model.
+
+    Example:
+
+    >>> model = keras_ar.models.FVSBN(3)
+    >>> model.compile("adam", run_eagerly=True)
+    >>> print(keras_ar.backend.traced_gradients(model))
+    None
+    """
+    if _NAME != "torch" or model.run_eagerly or model.jit_compile or num_shares() > 1 or num_replicas() > 1:
+        return None
+    optimizer = model.optimizer
+    is_scaled = isinstance(optimizer, keras.optimizers.LossScaleOptimizer) or optimizer.loss_scale_factor is not None
+    return None if is_scaled else Gradients()
 
 
 def random_state():
