@@ -85,7 +85,7 @@ def test_its_card_says_where_it_comes_from(name):
 @pytest.mark.one_backend
 def test_the_zoo_has_what_it_promises():
     kinds = {keras_ar.zoo.metrics(name)["model"] for name in NAMES}
-    assert {"MADE", "NADE", "PixelCNN", "PixelCNNPlusPlus"} <= kinds
+    assert {"MADE", "NADE", "PixelCNN", "PixelCNNPlusPlus", "CharRNN", "WaveNet", "DeepNADE", "Dequantized"} <= kinds
     assert keras_ar.zoo.metrics("pixel-cnn-plus-plus-mnist")["test"]["nats"] <= 80.1
 
 
