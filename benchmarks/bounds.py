@@ -84,6 +84,7 @@ def parse_options():
     parser.add_argument("data", help="shuffling, summation, molecules; or what `keras_ar.datasets.load` takes")
     parser.add_argument("--model", help="of images: real_nvp, glow or flow_plus_plus; of sets: set_flow or made ...")
     parser.add_argument("--posterior", default="uniform", choices=["uniform", "variational"])
+    parser.add_argument("--posterior-filters", type=int, default=32, help="of the flow that guesses fractions")
     parser.add_argument("--set", nargs="+", type=setting, default={}, metavar="NAME=VALUE", help="the flow's arguments")
     parser.add_argument("--core-minutes", type=float, default=math.inf)
     parser.add_argument("--epochs", type=int, default=1000)
@@ -159,7 +160,7 @@ def make_model(options, event_shape, num_levels):
         posterior = keras_ar_flows.FlowPlusPlus(
             event_shape,
             num_layers=(2, 0, 0),
-            filters=32,
+            filters=options.posterior_filters,
             num_blocks=1,
             num_heads=0,
             as_posterior=True,

@@ -41,13 +41,9 @@ def shortened(tmp_path, monkeypatch):
     keras_ar.registry.refresh()
 
 
-# What guides call is tested on every backend elsewhere; this one has layers and steps of its own.
-ON_EVERY_BACKEND = {"your_own_model"}
-
-
 @pytest.mark.parametrize(
-    "name", [*sorted(ON_EVERY_BACKEND), *on_one_backend(n for n in notebooks.ORDER if n not in ON_EVERY_BACKEND)]
-)
+    "name", on_one_backend(notebooks.ORDER)
+)  # what guides call is tested on every backend elsewhere
 def test_a_guide_runs(name):
     path = GUIDES / f"{name}.py"
     names = {"__name__": "__main__", "__file__": str(path)}

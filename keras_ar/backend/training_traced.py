@@ -47,6 +47,7 @@ class Gradients:
 
     def __init__(self):
         self.kinds = {}  # by shapes, the latest last
+        self._variables = []  # of the last step: to find them in all layers of a model takes a while
 
     @property
     def num_graphs(self):
@@ -56,19 +57,20 @@ class Gradients:
     def apply(self, model, gradients):
         """Lets the optimizer of the model take a step."""
         with torch.no_grad():
-            model.optimizer.apply(gradients, model.trainable_variables)
+            model.optimizer.apply(gradients, self._variables)
 
     def __call__(self, model, function, batch):
-        inputs = [x for x in tree.flatten(batch) if x is not None]
-        key = str([(tuple(x.shape), x.dtype, x.device) for x in inputs])
-        weights = [variable.value for variable in model.trainable_variables]
+        given = tree.flatten(batch)
+        key = str([x if x is None else (tuple(x.shape), x.dtype, x.device) for x in given])
+        self._variables = model.trainable_variables
+        weights = [variable.value for variable in self._variables]
         kind = self.kinds.pop(key, None)
         if kind is None or not kind.is_of(weights):
             kind = _Kind(weights)
         self.kinds[key] = kind
         if len(self.kinds) > _MAX_KINDS:
             del self.kinds[next(iter(self.kinds))]
-        return kind(model, function, batch, inputs)
+        return kind(model, function, batch, [x for x in given if x is not None])
 
 
 class _Kind:
@@ -104,6 +106,7 @@ class _Kind:
         before = [variable.value.clone() for variable in variables]
         random = _random_state()
         expected, seconds = _timed(flat, inputs)
+        random_afterwards = _random_state()
         if any(not torch.equal(variable.value, value) for variable, value in zip(variables, before, strict=True)):
             self._leave(model, "It changes variables.", level=logging.INFO)
             return self._packed(expected)
@@ -117,6 +120,8 @@ class _Kind:
         except Exception as error:  # of whatever kind: somebody's model may do anything in its `call`
             self._leave(model, f"{type(error).__name__}: {error}")
             return self._packed(expected)
+        finally:
+            _set_random_state(random_afterwards)
         self.seconds.append(seconds)
         self.seconds_traced.append(seconds_traced)
         self.num_compared += 1
