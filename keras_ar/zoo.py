@@ -51,6 +51,8 @@ def load(name: str) -> Any:
     """
     folder = _folder(name)
     path, expected = folder / "model.keras", metrics(name).get("sha256")
+    if expected is None:
+        raise ValueError(f"{str(folder / 'metrics.json')!r} must have the 'sha256' of the model: train it again.")
     found = hashlib.sha256(path.read_bytes()).hexdigest()
     if found != expected:
         raise ValueError(f"{str(path)!r} is damaged: its SHA-256 must be {expected}. It is {found}.")

@@ -7,7 +7,9 @@ import json
 import os
 import pathlib
 import random
+import re
 import resource
+import shlex
 import shutil
 import signal
 import subprocess
@@ -103,6 +105,19 @@ def test_its_model_comes_without_the_optimizer(finished):
     assert not keras_ar.load_model(finished / "model.keras").compiled
     with zipfile.ZipFile(finished / "model.keras").open("model.weights.h5") as weights:
         assert "optimizer" not in h5py.File(weights)
+
+
+@pytest.mark.one_backend
+def test_the_commands_of_the_readme_run(tmp_path, monkeypatch):
+    """As they are, but that they train for a moment; in their order, in one folder."""
+    readme = (pathlib.Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "novel.txt").write_text("It is a truth universally acknowledged. " * 200)
+    commands = re.findall(r"^    keras-ar (.*?)(?: +#.*)?$", readme, flags=re.MULTILINE)
+    for command in commands:
+        code, _, err = call(*shlex.split(command), *(SMALL if command.startswith("train") else []))
+        assert code == 0, err
+    assert {"made.png", "samples.png", "runs"} <= {path.name for path in tmp_path.iterdir()}
 
 
 @pytest.mark.one_backend

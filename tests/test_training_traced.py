@@ -81,7 +81,9 @@ def test_a_model_trains_to_the_same_weights(name, traces, monkeypatch):
 
 def test_weights_of_events_and_regularizers_have_a_part_in_it(traces, monkeypatch):
     def made():
-        return models.MADE(6, hidden_units=8)
+        model = models.MADE(6, hidden_units=8)
+        model.hidden[0].kernel.regularizer = keras.regularizers.L2(0.1)
+        return model
 
     model = check_the_same(made, traces, monkeypatch, 2, BITS, sample_weight=np.linspace(0.0, 2.0, 44))
     assert not np.allclose(model.get_weights()[0], fitted(made, BITS)[0].get_weights()[0])

@@ -7,9 +7,11 @@ import keras
 import numpy as np
 import pytest
 from keras import ops
+from typer.testing import CliRunner
 
 from keras_ar import FlowModel, bijectors, models, noise
 from keras_ar.testing import checks_for
+from keras_ar_cli import app
 from keras_ar_flows import ActNorm, Dequantized, ElementwiseAffine, RealNVP
 
 LEVELS = 5
@@ -187,3 +189,16 @@ def test_weights_are_set_from_data_with_fractions():
     model.initialize_from_data(x)
     scales = np.exp(ops.convert_to_numpy(model.density.bijectors[0].log_scale))
     assert (scales > 0.5).all(), scales
+
+
+@pytest.mark.one_backend
+def test_a_recipe_names_a_model_that_is_made_of_others(tmp_path):
+    config = "{event_shape = [8, 8, 1], num_levels = 1, num_steps = 1, filters = 4}"
+    density = f'model.density={{class_name = "keras-ar-flows:glow", config = {config}}}'
+    settings = [density, "model.num_levels=17", "train.epochs=1", "train.batch_size=512"]
+    arguments = ["train", "keras-ar-flows:dequantized", "--data", "digits", "--out", str(tmp_path / "run"), "--json"]
+    result = CliRunner().invoke(app, [*arguments, *(part for setting in settings for part in ("--set", setting))])
+    assert result.exit_code == 0, result.output
+    card = (tmp_path / "run" / "README.md").read_text(encoding="utf-8")
+    assert "| test nats | at most " in card
+    assert ", draws: 1 |" in card
