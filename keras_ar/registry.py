@@ -140,7 +140,7 @@ class Entry:
     def folder(self) -> pathlib.Path:
         """The folder of a trained model, without importing anything."""
         package, *below = self.target.split(".")
-        spec = importlib.util.find_spec(package) if self.kind == ZOO else None
+        spec = importlib.util.find_spec(package)
         for place in (spec and spec.submodule_search_locations) or ():
             if (folder := pathlib.Path(place, *below)).is_dir():
                 return folder
