@@ -402,6 +402,16 @@ class Triple(Head):
             lambda: models.MADE(3, hidden_units=()),
             r"`hidden_units` must hold at least one.*Received: hidden_units=\(\)",
         ),
+        (lambda: models.Factorized(3, network=keras.layers.Dense(3)), "`network` must be None for a model without a"),
+        (lambda: models.Factorized(3, network=(8,), condition_shape=2), "`network` must be a Keras layer"),
+        (
+            lambda: models.Factorized(3, network=keras.layers.Dense(3), hidden_units=4, condition_shape=2),
+            r"`network` must be None where `hidden_units`.*Received: .*hidden_units=\(4,\)",
+        ),
+        (
+            lambda: models.Factorized(3, network=keras.layers.Dense(4), condition_shape=2),
+            r"`network` must return 3 parameters for an event, 1 for each.*Received: .*\(4,\)",
+        ),
         (lambda: models.MADE(3, hidden_units=0), r"`hidden_units` must be an integer.*Received: hidden_units=0"),
         (lambda: models.MADE(3, hidden_units=(4, 0.5)), r"`hidden_units` must be .*Received: .*\(4, 0.5\)"),
         (lambda: models.MADE(3, degrees="odd"), r"`degrees` must be 'even' or 'random'. Received: degrees='odd'"),

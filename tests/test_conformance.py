@@ -85,6 +85,13 @@ MODELS = [
     models.NADE(12, units=7, name="nade"),
     models.Factorized((2, 2), hidden_units=6, dropout=0.1, head=heads.Categorical(3), num_classes=2, name="decoder"),
     models.Factorized((3, 2), head=PairOfBits(), name="baseline"),
+    models.Factorized(
+        (2, 2, 1),
+        network=keras.layers.Conv2DTranspose(3, 2),
+        head=heads.Categorical(3),
+        condition_shape=(1, 1, 4),
+        name="decoder-network",
+    ),
     models.NADE(17, units=4, activation="relu", name="nade_two_blocks"),
     models.MADE(
         (3, 3, 1),

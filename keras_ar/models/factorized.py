@@ -1,10 +1,12 @@
 """Factorized: every value by itself, given a condition."""
 
+import math
+
 import keras
 import numpy as np
 from keras import ops
 
-from keras_ar import arguments
+from keras_ar import arguments, backend
 from keras_ar.autoregressive import AutoregressiveModel
 
 __all__ = ["Factorized"]
@@ -23,6 +25,9 @@ class Factorized(AutoregressiveModel):
             through; `()` for a linear one. Defaults to `()`.
         activation: Activation of the hidden units. Defaults to `"relu"`.
         dropout: Float in [0, 1). Dropout rate after each hidden layer, active in training. Defaults to `0.0`.
+        network: Keras layer from conditions to the parameters of all values, `(batch, *event_shape, num_params)` or
+            anything with as many entries in this order, in place of hidden layers: transposed convolutions, mostly.
+            Defaults to `None`.
         head: Name, instance, class or config of a head. Defaults to `"bernoulli"`.
         condition_shape: Integer or tuple, the shape of the condition of one event, or `None`. Defaults to `None`.
         num_classes: Integer, the number of classes that a condition may be, or `None`. Defaults to `None`.
@@ -31,6 +36,16 @@ class Factorized(AutoregressiveModel):
     Example:
 
     >>> decoder = keras_ar.models.Factorized((4, 4, 1), hidden_units=16, condition_shape=2)
+    >>> decoder.sample(3, condition=np.zeros(2), seed=0).shape
+    (3, 4, 4, 1)
+
+    With a network of your own:
+
+    >>> layers = keras.layers
+    >>> network = keras.Sequential(
+    ...     [layers.Dense(8), layers.Reshape((2, 2, 2)), layers.Conv2DTranspose(1, 3, strides=2, padding="same")]
+    ... )
+    >>> decoder = keras_ar.models.Factorized((4, 4, 1), network=network, condition_shape=2)
     >>> decoder.sample(3, condition=np.zeros(2), seed=0).shape
     (3, 4, 4, 1)
     """
@@ -42,6 +57,7 @@ class Factorized(AutoregressiveModel):
         hidden_units=(),
         activation="relu",
         dropout=0.0,
+        network=None,
         head="bernoulli",
         condition_shape=None,
         num_classes=None,
@@ -57,6 +73,11 @@ class Factorized(AutoregressiveModel):
             )
         self.activation = keras.activations.get(activation)
         self.dropout = arguments.rate(dropout, "dropout")
+        self.network = keras.saving.deserialize_keras_object(network) if isinstance(network, dict) else network
+        self.network_config = None
+        if network is not None:
+            self._check_network()
+            self.network_config = keras.saving.serialize_keras_object(self.network)  # as it was before it was built
 
         # Layers.
         dtype = {"dtype": self.dtype_policy}
@@ -67,8 +88,38 @@ class Factorized(AutoregressiveModel):
             keras.layers.Dense(units, name=f"hidden_{i}", **dtype) for i, units in enumerate(self.hidden_units)
         ]
         self.dropout_layers = [keras.layers.Dropout(dropout, **dtype) for _ in self.hidden_units]
-        if self.condition_shape:
+        if self.network is not None:
+            self._build_network(num_outputs)
+        elif self.condition_shape:
             self.output_layer = keras.layers.Dense(num_outputs, name="output", **dtype)
+
+    def _check_network(self):
+        if not isinstance(self.network, keras.layers.Layer):
+            raise ValueError(f"`network` must be a Keras layer. Received: network={self.network!r}.")
+        if not self.condition_shape:
+            raise ValueError(
+                f"`network` must be None for a model without a condition, which has nothing to compute from. "
+                f"Received: network={self.network.name}."
+            )
+        if self.hidden_units or self.dropout:
+            raise ValueError(
+                f"`network` must be None where `hidden_units` or `dropout` describe one. Received: "
+                f"network={self.network.name}, hidden_units={self.hidden_units}, dropout={self.dropout}."
+            )
+
+    def _build_network(self, num_outputs):
+        def apply(condition):
+            params = self.network(condition)
+            found.append(tuple(params.shape[1:]))
+            return params
+
+        found = []
+        backend.make_weights(apply, keras.KerasTensor((1, *self.condition_shape)))
+        if math.prod(found[0]) != num_outputs:
+            raise ValueError(
+                f"`network` must return {num_outputs} parameters for an event, {self.head.num_params} for each value. "
+                f"Received: outputs of shape {found[0]}, {math.prod(found[0])} entries."
+            )
 
     def call(self, x, condition=None, training=None):
         params = self._params(condition, training)
@@ -79,6 +130,8 @@ class Factorized(AutoregressiveModel):
         """The parameters of all positions, `(1 or batch, positions, num_params)`."""
         if condition is None:
             params = ops.cast(ops.expand_dims(ops.convert_to_tensor(self.params), 0), self.compute_dtype)
+        elif self.network is not None:
+            params = self.network(ops.cast(condition, self.compute_dtype))
         else:
             h = self.flat_condition(condition)
             for layer, dropout in zip(self.hidden, self.dropout_layers, strict=True):
@@ -105,4 +158,5 @@ class Factorized(AutoregressiveModel):
             "hidden_units": self.hidden_units,
             "activation": keras.activations.serialize(self.activation),
             "dropout": self.dropout,
+            "network": self.network_config,
         }

@@ -10,6 +10,7 @@ from keras_ar import arguments, heads
 from keras_ar.bijectors import Bijector
 from keras_ar_flows.chain import make_weights
 from keras_ar_flows.parts import check_head
+from keras_ar_flows.squeeze import squeezed
 
 __all__ = ["Coupling"]
 
@@ -37,7 +38,9 @@ class Coupling(Bijector):
 
     Call arguments:
         x: Tensor of shape `(batch, *event_shape)`.
-        condition: Tensor of shape `(batch, *condition_shape)`, or `None`. Defaults to `None`.
+        condition: Tensor of shape `(batch, *condition_shape)`, or `None`. Every pixel of an image is given all of it,
+            unless it is an image, too, whose height and width are those of `x` or multiples of them: then the part of
+            it at that pixel. Defaults to `None`.
 
     Returns:
         Tensor of the shape of `x`, and `log_det` of shape `(batch,)`.
@@ -117,9 +120,16 @@ class Coupling(Bijector):
         return ops.cast(ops.reshape(params, (-1, *self._parts.mapped_shape, self.head.num_params)), "float32")
 
     def _spread(self, condition, kept):
-        """The condition with the axes of what is kept: at every pixel, unless it has the pixels itself."""
+        """The condition with the axes of what is kept: at every pixel, unless it has the pixels itself.
+
+        Where each of these is a square of pixels of the condition, as after `Squeeze`, it is given that square.
+        """
         if len(kept.shape) > 2 and condition.shape[1:-1] == kept.shape[1:-1]:
             return condition
+        if len(kept.shape) == len(condition.shape) == 4:
+            factor, rest = divmod(condition.shape[1], kept.shape[1])
+            if rest == 0 and condition.shape[1:-1] == tuple(factor * size for size in kept.shape[1:-1]):
+                return squeezed(condition, factor)
         flat = ops.reshape(condition, (ops.shape(condition)[0], *[1] * (len(kept.shape) - 2), -1))
         return ops.broadcast_to(flat, (*ops.shape(kept)[:-1], flat.shape[-1]))
 

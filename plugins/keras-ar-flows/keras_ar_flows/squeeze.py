@@ -6,7 +6,7 @@ from keras import ops
 from keras_ar import arguments
 from keras_ar.bijectors import Bijector
 
-__all__ = ["Squeeze"]
+__all__ = ["Squeeze", "squeezed"]
 
 
 @keras.saving.register_keras_serializable(package="keras_ar_flows")
@@ -60,11 +60,7 @@ class Squeeze(Bijector):
         return (batch, height // side, width // side, channels * side * side), (batch,)
 
     def to_noise(self, x, condition=None):
-        height, width, channels = self.event_shape
-        side = self.factor
-        blocks = ops.reshape(x, (-1, height // side, side, width // side, side, channels))
-        squeezed = (-1, height // side, width // side, side * side * channels)
-        z = ops.reshape(ops.transpose(blocks, (0, 1, 3, 2, 4, 5)), squeezed)
+        z = squeezed(x, self.factor)
         return z, ops.zeros(ops.shape(z)[:1], "float32")
 
     def from_noise(self, z, condition=None):
@@ -76,3 +72,21 @@ class Squeeze(Bijector):
 
     def get_config(self):
         return {**super().get_config(), "factor": self.factor}
+
+
+def squeezed(x, factor):
+    """Images whose squares of pixels are one pixel each.
+
+    Args:
+        x: Tensor of shape `(batch, height, width, channels)`.
+        factor: Integer, the side of the squares.
+
+    Example:
+
+    >>> tuple(keras_ar_flows.squeeze.squeezed(np.zeros((5, 6, 4, 3)), 2).shape)
+    (5, 3, 2, 12)
+    """
+    _, height, width, channels = x.shape
+    rows, columns = height // factor, width // factor
+    blocks = ops.transpose(ops.reshape(x, (-1, rows, factor, columns, factor, channels)), (0, 1, 3, 2, 4, 5))
+    return ops.reshape(blocks, (-1, rows, columns, factor * factor * channels))

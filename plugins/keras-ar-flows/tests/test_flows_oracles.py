@@ -271,5 +271,17 @@ def test_additive_couplings_stretch_nothing():
     np.testing.assert_array_equal(ops.convert_to_numpy(coupling(x)[1]), np.zeros(10))
 
 
+@pytest.mark.parametrize("side", [4, 8])
+def test_a_pixel_is_given_the_part_of_a_larger_condition_that_is_at_it(side):
+    coupling = Coupling("channels", network=keras.layers.Dense(5))
+    x, condition = normals(1, 4, 4, 2), normals(1, side, side, 3)
+    coupling(x, condition)
+    noise.randomize(coupling)
+    other = condition.copy()
+    other[0, side // 2, side - 1] += 1.0  # in the third row of four, and the last column
+    z, changed = (ops.convert_to_numpy(coupling(x, each)[0])[0] for each in (condition, other))
+    assert np.argwhere((z != changed).any(axis=-1)).tolist() == [[2, 3]]
+
+
 def normals(*shape):
     return np.random.default_rng(0).normal(size=shape).astype("float32")

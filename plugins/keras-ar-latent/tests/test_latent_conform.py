@@ -52,6 +52,11 @@ def encoder():
     return keras.Sequential([layers.Flatten(), layers.Dense(4, activation="tanh"), layers.Dropout(0.3)])
 
 
+def growing():
+    """The network of a decoder, from latent variables to the parameters of pixels."""
+    return keras.Sequential([keras.layers.Reshape((1, 1, 2)), keras.layers.Conv2DTranspose(1, 2)])
+
+
 @parametrize_with_checks(
     [
         VAE(3, latent_shape=2, encoder=3, decoder=5, posterior=[inverse_autoregressive(2, 3)], prior=narrow(2)),
@@ -76,6 +81,14 @@ def encoder():
             beta=0.5,
             free_bits=0.1,
             name="vae-linear",
+        ),
+        VAE(
+            (2, 2, 1),
+            latent_shape=2,
+            encoder=keras.Sequential([keras.layers.Conv2D(3, 2, activation="tanh"), keras.layers.Flatten()]),
+            decoder=models.Factorized((2, 2, 1), network=growing(), condition_shape=2),
+            prior=narrow(2),
+            name="vae-convolutions",
         ),
         VAE(
             (2, 2, 1),

@@ -102,6 +102,14 @@ def test_the_active_units_are_those_that_differ():
     assert vae.evaluate(x, verbose=0, return_dict=True)["active_units"] == 1
 
 
+def test_a_posterior_begins_narrow_at_places_that_differ_from_event_to_event():
+    vae = VAE(5, latent_shape=3, encoder=keras.layers.Flatten(), head=heads.Normal())
+    features = np.random.default_rng(0).normal(size=(500, 5)).astype("float32")
+    z, log_det = vae.posterior.bijectors[0](np.zeros((500, 3), "float32"), features)
+    np.testing.assert_allclose(ops.convert_to_numpy(log_det), 3 * np.log(8.0), rtol=1e-5)
+    assert (ops.convert_to_numpy(z).std(axis=0) > 1.0).all()  # in units of the scale
+
+
 def test_the_divergence_warms_up():
     model = small(beta=0.5)
     model.compile("adam")
@@ -223,6 +231,7 @@ def test_what_makes_no_autoencoder_is_refused():
         (lambda: model.interpolate(X[:2], X[:3]), "`last` must hold 2 events"),
         (lambda: model.interpolate(X[:2], X[:2], num_steps=1), "`num_steps` must be"),
         (lambda: model.latents(X + 2), "`x` must hold integers from 0 to 1"),
+        (lambda: ConditionalAffine(initial_scale=0.0), "`initial_scale` must be a finite number above 0"),
         (lambda: ConditionalAffine()(np.zeros((1, 2), "float32")), "`condition` must be given"),
     ):
         with pytest.raises(ValueError, match=message):
