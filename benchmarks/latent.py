@@ -32,7 +32,9 @@ def main():
     if options.bias and options.model == "vae" and options.decoder == "factorized" and not options.convolutions:
         start_from_means(model, train)
     start_near_identity(model)
-    model.compile(keras.optimizers.Adam(options.learning_rate))
+    if options.start:
+        model.set_weights(keras_ar.load_model(options.start).get_weights())
+    model.compile(keras.optimizers.AdamW(options.learning_rate, weight_decay=options.weight_decay))
     is_warmed_up = options.warm_up and options.objective == "elbo"
     callbacks = [keras_ar_latent.KLWarmUp(options.warm_up)] if is_warmed_up else []
     history, took = fit(model, train, valid, options, options.epochs, callbacks)
@@ -69,10 +71,12 @@ def parse_options():
     parser.add_argument("--free-bits", type=float, default=0.0)
     parser.add_argument("--warm-up", type=int, default=0, metavar="EPOCHS", help="of the divergence")
     parser.add_argument("--no-bias", dest="bias", action="store_false", help="do not start from the means of values")
+    parser.add_argument("--start", help="a .keras file with weights to start from: those of another objective")
     parser.add_argument("--core-minutes", type=float, default=math.inf)
     parser.add_argument("--epochs", type=int, default=10_000)
     parser.add_argument("--batch-size", type=int, default=100)
     parser.add_argument("--learning-rate", type=float, default=1e-3)
+    parser.add_argument("--weight-decay", type=float, default=0.0)
     parser.add_argument("--test-draws", type=int, nargs="+", default=[1, 5, 100], help="guesses for each test event")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--save", help="a .keras file for the trained model")

@@ -26,6 +26,7 @@ __all__ = [
     "checked_dataset",
     "compiled",
     "deliver_interrupts",
+    "elu_of_both",
     "ensure_shape",
     "environment_of_workers",
     "exporting",
@@ -52,6 +53,7 @@ __all__ = [
     "share",
     "shared_data",
     "traced_gradients",
+    "transposed_convolution",
     "true_float32",
     "wants_known_lengths",
     "watched_step",
@@ -799,6 +801,61 @@ def causal_convolution(x, kernel, dilation):
         taps = [padded[:, tap * dilation : tap * dilation + length] for tap in range(num_taps)]
         return torch.matmul(torch.cat(taps, -1), kernel.reshape(-1, kernel.shape[-1]))
     return keras.ops.conv(padded, kernel, padding="valid", data_format="channels_last", dilation_rate=dilation)
+
+
+def transposed_convolution(x, kernel, strides):
+    """A transposed convolution of images, `(batch, rows, columns, channels)`, without padding.
+
+    XLA walks through the gradient of its kernel in loops of its own on a CPU. There it is a convolution that makes
+    squares of pixels as channels.
+
+    Args:
+        x: Tensor of shape `(batch, rows, columns, channels)`.
+        kernel: Tensor of shape `(rows, columns, filters, channels)`.
+        strides: Pair of integers.
+
+    Example:
+
+    >>> x = keras.ops.convert_to_tensor([[[[1.0], [2.0]]]])
+    >>> y = keras_ar.backend.transposed_convolution(x, keras.ops.ones((1, 3, 1, 1)), (1, 2))
+    >>> keras.ops.convert_to_numpy(y)[0, 0, :, 0].tolist()
+    [1.0, 1.0, 3.0, 2.0, 2.0]
+    """
+    if _NAME != "jax" or on_accelerator():
+        return keras.ops.conv_transpose(x, kernel, strides, padding="valid", data_format="channels_last")
+    (_, rows, columns, channels), (height, width, filters, _) = x.shape, kernel.shape
+    taps = [-(-k // stride) for k, stride in zip((height, width), strides, strict=True)]
+    missing = [n * stride - k for n, stride, k in zip(taps, strides, (height, width), strict=True)]
+    kernel = keras.ops.pad(kernel, [[0, missing[0]], [0, missing[1]], [0, 0], [0, 0]])
+    kernel = keras.ops.reshape(kernel, (taps[0], strides[0], taps[1], strides[1], filters, channels))
+    kernel = keras.ops.transpose(keras.ops.flip(kernel, axis=(0, 2)), (0, 2, 5, 1, 3, 4))
+    kernel = keras.ops.reshape(kernel, (*taps, channels, strides[0] * strides[1] * filters))
+    x = keras.ops.pad(x, [[0, 0], *([n - 1, n - 1] for n in taps), [0, 0]])
+    squares = keras.ops.conv(x, kernel, padding="valid", data_format="channels_last")
+    rows, columns = squares.shape[1:3]
+    y = keras.ops.reshape(squares, (-1, rows, columns, *strides, filters))
+    y = keras.ops.transpose(y, (0, 1, 3, 2, 4, 5))
+    y = keras.ops.reshape(y, (-1, rows * strides[0], columns * strides[1], filters))
+    hanging = [n * stride - max(k, stride) for n, stride, k in zip(taps, strides, (height, width), strict=True)]
+    return y[:, : rows * strides[0] - hanging[0], : columns * strides[1] - hanging[1]]
+
+
+def elu_of_both(x):
+    """`elu` of `x` and of `-x`, side by side on the last axis.
+
+    One of the two is itself. XLA on a CPU takes most of the time for exponentials: half of them will do. Elsewhere one
+    operation on both is faster than several on each.
+
+    Example:
+
+    >>> [round(float(y), 3) for y in keras_ar.backend.elu_of_both(keras.ops.array([2.0, -1.0]))]
+    [2.0, -0.632, -0.865, 1.0]
+    """
+    if _NAME != "jax":
+        return keras.ops.elu(keras.ops.concatenate([x, -x], axis=-1))
+    negative, is_positive = keras.ops.expm1(-keras.ops.abs(x)), x > 0
+    both = [keras.ops.where(is_positive, x, negative), keras.ops.where(is_positive, negative, -x)]
+    return keras.ops.concatenate(both, axis=-1)
 
 
 def has_fused_attention():

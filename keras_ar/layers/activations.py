@@ -2,6 +2,8 @@
 
 from keras import ops
 
+from keras_ar import backend
+
 __all__ = ["concat_elu", "gated_linear", "gated_tanh", "lstm"]
 
 
@@ -19,7 +21,7 @@ def gated_linear(x):
 
 def concat_elu(x):
     """`elu` of `x` and of `-x`, side by side: twice the features, none of them cut off."""
-    return ops.elu(ops.concatenate([x, -x], axis=-1))
+    return backend.elu_of_both(x)
 
 
 def lstm(gates, cell):

@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_ar import arguments
+from keras_ar import arguments, backend
 from keras_ar.layers.weight_norm import WeightNorm
 
 __all__ = ["ShiftedConv2DTranspose"]
@@ -83,7 +83,7 @@ class ShiftedConv2DTranspose(WeightNorm):
         rows, columns = row_stride * x.shape[1], self.size[1]
         first = self.kernel_size[1] // 2 if self.by_row else 0
         strides = (row_stride, self.strides)
-        y = ops.conv_transpose(x, kernel, strides, padding="valid", data_format="channels_last")
+        y = backend.transposed_convolution(x, kernel, strides)
         return y[:, : min(rows, self.size[0]), first : first + columns]
 
     # One fine row, or one fine pixel, at a time: each comes from one coarse input, so nothing is carried.

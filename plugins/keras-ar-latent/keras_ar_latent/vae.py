@@ -50,7 +50,8 @@ class VAE(Decoder, BoundedModel):
             couplings, `Inverse(Autoregressive(made))`. Or a `FlowModel` of latent variables whose `condition_shape` is
             the features'. Defaults to `()`.
         decoder: Integer or tuple, units of the hidden layers of a `Factorized` decoder, `()` for a linear one; or a
-            `DensityModel` of events whose `condition_shape` is `latent_shape`. Defaults to `(256,)`.
+            `DensityModel` of events whose `condition_shape` is `latent_shape`: `Factorized` with a `network` of
+            transposed convolutions, or one that draws value by value. Defaults to `(256,)`.
         decoder_network: Keras layer that maps latent variables to the condition of the decoder, such as a map over an
             image; `None` for the latent variables themselves. Defaults to `None`.
         prior: `"normal"`, or a `DensityModel` of latent variables. Defaults to `"normal"`.
