@@ -542,6 +542,34 @@ def _nade_torch(w, c, v, b):
     return score
 
 
+class PlainVAE(keras.Model):
+    """A VAE as Keras users write one: two hidden layers, a normal posterior, bits, two metrics beside the loss."""
+
+    def __init__(self, num_inputs, units, latent_dims):
+        super().__init__()
+        self.num_inputs = num_inputs
+        self.encoder = keras.layers.Dense(units, activation="relu")
+        self.mean, self.log_variance = keras.layers.Dense(latent_dims), keras.layers.Dense(latent_dims)
+        self.decoder = keras.layers.Dense(units, activation="relu")
+        self.probabilities = keras.layers.Dense(num_inputs, activation="sigmoid")
+        self.noise = keras.random.SeedGenerator(0)
+        self.parts = [keras.metrics.Mean(name=name) for name in ("reconstruction", "kl")]
+
+    def call(self, x):
+        features = self.encoder(x)
+        mean, log_variance = self.mean(features), self.log_variance(features)
+        z = mean + ops.exp(0.5 * log_variance) * keras.random.normal(ops.shape(mean), seed=self.noise)
+        return self.probabilities(self.decoder(z)), mean, log_variance
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        probabilities, mean, log_variance = y_pred
+        kl = 0.5 * ops.sum(ops.square(mean) + ops.exp(log_variance) - 1.0 - log_variance, axis=1)
+        losses = [self.num_inputs * ops.mean(keras.losses.binary_crossentropy(x, probabilities)), ops.mean(kl)]
+        for metric, loss in zip(self.parts, losses, strict=True):
+            metric.update_state(loss)
+        return sum(losses)
+
+
 class FullKernelConv2D(CausalLayer):
     """A masked convolution as it is usually written: the whole kernel, most of it multiplied by zero."""
 

@@ -33,6 +33,7 @@ SECTIONS = (
     "pixel_rnn",
     "wavenet",
     "flows",
+    "latent",
     "import",
 )
 
@@ -408,6 +409,41 @@ def time_flows(x):
             figure["zuko"] = time.perf_counter() - start
         figure["zuko / this"] = figure["zuko"] / drawing
     yield figure
+
+
+def time_latent(x):
+    """A VAE's training step beside a Keras model that is written out; EM of a mixture beside scikit-learn's."""
+    from sklearn.mixture import GaussianMixture
+
+    import keras_ar_latent
+
+    batch = 128
+    events = x[: 60 * batch].astype("float32")
+    vae = keras_ar_latent.VAE(DIMS, latent_shape=32, encoder=400, decoder=400)
+    plain = hand_written.PlainVAE(DIMS, 400, 32)
+    for model in (vae, plain):
+        model.compile("adam")
+    options = {"batch_size": batch, "epochs": 1, "verbose": 0}
+    ours, theirs = best(lambda: vae.fit(events, **options), lambda: plain.fit(events, events, **options), rounds=6)
+    yield {
+        "what": "VAE 784-400-32: a training step of 128",
+        "seconds": ours * batch / len(events),
+        "plain Keras": theirs * batch / len(events),
+        "this / plain Keras": ours / theirs,
+    }
+
+    rng = np.random.default_rng(0)
+    points = rng.normal(size=(10_000, 20)) + 3.0 * rng.normal(size=(10, 20))[rng.integers(10, size=10_000)]
+    mixture = keras_ar_latent.MixtureOfGaussians(20, num_components=10)
+    of_sklearn = GaussianMixture(10, max_iter=100, tol=0.0, init_params="random_from_data", random_state=0)
+    times = best(lambda: mixture.fit_em(points, tolerance=0.0), lambda: of_sklearn.fit(points), rounds=2)
+    ours, theirs = times / [len(mixture.fit_em(points, tolerance=0.0)), of_sklearn.n_iter_]
+    yield {
+        "what": "MixtureOfGaussians, 10 components, 10,000 x 20 values: an iteration of EM",
+        "seconds": ours,
+        "scikit-learn": theirs,
+        "this / scikit-learn": ours / theirs,
+    }
 
 
 def time_image_flows():

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_ar import BoundedModel, DensityModel, FlowModel, arguments, bijectors
+from keras_ar import BoundedModel, DensityModel, FlowModel, arguments, bijectors, heads
 from keras_ar.flow import check_posterior
 from keras_ar_latent.active_units import ActiveUnits
 from keras_ar_latent.conditional_affine import ConditionalAffine
@@ -128,6 +128,8 @@ class VAE(Decoder, BoundedModel):
             self.prior = FlowModel(self.latent_shape, bijectors=[], base=prior, name="prior")
         self.decoder = decoder_of(decoder, self.event_shape, code_shape, activation, head, self.dtype_policy)
         check_posterior(self.posterior, self.latent_shape, feature_shape)
+        base, standard = self.posterior.base_head, heads.Normal()
+        self._is_of_standard_normals = type(base) is heads.Normal and base.get_config() == standard.get_config()
         check_density(self.prior, "prior", self.latent_shape, None)
         check_density(self.decoder, "decoder", self.event_shape, code_shape)
         if self.prior.support.is_discrete or math.isfinite(self.prior.support.low):
@@ -200,8 +202,12 @@ class VAE(Decoder, BoundedModel):
 
     def center(self, features):
         """What the posterior draws where the normal variables that it starts from are zero; without a gradient."""
-        half = ops.full((ops.shape(features)[0], *self.hidden_shape), 0.5, "float32")
-        return ops.stop_gradient(self.posterior.draw(half, ops.stop_gradient(features))[0])
+        features, count = ops.stop_gradient(features), ops.shape(features)[0]
+        if self._is_of_standard_normals:
+            z, _ = self.posterior.from_noise(ops.zeros((count, *self.posterior.latent_shape), "float32"), features)
+        else:
+            z, _ = self.posterior.draw(ops.full((count, *self.hidden_shape), 0.5, "float32"), features)
+        return ops.stop_gradient(z)
 
     def code(self, hidden):
         return hidden if self.decoder_network is None else ops.cast(self.decoder_network(hidden), "float32")
