@@ -801,7 +801,7 @@ def test_a_damaged_backup_of_an_epoch_is_named(tmp_path):
 
 @pytest.mark.one_backend
 def test_a_killed_process_ends_with_the_same_weights_when_resumed(tmp_path):
-    kills = 20 if "KERAS_AR_FUZZ" in os.environ else 2
+    kills = 20 if "KERAS_AR_FUZZ" in os.environ else 1
     settings = [f"train.epochs={5 * kills}", "train.patience=100", "model.hidden_units=[20]", "train.average=0.9"]
     recipe = recipes.changed(recipes.find("made-digits"), settings)
     alone = train(recipe, tmp_path / "alone")
