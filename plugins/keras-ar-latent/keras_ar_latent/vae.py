@@ -218,7 +218,7 @@ class VAE(Decoder, BoundedModel):
         """What `fit` lowers, by `beta` and `free_bits`; in evaluation the bound."""
         if not training or self.objective_name != "elbo":
             return super().objective(outputs, x, training)
-        reconstruction, kl = self._reconstruction_and_kl(outputs)
+        reconstruction, kl = outputs["parts"]
         is_above = ops.mean(kl) > self.free_bits
         return reconstruction + self.beta * ops.where(is_above, kl, self.free_bits)
 
@@ -229,11 +229,11 @@ class VAE(Decoder, BoundedModel):
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         """As in every density model; it updates the metrics of the latent variables, too."""
-        reconstruction, kl = self._reconstruction_and_kl(y_pred)
+        reconstruction, kl = parts = self._reconstruction_and_kl(y_pred)
         self._reconstruction.update_state(reconstruction)
         self._kl.update_state(kl)
         self._active_units.update_state(ops.reshape(y_pred["centers"], (ops.shape(kl)[0], -1)))
-        return super().compute_loss(x, y, y_pred, sample_weight, training)
+        return super().compute_loss(x, y, {**y_pred, "parts": parts}, sample_weight, training)
 
     # Latent variables.
 
