@@ -159,7 +159,7 @@ def make_model(options, event_shape, num_levels):
 
 
 def posterior_of(options, event_shape):
-    """What guesses fractions: two couplings of all pixels, or of squares of four, which take a fifth of the time."""
+    """What guesses fractions: two couplings of all pixels, or of squares of four, in a tenth of the time."""
     common = {"filters": options.posterior_filters, "condition_shape": event_shape, "name": "posterior"}
     if options.posterior == "flow_plus_plus":
         return keras_ar_flows.FlowPlusPlus(

@@ -2,7 +2,7 @@
 
 KERAS_BACKEND=jax python benchmarks/latent.py nltcs.npz --latent 8 --units 200 200 --core-minutes 3
 KERAS_BACKEND=tensorflow python benchmarks/latent.py binarized_mnist.npz --flow iaf --convolutions --units 256 ...
-KERAS_BACKEND=jax python benchmarks/latent.py binarized_mnist.npz --objective iwae --num-draws 50 ...
+KERAS_BACKEND=tensorflow python benchmarks/latent.py binarized_mnist.npz --start FILE --objective iwae --num-draws 50 ...
 KERAS_BACKEND=jax python benchmarks/latent.py digits --model pixel_vae --warm-up 20 --core-minutes 10
 
 The data are what `keras_ar.datasets.load` takes, a name or a path. The learning rate falls to zero along a cosine over
@@ -80,7 +80,10 @@ def parse_options():
     parser.add_argument("--test-draws", type=int, nargs="+", default=[1, 5, 100], help="guesses for each test event")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--save", help="a .keras file for the trained model")
-    return parser.parse_args()
+    options = parser.parse_args()
+    if options.convolutions and (options.model, options.decoder) != ("vae", "factorized"):
+        parser.error("--convolutions is for a VAE with a factorized decoder")
+    return options
 
 
 def make(options, event_shape, num_levels):
