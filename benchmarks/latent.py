@@ -2,7 +2,7 @@
 
 KERAS_BACKEND=jax python benchmarks/latent.py nltcs.npz --latent 8 --units 200 200 --core-minutes 3
 KERAS_BACKEND=tensorflow python benchmarks/latent.py binarized_mnist.npz --flow iaf --convolutions --units 256 ...
-KERAS_BACKEND=tensorflow python benchmarks/latent.py binarized_mnist.npz --start FILE --objective iwae --num-draws 50 ...
+KERAS_BACKEND=tensorflow python benchmarks/latent.py binarized_mnist.npz --start FILE --objective iwae --num-draws 50
 KERAS_BACKEND=jax python benchmarks/latent.py digits --model pixel_vae --warm-up 20 --core-minutes 10
 
 The data are what `keras_ar.datasets.load` takes, a name or a path. The learning rate falls to zero along a cosine over
