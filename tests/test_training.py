@@ -213,6 +213,15 @@ def test_a_callback_may_draw_and_score_in_the_middle_of_training(learner):
     assert scored[2] < scored[1] < scored[0]
 
 
+def test_training_goes_on_from_averaged_weights():
+    """Keras ends `fit` with the optimizer's averages in the place of the weights, which are one array then on JAX."""
+    model = models.FVSBN(2)
+    model.compile(keras.optimizers.SGD(0.1, use_ema=True, ema_momentum=0.5))
+    x = np.ones((4, 2), "float32")
+    first, second = (model.fit(x, epochs=2).history["loss"][-1] for _ in range(2))
+    assert second < first
+
+
 @pytest.mark.parametrize("moment", ["on_epoch_end", "on_train_batch_end"])
 def test_an_error_in_a_callback_leaves_a_model_that_works(moment, learner):
     def fail(*args, **kwargs):

@@ -45,7 +45,7 @@ class Keeping:
                 self.watch.check(self.model)
             batch = next(iterator)  # may take long, so that it may be interrupted at once
             with self._held_back():
-                logs, state = self.function(state, itertools.chain([batch], iterator))
+                logs, state = self.function(_apart(state), itertools.chain([batch], iterator))
             if self.watch:
                 self.watch.note(logs)
             return logs, state
@@ -86,6 +86,20 @@ class Keeping:
             for variable, value in zip(variables, values, strict=True):
                 if not value.is_deleted():
                     variable.assign(value)
+
+
+def _apart(state):
+    """A state no two of whose values share their memory, which can be donated once.
+
+    Keras ends `fit` with averages of the optimizer in the place of the weights: the same arrays.
+    """
+    leaves, tree = jax.tree_util.tree_flatten(state)
+    seen = set()
+    for i, value in enumerate(leaves):
+        if id(value) in seen:
+            leaves[i] = jax.numpy.array(value, copy=True)
+        seen.add(id(value))
+    return jax.tree_util.tree_unflatten(tree, leaves)
 
 
 class Wrapped(DataAdapter):
