@@ -64,7 +64,7 @@ def trained(
 ):
     """A model that has been trained on events, some of whose values may be missing; with its weights averaged."""
     made = keras_ar.models.get(model, event_shape=x.shape[1], **(settings or {}))
-    made.initialize_from_data(x[:1000])
+    made.initialize_from_data(x[:100_000])
     rate = keras.optimizers.schedules.PolynomialDecay(learning_rate, epochs * -(-len(x) // batch_size), 0.0)
     averaging = {"use_ema": True, "ema_momentum": ema}
     made.compile(keras.optimizers.AdamW(rate, weight_decay=weight_decay, clipnorm=5.0, **averaging))

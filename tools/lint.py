@@ -36,6 +36,7 @@ FLOORS = [
         "samplers",
         "saving",
         "sound",
+        "splines",
         "stops",
         "support",
         "text",

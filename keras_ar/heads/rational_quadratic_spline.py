@@ -5,7 +5,7 @@ import math
 import keras
 from keras import ops
 
-from keras_ar import arguments
+from keras_ar import arguments, splines
 from keras_ar.heads.monotone_head import MonotoneHead
 
 _LEAST = 1e-3  # of the whole width or height that a bin has, and of slopes
@@ -52,26 +52,14 @@ class RationalQuadraticSpline(MonotoneHead):
     def to_noise(self, params, x):
         """What the spline makes of the value, and the logarithm of its slope."""
         encoded = self.encode(x)
-        inside = ops.clip(encoded, -self.bound, self.bound)
-        knots = self._knots(params)
-        bin_ = self._bin(inside, knots["x"], knots)
-        share = ops.clip((inside - bin_["x"]) / bin_["width"], 0.0, 1.0)
-        z, log_slope = self._at(share, bin_)
+        z, log_slope = splines.forward(self._knots(params), ops.clip(encoded, -self.bound, self.bound))
         return self._with_tails(encoded, z, log_slope)
 
     def from_noise(self, params, z):
         """The value that the spline maps to the noise, and the same logarithm."""
         inside = ops.clip(ops.cast(z, "float32"), -self.bound, self.bound)
-        knots = self._knots(params)
-        bin_ = self._bin(inside, knots["z"], knots)
-        # The share of the bin solves a quadratic equation: equations 6 to 8 of the paper.
-        height, steep, first, excess = bin_["height"], bin_["steep"], bin_["first"], bin_["excess"]
-        above = inside - bin_["z"]
-        a, b, c = height * (steep - first) + above * excess, height * first - above * excess, -steep * above
-        root = ops.sqrt(ops.maximum(ops.square(b) - 4.0 * a * c, 0.0))
-        share = ops.clip(2.0 * c / (-b - root), 0.0, 1.0)
-        _, log_slope = self._at(share, bin_)
-        encoded, log_slope = self._with_tails(z, bin_["x"] + share * bin_["width"], log_slope)
+        encoded, log_slope = splines.backward(self._knots(params), inside)
+        encoded, log_slope = self._with_tails(z, encoded, log_slope)
         return self.decode(encoded), log_slope
 
     def _with_tails(self, value, mapped, log_slope):
@@ -92,25 +80,6 @@ class RationalQuadraticSpline(MonotoneHead):
             inner = ops.cumsum(found[size], axis=-1)[..., :-1] - self.bound
             found[name] = ops.concatenate([zero - self.bound, inner, zero + self.bound], axis=-1)
         return found
-
-    def _bin(self, value, edges, knots):
-        """The bin in which values lie between the edges: where it begins, its size, and slopes."""
-        index = ops.sum(ops.cast(ops.expand_dims(value, -1) >= edges[..., 1:-1], "int32"), axis=-1, keepdims=True)
-
-        def take(name, shift=0):
-            return ops.take_along_axis(knots[name], index + shift, axis=-1)[..., 0]
-
-        bin_ = {name: take(name) for name in ("x", "z", "width", "height")}
-        first, last, steep = take("slope"), take("slope", 1), bin_["height"] / bin_["width"]
-        return {**bin_, "first": first, "last": last, "steep": steep, "excess": first + last - 2.0 * steep}
-
-    def _at(self, share, bin_):
-        """Where the spline is after a share of a bin, and the logarithm of its slope: equations 4 and 5."""
-        steep, first, last, middle = bin_["steep"], bin_["first"], bin_["last"], share * (1.0 - share)
-        below = steep + bin_["excess"] * middle
-        z = bin_["z"] + bin_["height"] * (steep * ops.square(share) + first * middle) / below
-        above = last * ops.square(share) + 2.0 * steep * middle + first * ops.square(1.0 - share)
-        return z, 2.0 * ops.log(steep) + ops.log(above) - 2.0 * ops.log(below)
 
     def get_config(self):
         """Arguments of the constructor."""

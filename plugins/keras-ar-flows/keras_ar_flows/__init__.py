@@ -9,6 +9,7 @@ from keras_ar_flows.chain import Chain
 from keras_ar_flows.coupling import Coupling
 from keras_ar_flows.dequantized import Dequantized
 from keras_ar_flows.elementwise_affine import ElementwiseAffine
+from keras_ar_flows.elementwise_spline import ElementwiseSpline
 from keras_ar_flows.flow_plus_plus import FlowPlusPlus
 from keras_ar_flows.gated_network import GatedNetwork
 from keras_ar_flows.glow import Glow
@@ -44,6 +45,7 @@ __all__ = [
     "Coupling",
     "Dequantized",
     "ElementwiseAffine",
+    "ElementwiseSpline",
     "FlowPlusPlus",
     "GatedNetwork",
     "Glow",

@@ -17,6 +17,7 @@ from keras_ar_flows import (
     Chain,
     Coupling,
     ElementwiseAffine,
+    ElementwiseSpline,
     Glow,
     Logit,
     MultiScale,
@@ -104,6 +105,31 @@ def test_act_norm_starts_from_what_becomes_of_the_data():
     z = ops.convert_to_numpy(inner.to_noise(z)[0])
     np.testing.assert_allclose(z.mean(axis=0), 0.0, atol=1e-3)
     assert abs(z.std() - 1) < 1e-2
+
+
+def test_an_elementwise_spline_starts_from_the_densities_of_entries():
+    """Of an exponential, of two clumps far apart, and of many equal values, which only must not fail."""
+    rng = np.random.default_rng(0)
+
+    def events(count):
+        clumps = np.where(rng.random(count) < 0.9, -0.3, 2.7) + 0.1 * rng.normal(size=count)
+        return np.stack([rng.exponential(size=count), clumps, rng.integers(0, 2, count)], axis=1).astype("float32")
+
+    flow = FlowModel(3, bijectors=[ElementwiseSpline(64)])
+    train, test = events(20_000), events(5_000)
+    flow.initialize_from_data(train)
+    z, log_det = (ops.convert_to_numpy(each) for each in flow.to_noise(test))
+    assert np.isfinite(z).all()
+    assert np.isfinite(log_det).all()
+    np.testing.assert_allclose(np.corrcoef(z[:, :2].T), np.eye(2), atol=0.05)
+    np.testing.assert_allclose([z[:, :2].mean(axis=0), z[:, :2].std(axis=0)], [[0, 0], [1, 1]], atol=0.05)
+
+    flow = FlowModel(2, bijectors=[ElementwiseSpline(64)])
+    flow.initialize_from_data(train[:, :2])
+    x, y = test[:, 0], test[:, 1].astype("float64")
+    of_clumps = [share * np.exp(-0.5 * ((y - mean) / 0.1) ** 2) for share, mean in ((0.9, -0.3), (0.1, 2.7))]
+    truth = -x + np.log(sum(of_clumps)) - np.log(0.1 * np.sqrt(2.0 * np.pi))
+    assert abs(flow.score_samples(test[:, :2]).mean() - truth.mean()) < 0.05
 
 
 def test_draws_of_an_inverse_flow_have_a_gradient():
