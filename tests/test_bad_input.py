@@ -409,6 +409,10 @@ class Triple(Head):
             r"`network` must be None where `hidden_units`.*Received: .*hidden_units=\(4,\)",
         ),
         (
+            lambda: models.Factorized(3, network=keras.layers.Dense(3), activation="tanh", condition_shape=2),
+            r"`network` must be None where .*`activation`.*Received: .*activation=tanh",
+        ),
+        (
             lambda: models.Factorized(3, network=keras.layers.Dense(4), condition_shape=2),
             r"`network` must return 3 parameters for an event, 1 for each.*Received: .*\(4,\)",
         ),

@@ -44,6 +44,7 @@ __all__ = [
     "num_shares",
     "on_accelerator",
     "once",
+    "output_shape",
     "positions_at_once",
     "prefers_eager",
     "random_state",
@@ -643,22 +644,35 @@ def make_weights(function, *specs):
         function: A function of tensors.
         *specs: `keras.KerasTensor`s, the shapes and dtypes of its arguments, with the batch size.
 
+    Returns:
+        What the function returns, of which only shapes and dtypes say anything.
+
     Example:
 
     >>> dense = keras.layers.Dense(2)
-    >>> keras_ar.backend.make_weights(dense, keras.KerasTensor((1, 3)))
+    >>> _ = keras_ar.backend.make_weights(dense, keras.KerasTensor((1, 3)))
     >>> tuple(dense.kernel.shape)
     (3, 2)
     """
     if _NAME == "jax":
-        _Traced(function)(*specs)
-    else:
+        return _Traced(function)(*specs)
 
-        def for_training(*args):  # which takes no loop of many steps
-            with needing_gradients(True):
-                return function(*args)
+    def for_training(*args):  # which takes no loop of many steps
+        with needing_gradients(True):
+            return function(*args)
 
-        compiled(None, for_training, "eager")(*(np.zeros(spec.shape, spec.dtype) for spec in specs))
+    return compiled(None, for_training, "eager")(*(np.zeros(spec.shape, spec.dtype) for spec in specs))
+
+
+def output_shape(layer, input_shape):
+    """The shape of what a layer makes of one input of a shape; without the axis of the batch. The layer is built.
+
+    Example:
+
+    >>> keras_ar.backend.output_shape(keras.layers.Conv2D(8, 3), (5, 5, 1))
+    (3, 3, 8)
+    """
+    return tuple(make_weights(layer, keras.KerasTensor((1, *input_shape))).shape[1:])
 
 
 class _Traced(keras.Operation):

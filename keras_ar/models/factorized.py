@@ -101,24 +101,19 @@ class Factorized(AutoregressiveModel):
                 f"`network` must be None for a model without a condition, which has nothing to compute from. "
                 f"Received: network={self.network.name}."
             )
-        if self.hidden_units or self.dropout:
+        if self.hidden_units or self.dropout or self.activation is not keras.activations.relu:
             raise ValueError(
-                f"`network` must be None where `hidden_units` or `dropout` describe one. Received: "
-                f"network={self.network.name}, hidden_units={self.hidden_units}, dropout={self.dropout}."
+                f"`network` must be None where `hidden_units`, `dropout` or `activation` describe one. Received: "
+                f"network={self.network.name}, hidden_units={self.hidden_units}, dropout={self.dropout}, "
+                f"activation={self.activation.__name__}."
             )
 
     def _build_network(self, num_outputs):
-        def apply(condition):
-            params = self.network(condition)
-            found.append(tuple(params.shape[1:]))
-            return params
-
-        found = []
-        backend.make_weights(apply, keras.KerasTensor((1, *self.condition_shape)))
-        if math.prod(found[0]) != num_outputs:
+        found = backend.output_shape(self.network, self.condition_shape)
+        if math.prod(found) != num_outputs:
             raise ValueError(
                 f"`network` must return {num_outputs} parameters for an event, {self.head.num_params} for each value. "
-                f"Received: outputs of shape {found[0]}, {math.prod(found[0])} entries."
+                f"Received: outputs of shape {found}, {math.prod(found)} entries."
             )
 
     def call(self, x, condition=None, training=None):

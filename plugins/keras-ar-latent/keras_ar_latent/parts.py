@@ -7,7 +7,7 @@ from keras import ops
 
 from keras_ar import DensityModel, arguments, backend, batches, models, noise
 
-__all__ = ["Decoder", "check_density", "config_of", "decoder_of", "deserialized", "hidden_layers", "output_shape"]
+__all__ = ["Decoder", "check_density", "config_of", "decoder_of", "deserialized", "hidden_layers"]
 
 
 class Decoder:
@@ -152,19 +152,6 @@ def config_of(part):
     config = keras.saving.serialize_keras_object(part)
     config.pop("compile_config", None)
     return config
-
-
-def output_shape(layer, shape):
-    """Builds a layer, and returns the shape of what it makes of one input of a shape."""
-    found = []
-
-    def apply(x):
-        y = layer(x)
-        found.append(tuple(y.shape[1:]))
-        return y
-
-    backend.make_weights(apply, keras.KerasTensor((1, *shape)))
-    return found[0]
 
 
 def check_density(density, name, event_shape, condition_shape):

@@ -6,19 +6,11 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_ar import BoundedModel, DensityModel, FlowModel, arguments, bijectors, heads
+from keras_ar import BoundedModel, DensityModel, FlowModel, arguments, backend, bijectors, heads
 from keras_ar.flow import check_posterior
 from keras_ar_latent.active_units import ActiveUnits
 from keras_ar_latent.conditional_affine import ConditionalAffine
-from keras_ar_latent.parts import (
-    Decoder,
-    check_density,
-    config_of,
-    decoder_of,
-    deserialized,
-    hidden_layers,
-    output_shape,
-)
+from keras_ar_latent.parts import Decoder, check_density, config_of, decoder_of, deserialized, hidden_layers
 
 __all__ = ["VAE"]
 
@@ -115,11 +107,11 @@ class VAE(Decoder, BoundedModel):
         else:
             self.encoder_config = arguments.integers(encoder, "encoder")
             self.encoder = hidden_layers(self.encoder_config, self.activation, self.dtype_policy)
-        feature_shape = output_shape(self.encoder, self.event_shape)
+        feature_shape = backend.output_shape(self.encoder, self.event_shape)
         self.decoder_network, self.decoder_network_config = decoder_network, config_of(decoder_network)
         code_shape = self.latent_shape
         if decoder_network is not None:
-            code_shape = output_shape(decoder_network, self.latent_shape)
+            code_shape = backend.output_shape(decoder_network, self.latent_shape)
 
         # Densities.
         self.posterior = self._posterior_of(posterior, feature_shape)

@@ -6,16 +6,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_ar import DensityModel, arguments, heads, models, noise
-from keras_ar_latent.parts import (
-    Decoder,
-    check_density,
-    config_of,
-    decoder_of,
-    deserialized,
-    hidden_layers,
-    output_shape,
-)
+from keras_ar import DensityModel, arguments, backend, heads, models, noise
+from keras_ar_latent.parts import Decoder, check_density, config_of, decoder_of, deserialized, hidden_layers
 
 __all__ = ["VQVAE"]
 
@@ -107,7 +99,7 @@ class VQVAE(Decoder, DensityModel):
             self.encoder_config = arguments.integers(encoder, "encoder")
             last = keras.layers.Dense(math.prod(vectors_shape), dtype=self.dtype_policy, name="to_vectors")
             self.encoder = hidden_layers(self.encoder_config, self.activation, self.dtype_policy, [last])
-        found = output_shape(self.encoder, self.event_shape)
+        found = backend.output_shape(self.encoder, self.event_shape)
         if math.prod(found) != math.prod(vectors_shape):
             raise ValueError(
                 f"`encoder` must make vectors of shape {vectors_shape}, or as many numbers. Received: an encoder that "
@@ -118,7 +110,7 @@ class VQVAE(Decoder, DensityModel):
         )
         self.decoder_network, self.decoder_network_config = decoder_network, config_of(decoder_network)
         if decoder_network is not None:
-            vectors_shape = output_shape(decoder_network, vectors_shape)
+            vectors_shape = backend.output_shape(decoder_network, vectors_shape)
 
         # Densities.
         self.decoder = decoder_of(decoder, self.event_shape, vectors_shape, activation, head, self.dtype_policy)
