@@ -1,4 +1,4 @@
-"""What speed.py compares draws with: the steps of MADE, NADE and WaveNet written by hand for each backend.
+"""What speed.py compares draws with: the steps of MADE, NADE, PixelCNN and WaveNet written by hand for each backend.
 
 They take a model's weights and noise, and must draw what it draws.
 """
@@ -7,7 +7,7 @@ import importlib
 
 import numpy as np
 
-__all__ = ["made", "nade", "wavenet"]
+__all__ = ["made", "nade", "pixel_cnn", "wavenet"]
 
 
 def made(backend, model):
@@ -69,6 +69,47 @@ def nade(backend, model):
     return library.compiled(draw)
 
 
+def pixel_cnn(backend, model):
+    """A function of noise `(pixels, batch)` that draws from PixelCNN: each block keeps what it computed of pixels."""
+    library = _library(backend)
+    weights = [library.constant(np.asarray(w)) for w in model.get_weights()]
+    (stem, stem_bias), *rest = zip(weights[::2], weights[1::2], strict=True)
+    *blocks, hidden, out = rest
+    blocks = list(zip(blocks[::3], blocks[1::3], blocks[2::3], strict=True))
+    rows, columns = model.event_shape[:2]
+    # Of masked kernels the rows up to the pixel's own, and there what is on its left, as models have them.
+    reach, near = stem.shape[0] - 1, blocks[0][1][0].shape[0] - 1
+
+    def draw(uniforms):
+        batch = uniforms.shape[1]
+
+        def affine(h, layer):
+            return h @ library.matrix(layer[0]) + layer[1]
+
+        def step(t, carry):
+            image, bits, *maps = carry
+            r, c = t // columns, t % columns
+            h = library.patch(image, r, c, reach + 1, 2 * reach + 1) @ library.matrix(stem) + stem_bias
+            kept = []
+            for (narrow, middle, wide), features in zip(blocks, maps, strict=True):
+                seen = library.relu(affine(library.relu(h), narrow))
+                features = library.put_pixel(features, r + near, c + near, seen)
+                kept.append(features)
+                around = library.patch(features, r, c, near + 1, 2 * near + 1)
+                h = h + affine(library.relu(affine(around, middle)), wide)
+            logit = affine(library.relu(affine(library.relu(h), hidden)), out)[:, 0]
+            bit = library.real(library.logit(uniforms[t]) > -logit)
+            image = library.put_pixel(image, r + reach, c + reach, bit[:, None])
+            return (image, library.put(bits, t, bit), *kept)
+
+        image = library.zeros(rows + reach, columns + 2 * reach, batch, 1)
+        width = blocks[0][0][0].shape[-1]
+        maps = [library.zeros(rows + near, columns + 2 * near, batch, width) for _ in blocks]
+        return library.loop(rows * columns, step, (image, library.zeros(*uniforms.shape), *maps))[1]
+
+    return library.compiled(draw)
+
+
 def wavenet(backend, model):
     """A function of noise `(steps, batch)` that draws from WaveNet of kernels of 2 taps, with a ring for each block."""
     library = _library(backend)
@@ -125,6 +166,17 @@ def _jax():
         def put(x, row, values):
             return x.at[row].set(values)
 
+        def matrix(kernel):
+            return kernel.reshape(-1, kernel.shape[-1])
+
+        def patch(maps, row, column, height, width):
+            batch, features = maps.shape[2:]
+            seen = jax.lax.dynamic_slice(maps, (row, column, 0, 0), (height, width, batch, features))
+            return seen.transpose(2, 0, 1, 3).reshape(batch, -1)
+
+        def put_pixel(maps, row, column, values):
+            return maps.at[row, column].set(values)
+
         def level(logits, u):
             return (jnp.cumsum(jax.nn.softmax(logits), axis=-1) < u[:, None]).sum(axis=-1)
 
@@ -158,6 +210,17 @@ def _tensorflow():
 
         def put(x, row, values):
             return tf.tensor_scatter_nd_update(x, [[row]], [values])
+
+        def matrix(kernel):
+            return tf.reshape(kernel, (-1, kernel.shape[-1]))
+
+        def patch(maps, row, column, height, width):
+            batch, features = maps.shape[2:]
+            seen = tf.slice(maps, (row, column, 0, 0), (height, width, batch, features))
+            return tf.reshape(tf.transpose(seen, (2, 0, 1, 3)), (batch, -1))
+
+        def put_pixel(maps, row, column, values):
+            return tf.tensor_scatter_nd_update(maps, [[row, column]], [values])
 
         def level(logits, u):
             return tf.reduce_sum(Library.real(tf.cumsum(tf.nn.softmax(logits), axis=-1) < u[:, None]), axis=-1)
@@ -194,6 +257,17 @@ def _torch():
         def put(x, row, values):
             x[row] = values
             return x
+
+        def matrix(kernel):
+            return kernel.reshape(-1, kernel.shape[-1])
+
+        def patch(maps, row, column, height, width):
+            seen = maps[row : row + height, column : column + width]
+            return seen.permute(2, 0, 1, 3).reshape(maps.shape[2], -1)
+
+        def put_pixel(maps, row, column, values):
+            maps[row, column] = values
+            return maps
 
         def level(logits, u):
             return (torch.cumsum(torch.softmax(logits, -1), -1) < u[:, None]).sum(dim=-1)

@@ -282,6 +282,104 @@ def pixel_cnn_step(backend, filters, num_blocks):
     return training_step(backend, [w.astype("float32") for w in weights], nats)
 
 
+def pixel_cnn_plus_plus_step(backend, side, filters, num_resnets, num_levels):
+    """The same for PixelCNN++ of binary images, without dropout: shifted convolutions of normalized kernels."""
+    rng = np.random.default_rng(0)
+    weights = []
+
+    def layer(*shape, axis=-1):
+        """A direction, a gain and a bias; the outputs are on this axis of the direction."""
+        weights.extend([0.05 * rng.normal(size=shape), np.ones(shape[axis]), np.zeros(shape[axis])])
+
+    def resnet(size, shortcut):
+        layer(*size, 2 * filters, filters)
+        if shortcut:
+            layer(2 * shortcut, filters)
+        layer(*size, 2 * filters, 2 * filters)
+
+    def level(i):
+        for _ in range(num_resnets):
+            resnet((2, 3), 0)
+            resnet((2, 2), filters)
+        if i < num_levels - 1:
+            layer(2, 3, filters, filters)
+            layer(2, 2, filters, filters)
+            level(i + 1)
+            layer(2, 3, filters, filters, axis=2)
+            layer(2, 2, filters, filters, axis=2)
+        for _ in range(num_resnets + (i < num_levels - 1)):
+            resnet((2, 3), filters)
+            resnet((2, 2), 2 * filters)
+
+    layer(2, 3, 2, filters)
+    layer(1, 3, 2, filters)
+    layer(2, 1, 2, filters)
+    level(0)
+    layer(filters, 1)
+
+    def nats(library, weights, x):
+        layers = iter(zip(weights[::3], weights[1::3], weights[2::3], strict=True))
+
+        def normalized(axis=-1):
+            kernel, gain, bias = next(layers)
+            others = [i for i in range(len(kernel.shape)) if i != axis % len(kernel.shape)]
+            shape = [-1 if i == axis % len(kernel.shape) else 1 for i in range(len(kernel.shape))]
+            return kernel * library.fold(gain, shape) / library.norm(kernel, others), bias
+
+        def doubled(h):
+            return library.join([library.elu(h), library.elu(-h)])
+
+        def convolve(h, strides=1, shift=(0, 0)):
+            """Sees rows above and this one, and columns on both sides (three of them) or to the left."""
+            kernel, bias = normalized()
+            rows, columns = kernel.shape[:2]
+            left, right = (1, 1) if columns == 3 else (columns - 1 + shift[1], -shift[1])
+            return library.convolve_padded(h, kernel, (rows - 1 + shift[0], -shift[0]), (left, right), strides) + bias
+
+        def enlarge(h, size):
+            kernel, bias = normalized(axis=2)
+            first = kernel.shape[1] // 2 if kernel.shape[1] == 3 else 0
+            return library.transposed(h, kernel)[:, :size, first : first + size] + bias
+
+        def resnet(h, shortcut=None):
+            y = convolve(doubled(h))
+            if shortcut is not None:
+                kernel, bias = normalized()
+                y = y + library.matmul(doubled(shortcut), kernel) + bias
+            y = convolve(doubled(y))
+            return h + y[..., :filters] * library.sigmoid(y[..., filters:])
+
+        def level(i, u, h):
+            kept = [(u, h)]
+            for _ in range(num_resnets):
+                u = resnet(u)
+                h = resnet(h, u)
+                kept.append((u, h))
+            if i < num_levels - 1:
+                size = -(-side // 2**i)
+                u, h = convolve(u, 2), convolve(h, 2)
+                u, h = level(i + 1, u, h)
+                u, h = enlarge(u, size), enlarge(h, size)
+            else:
+                u, h = kept.pop()
+            while kept:
+                before_u, before_h = kept.pop()
+                u = resnet(u, before_u)
+                h = resnet(h, library.join([u, before_h]))
+            return u, h
+
+        x = library.real(x)
+        image = library.stack([x, 0.0 * x + 1.0])
+        u = convolve(image, shift=(1, 0))
+        h = convolve(image, shift=(1, 0)) + convolve(image, shift=(0, 1))
+        _, h = level(0, u, h)
+        kernel, bias = normalized()
+        logits = library.matmul(library.elu(h), kernel) + bias
+        return library.nats_of_bits(library.flat(logits), library.flat(x))
+
+    return training_step(backend, [w.astype("float32") for w in weights], nats)
+
+
 def training_step(backend, weights, nats):
     """One Adam step on a batch, `step(x) -> loss`, and a function that waits for the loss."""
     return {"jax": _jax, "tensorflow": _tensorflow, "torch": _torch}[backend](weights, nats)
@@ -341,6 +439,22 @@ def _jax(weights, nats):
         def convolve_image(h, kernel):
             return jax.lax.conv_general_dilated(h, kernel, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"))
 
+        fold = jnp.reshape
+
+        def stack(parts):
+            return jnp.stack(parts, axis=-1)
+
+        def norm(kernel, axes):
+            return jnp.sqrt((kernel**2).sum(axis=tuple(axes), keepdims=True))
+
+        def convolve_padded(h, kernel, rows, columns, strides):
+            form = ("NHWC", "HWIO", "NHWC")
+            return jax.lax.conv_general_dilated(h, kernel, (strides, strides), (rows, columns), dimension_numbers=form)
+
+        def transposed(h, kernel):
+            form = ("NHWC", "HWIO", "NHWC")
+            return jax.lax.conv_transpose(h, kernel, (2, 2), "VALID", dimension_numbers=form, transpose_kernel=True)
+
     @jax.jit
     def update(state, x):
         weights, m, v, t = state
@@ -397,6 +511,22 @@ def _tensorflow(weights, nats):
 
         def convolve_image(h, kernel):
             return tf.nn.conv2d(h, kernel, 1, "SAME")
+
+        elu, fold = tf.nn.elu, tf.reshape
+        join, stack = functools.partial(tf.concat, axis=-1), functools.partial(tf.stack, axis=-1)
+
+        def norm(kernel, axes):
+            return tf.sqrt(tf.reduce_sum(kernel**2, axis=axes, keepdims=True))
+
+        def convolve_padded(h, kernel, rows, columns, strides):
+            if rows[1] < 0 or columns[1] < 0:  # shifted out of the image
+                h = h[:, : h.shape[1] + min(rows[1], 0), : h.shape[2] + min(columns[1], 0)]
+            h = tf.pad(h, ((0, 0), (rows[0], max(rows[1], 0)), (columns[0], max(columns[1], 0)), (0, 0)))
+            return tf.nn.conv2d(h, kernel, strides, "VALID")
+
+        def transposed(h, kernel):
+            shape = (tf.shape(h)[0], 2 * h.shape[1], 2 * h.shape[2] + kernel.shape[1] - 2, kernel.shape[2])
+            return tf.nn.conv2d_transpose(h, kernel, shape, 2, "VALID")
 
     weights = [tf.Variable(w) for w in weights]
     m, v = ([tf.Variable(tf.zeros_like(w)) for w in weights] for _ in range(2))
@@ -466,6 +596,19 @@ def _torch(weights, nats):
         def convolve_image(h, kernel):
             h, kernel = h.permute(0, 3, 1, 2), kernel.permute(3, 2, 0, 1)
             return functional.conv2d(h, kernel, padding="same").permute(0, 2, 3, 1)
+
+        fold, stack = torch.reshape, functools.partial(torch.stack, dim=-1)
+
+        def norm(kernel, axes):
+            return torch.linalg.vector_norm(kernel, dim=axes, keepdim=True)
+
+        def convolve_padded(h, kernel, rows, columns, strides):
+            h = functional.pad(h.permute(0, 3, 1, 2), (*columns, *rows))
+            return functional.conv2d(h, kernel.permute(3, 2, 0, 1), stride=strides).permute(0, 2, 3, 1)
+
+        def transposed(h, kernel):
+            h, kernel = h.permute(0, 3, 1, 2), kernel.permute(3, 2, 0, 1)
+            return functional.conv_transpose2d(h, kernel, stride=2).permute(0, 2, 3, 1)
 
     weights = [torch.tensor(w, requires_grad=True, device=device) for w in weights]
     optimizer = torch.optim.Adam(weights, LEARNING_RATE, (BETA_1, BETA_2), EPSILON)

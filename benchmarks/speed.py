@@ -91,18 +91,20 @@ def time_draw(x):
     (stepwise,) = best(lambda: nade.sample(64, seed=0, method="stepwise"))
     full = seconds_of_full(nade)
     yield {"what": "NADE 784/500, 64 samples: stepwise", "seconds": stepwise, "full / this": full / stepwise}
-    for model in (keras_ar.models.MADE(DIMS, hidden_units=(500, 500)), nade):
-        yield beside_hand_drawn(model, 64, DIMS)
+    made = keras_ar.models.MADE(DIMS, hidden_units=(500, 500))
+    yield beside_hand_drawn(made, hand_drawn.made, 64, DIMS)
+    yield beside_hand_drawn(nade, hand_drawn.nade, 64, DIMS)
+    pixel_cnn = keras_ar.models.PixelCNN((28, 28, 1), filters=64, num_blocks=5)
+    yield beside_hand_drawn(pixel_cnn, hand_drawn.pixel_cnn, 16, DIMS)
 
 
-def beside_hand_drawn(model, events, num_steps):
+def beside_hand_drawn(model, by_hand, events, num_steps):
     """Steps beside those by hand, which must draw the same."""
-    name = type(model).__name__
-    draw = getattr(hand_drawn, name.lower())(NAME, model)
+    draw = by_hand(NAME, model)
     uniforms = np.ascontiguousarray(noise_by_steps(model, events)[:num_steps, :, 0])
-    assert (draw(uniforms) == model.sample(events, seed=0, batch_size=events).T).all()
+    assert (model.sample(events, seed=0, batch_size=events).reshape(events, -1) == draw(uniforms).T).all()
     ours, theirs = best(lambda: model.sample(events, seed=0, batch_size=events), lambda: draw(uniforms), rounds=4)
-    what = f"{name}, {events} samples of {num_steps} steps, untrained"
+    what = f"{type(model).__name__}, {events} samples of {num_steps} steps, untrained"
     return {"what": what, "seconds": ours, "by hand": theirs, "this / by hand": ours / theirs}
 
 
@@ -233,10 +235,11 @@ def time_image_training(x):
         model.compile("adam")
     step, wait = hand_written.pixel_cnn_step(NAME, 64, 5)
 
-    def by_hand():
-        wait([step(x[i : i + 16, ..., 0]) for i in range(0, 320, 16)][-1])
+    def by_hand(count):
+        wait([step(x[i : i + 16, ..., 0]) for i in range(0, count, 16)][-1])
 
-    times = best(*(lambda m=m: m.fit(x, batch_size=16, epochs=1, verbose=0) for m in (ours, full)), by_hand)
+    fits = (lambda m=m: m.fit(x, batch_size=16, epochs=1, verbose=0) for m in (ours, full))
+    times = best(*fits, lambda: by_hand(320))
     yield {
         "what": "PixelCNN 28x28, a training step of 16",
         "seconds": times[0] / 20,
@@ -245,12 +248,22 @@ def time_image_training(x):
         "by hand": times[2] / 20,
         "this / by hand": times[0] / times[2],
     }
-    larger = keras_ar.models.PixelCNNPlusPlus((28, 28, 1), filters=32, num_resnets=2, num_levels=2, head="bernoulli")
-    larger.compile("adam")
-    (seconds,) = best(lambda: larger.fit(x[:64], batch_size=16, verbose=0), rounds=3)
+    shape = {"filters": 32, "num_resnets": 2, "num_levels": 2}
+    plain, dropping = (
+        keras_ar.models.PixelCNNPlusPlus((28, 28, 1), dropout=dropout, head="bernoulli", **shape)
+        for dropout in (0.0, 0.5)
+    )
+    for model in (plain, dropping):
+        model.compile("adam")
+    step, wait = hand_written.pixel_cnn_plus_plus_step(NAME, 28, *shape.values())
+    fits = (lambda m=m: m.fit(x[:64], batch_size=16, verbose=0) for m in (plain, dropping))
+    times = best(*fits, lambda: by_hand(64), rounds=3)
     yield {
         "what": "PixelCNNPlusPlus 28x28, 32 filters, 2 resnets, 2 levels, a training step of 16",
-        "seconds": seconds / 4,
+        "seconds": times[0] / 4,
+        "with dropout": times[1] / 4,
+        "by hand": times[2] / 4,
+        "this / by hand": times[0] / times[2],
     }
 
 
@@ -329,7 +342,7 @@ def time_wavenet(x):
             "times real time at 16 kHz": seconds * 8,
         }
         short = keras_ar.models.WaveNet(2000, filters=64, head=keras_ar.heads.Categorical(256))
-        yield beside_hand_drawn(short, sequences, 2000)
+        yield beside_hand_drawn(short, hand_drawn.wavenet, sequences, 2000)
 
     clips = np.random.default_rng(0).integers(0, 256, (8, 8192)).astype("uint8")
     model.compile("adam")
