@@ -137,12 +137,12 @@ class AutoregressiveModel(ConditionalsModel):
 
     def _unroll(self, x, inner):
         x = ops.reshape(x, (-1, self.num_steps, *inner))
-        return x if self.is_natural else ops.take(x, self.ordering, axis=1)
+        return x if self.is_natural else backend.permuted(x, self.ordering, axis=1)
 
     def from_steps(self, x):
         """Undoes `to_steps` and `params_to_steps`."""
         if not self.is_natural:
-            x = ops.take(x, self.inverse_ordering, axis=1)
+            x = backend.permuted(x, self.inverse_ordering, axis=1)
         return ops.reshape(x, (-1, *self.position_shape, *x.shape[2:]))
 
     def encode_steps(self, x):

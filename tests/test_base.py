@@ -330,3 +330,12 @@ def test_the_root_of_an_increasing_function_is_found_to_the_last_bit():
     cubes = ops.convert_to_tensor(targets)
     found = ops.convert_to_numpy(numerics.monotone_root(lambda x: x**3 - cubes, low, high))
     np.testing.assert_allclose(found, np.cbrt(targets), rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("order", [[0, 1, 2, 3], [3, 2, 1, 0], [2, 0, 3, 1]], ids=["natural", "reversed", "random"])
+def test_the_gradient_of_an_order_is_the_order_undone(order):
+    x = np.arange(8, dtype="float32").reshape(2, 4)
+    order = np.array(order)
+    np.testing.assert_array_equal(ops.convert_to_numpy(backend.permuted(ops.array(x), order, axis=1)), x[:, order])
+    slopes = backend.jacobian(lambda x: backend.permuted(x, order, axis=1), x)
+    np.testing.assert_array_equal(slopes, np.einsum("ab,ij->aibj", np.eye(2), np.eye(4)[order]))

@@ -45,6 +45,7 @@ __all__ = [
     "on_accelerator",
     "once",
     "output_shape",
+    "permuted",
     "positions_at_once",
     "prefers_eager",
     "random_state",
@@ -906,6 +907,38 @@ def lookup(table, t):
     if isinstance(t, int):
         return int(table[t])
     return keras.ops.take(np.asarray(table, "int32"), t)
+
+
+def permuted(x, order, axis):
+    """Entries along an axis in another order: each once.
+
+    The gradient of a lookup is a sum over what has been looked up; that of an order is another order, which TensorFlow
+    does not find by itself.
+
+    Args:
+        x: Tensor.
+        order: NumPy array of integers: which entry comes first, and so on.
+        axis: Integer.
+
+    Example:
+
+    >>> keras.ops.convert_to_numpy(keras_ar.backend.permuted(keras.ops.arange(3), np.array([2, 0, 1]), axis=0))
+    array([2, 0, 1], dtype=int32)
+    """
+    natural = np.arange(len(order))
+    if (order == natural).all():
+        return x
+    if (order == natural[::-1]).all():
+        return keras.ops.flip(x, axis=axis)
+    if _NAME != "tensorflow":
+        return keras.ops.take(x, order, axis=axis)
+    inverse = np.argsort(order)
+
+    @tf.custom_gradient
+    def permute(x):
+        return tf.gather(x, order, axis=axis), lambda gradient: tf.gather(gradient, inverse, axis=axis)
+
+    return permute(x)
 
 
 def when(condition, function, state):

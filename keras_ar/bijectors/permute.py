@@ -6,7 +6,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_ar import noise, orderings
+from keras_ar import backend, noise, orderings
 from keras_ar.bijectors.bijector import Bijector
 
 __all__ = ["Permute"]
@@ -56,7 +56,7 @@ class Permute(Bijector):
 
     def _take(self, x, ordering):
         flat = ops.reshape(x, (-1, len(ordering)))
-        permuted = ops.reshape(ops.take(flat, ordering, axis=1), (-1, *self.event_shape))
+        permuted = ops.reshape(backend.permuted(flat, ordering, axis=1), (-1, *self.event_shape))
         return permuted, ops.zeros(ops.shape(permuted)[:1], "float32")
 
     def get_config(self):

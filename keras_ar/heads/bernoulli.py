@@ -30,7 +30,7 @@ class Bernoulli(Head):
     def log_prob(self, params, x):
         """Log-probability of `x` in nats."""
         sign = 2.0 * ops.cast(x, "float32") - 1.0
-        return ops.log_sigmoid(ops.multiply(sign, params[..., 0]))
+        return ops.log_sigmoid(ops.multiply(sign, ops.squeeze(params, axis=-1)))
 
     def sample(self, params, uniforms):
         """1 where the uniform exceeds the probability of 0."""

@@ -65,13 +65,13 @@ class Normal(RealHead):
 
     def temper(self, params, temperature):
         """Multiplies the variance by the temperature."""
-        mean, log_scale = params[..., 0], params[..., 1]
+        mean, log_scale = ops.unstack(ops.convert_to_tensor(params), 2, axis=-1)
         return ops.stack([mean, log_scale + 0.5 * ops.log(temperature)], axis=-1)
 
     def mean_and_log_scale(self, params):
         """What the parameters stand for, in the units of the network; log-scales lie within a bound."""
-        params = ops.convert_to_tensor(params)
-        return params[..., 0], bounded_log_scale(params[..., 1])
+        mean, log_scale = ops.unstack(ops.convert_to_tensor(params), 2, axis=-1)
+        return mean, bounded_log_scale(log_scale)
 
     def _mean_and_scale(self, params):
         mean, log_scale = self.mean_and_log_scale(params)

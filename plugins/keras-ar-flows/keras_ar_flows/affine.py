@@ -39,8 +39,8 @@ class Affine(Normal):
 
     def mean_and_log_scale(self, params):
         """What the parameters stand for; log-scales lie within the bound."""
-        params = ops.convert_to_tensor(params)
-        return params[..., 0], self.bound * ops.tanh(params[..., 1] / self.bound)
+        mean, log_scale = ops.unstack(ops.convert_to_tensor(params), 2, axis=-1)
+        return mean, self.bound * ops.tanh(log_scale / self.bound)
 
     def get_config(self):
         """Arguments of the constructor."""

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_ar import arguments, heads
+from keras_ar import arguments, backend, heads
 from keras_ar.bijectors import Bijector
 from keras_ar_flows.chain import make_weights
 from keras_ar_flows.parts import check_head
@@ -160,17 +160,17 @@ class _Columns:
         is_mapped = indices % 2 == 1 if split == "alternate" else indices >= (size + 1) // 2
         if flip:
             is_mapped = ~is_mapped
-        self.kept, self.mapped = indices[~is_mapped], indices[is_mapped]
-        self.places = np.argsort(np.concatenate([self.kept, self.mapped]))
+        kept, mapped = indices[~is_mapped], indices[is_mapped]
+        self.order = np.concatenate([kept, mapped])
         self.shape = (*leading, size)
-        self.kept_shape, self.mapped_shape = (*leading, len(self.kept)), (*leading, len(self.mapped))
+        self.kept_shape, self.mapped_shape = (*leading, len(kept)), (*leading, len(mapped))
 
     def split(self, x):
-        x = ops.reshape(x, (-1, *self.shape))
-        return ops.take(x, self.kept, axis=-1), ops.take(x, self.mapped, axis=-1)
+        x = backend.permuted(ops.reshape(x, (-1, *self.shape)), self.order, axis=-1)
+        return x[..., : self.kept_shape[-1]], x[..., self.kept_shape[-1] :]
 
     def join(self, kept, mapped):
-        together = ops.take(ops.concatenate([kept, mapped], axis=-1), self.places, axis=-1)
+        together = backend.permuted(ops.concatenate([kept, mapped], axis=-1), np.argsort(self.order), axis=-1)
         return ops.reshape(together, (-1, *self.event_shape))
 
     def total(self, log_slopes):

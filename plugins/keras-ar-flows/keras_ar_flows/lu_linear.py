@@ -6,7 +6,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_ar import noise
+from keras_ar import backend, noise
 from keras_ar.bijectors import Bijector
 from keras_ar.numerics import bounded_exp
 
@@ -68,7 +68,7 @@ class LULinear(Bijector):
 
     def to_noise(self, x, condition=None):
         lower, upper = self._triangles()
-        rows = ops.take(self._rows(x), self.order, axis=1)
+        rows = backend.permuted(self._rows(x), self.order, axis=1)
         rows = ops.matmul(ops.matmul(rows, ops.transpose(upper)), ops.transpose(lower)) + self.bias
         return self._events(rows), self._log_det(x)
 
@@ -76,7 +76,7 @@ class LULinear(Bijector):
         lower, upper = self._triangles()
         columns = ops.transpose(self._rows(z) - self.bias)
         columns = ops.solve_triangular(upper, ops.solve_triangular(lower, columns, lower=True))
-        rows = ops.take(ops.transpose(columns), np.argsort(self.order), axis=1)
+        rows = backend.permuted(ops.transpose(columns), np.argsort(self.order), axis=1)
         return self._events(rows), self._log_det(z)
 
     def _triangles(self):
