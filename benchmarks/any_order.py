@@ -59,13 +59,31 @@ def setting(text):
     return name, json.loads(value)
 
 
+SCHEDULES = {
+    "line": lambda rate, steps: keras.optimizers.schedules.PolynomialDecay(rate, steps, 0.0),
+    "cosine": keras.optimizers.schedules.CosineDecay,
+}
+
+
 def trained(
-    x, model="deep_nade", settings=None, *, epochs=200, batch_size=100, learning_rate=1e-3, weight_decay=0.0, ema=0.99
+    x,
+    model="deep_nade",
+    settings=None,
+    *,
+    epochs=200,
+    batch_size=100,
+    learning_rate=1e-3,
+    falling="line",
+    weight_decay=0.0,
+    ema=0.99,
 ):
-    """A model that has been trained on events, some of whose values may be missing; with its weights averaged."""
+    """A model that has been trained on events, some of whose values may be missing; with its weights averaged.
+
+    The learning rate falls to 0 along a line or a cosine.
+    """
     made = keras_ar.models.get(model, event_shape=x.shape[1], **(settings or {}))
     made.initialize_from_data(x[:100_000])
-    rate = keras.optimizers.schedules.PolynomialDecay(learning_rate, epochs * -(-len(x) // batch_size), 0.0)
+    rate = SCHEDULES[falling](learning_rate, epochs * -(-len(x) // batch_size))
     averaging = {"use_ema": True, "ema_momentum": ema}
     made.compile(keras.optimizers.AdamW(rate, weight_decay=weight_decay, clipnorm=5.0, **averaging))
     made.fit(x, batch_size=batch_size, epochs=epochs, verbose=0)
