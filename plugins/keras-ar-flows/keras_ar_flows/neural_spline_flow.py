@@ -66,7 +66,10 @@ class NeuralSplineFlow(FlowModel):
         dtype = {"dtype": kwargs.get("dtype")}
         network = {"head": spline, "activation": activation, **dtype}
         condition_shape = kwargs.get("num_classes") or kwargs.get("condition_shape")
-        layers = [] if elementwise_bins is None else [ElementwiseSpline(elementwise_bins, bound, **dtype)]
+        layers = []
+        if elementwise_bins is not None:
+            elementwise_bins = arguments.integer(elementwise_bins, "elementwise_bins", least=2)
+            layers.append(ElementwiseSpline(elementwise_bins, bound, **dtype))
         for i in range(num_layers):
             layers.append(LULinear(seed + i, **dtype))
             if kind == "coupling":

@@ -53,6 +53,8 @@ from keras_ar_flows import (
         (lambda: MAF(3, ordering="natural"), "`ordering` must be"),
         (lambda: MAF(3, base=models.MADE(2, head="normal")), "`base` must be a density of noise of shape"),
         (lambda: NeuralSplineFlow(2, kind="residual"), "`kind` must be"),
+        (lambda: NeuralSplineFlow(2, elementwise_bins=1), "`elementwise_bins` must be .* at least 2"),
+        (lambda: ElementwiseSpline(8, bound=0.0), "`bound` must be"),
     ],
 )
 def test_what_makes_no_flow_is_refused(make, message):
