@@ -938,7 +938,7 @@ def permuted(x, order, axis):
     def permute(x):
         return tf.gather(x, order, axis=axis), lambda gradient: tf.gather(gradient, inverse, axis=axis)
 
-    return permute(x)
+    return permute(tf.convert_to_tensor(x))  # it takes no variable
 
 
 def when(condition, function, state):
