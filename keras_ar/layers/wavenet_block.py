@@ -79,7 +79,11 @@ class WaveNetBlock(KernelLayer):
         x = ops.cast(inputs, self.compute_dtype)
         gates = self.convolution(self.dropout_layer(x, training=training))
         out = self.out(gated_tanh(_biased(gates, None if condition is None else self.condition_bias(condition))))
-        return x + out[..., : self.filters], out[..., self.filters :]
+        if self.skip_filters == self.filters:  # halves have a cheaper gradient than other parts
+            residual, skip = ops.split(out, 2, axis=-1)
+        else:
+            residual, skip = out[..., : self.filters], out[..., self.filters :]
+        return x + residual, skip
 
     # One time at a time.
 
