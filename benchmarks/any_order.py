@@ -21,6 +21,10 @@ import keras_ar
 __all__ = ["PRESETS", "load", "trained"]
 
 PRESETS = tomllib.loads(pathlib.Path(__file__).with_suffix(".toml").read_text())
+SCHEDULES = {
+    "line": lambda rate, steps: keras.optimizers.schedules.PolynomialDecay(rate, steps, 0.0),
+    "cosine": keras.optimizers.schedules.CosineDecay,
+}
 
 
 def main():
@@ -31,7 +35,8 @@ def main():
     parser.add_argument("--set", nargs="*", type=setting, metavar="NAME=VALUE", help="arguments of the model")
     parser.add_argument("--epochs", type=int, default=200)
     parser.add_argument("--batch-size", type=int, default=100)
-    parser.add_argument("--learning-rate", type=float, default=1e-3, help="of AdamW; falls to 0 along a line")
+    parser.add_argument("--learning-rate", type=float, default=1e-3, help="of AdamW, at first")
+    parser.add_argument("--falling", choices=SCHEDULES, default="line", help="how the learning rate falls to 0")
     parser.add_argument("--weight-decay", type=float, default=0.0)
     parser.add_argument("--ema", type=float, default=0.99, help="momentum of the averaged weights")
     parser.add_argument("--orderings", type=int, nargs="+", default=[1, 16])
@@ -42,7 +47,7 @@ def main():
     train, valid, test = load(options.data)
     start = time.perf_counter()
     settings = options.set if isinstance(options.set, dict) else dict(options.set or [])
-    names = ("epochs", "batch_size", "learning_rate", "weight_decay", "ema")
+    names = ("epochs", "batch_size", "learning_rate", "falling", "weight_decay", "ema")
     model = trained(train, options.model, settings, **{name: getattr(options, name) for name in names})
     if options.save:
         model.save(options.save)
@@ -57,12 +62,6 @@ def setting(text):
     """A name and a value, from `name=value`."""
     name, _, value = text.partition("=")
     return name, json.loads(value)
-
-
-SCHEDULES = {
-    "line": lambda rate, steps: keras.optimizers.schedules.PolynomialDecay(rate, steps, 0.0),
-    "cosine": keras.optimizers.schedules.CosineDecay,
-}
 
 
 def trained(
