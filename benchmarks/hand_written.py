@@ -685,6 +685,98 @@ def _nade_torch(w, c, v, b):
     return score
 
 
+def nade_gradient(backend, kernel, bias, output_kernel, output_bias):
+    """The gradient of NADE's nats, summed over binary vectors, by these weights: one position after the other and back.
+
+    What the hidden units sum up is not kept: on the way back each position takes away what it had added.
+    """
+    weights = (kernel, bias, output_kernel, output_bias[:, 0])
+    return {"jax": _nade_back_jax, "tensorflow": _nade_back_tensorflow, "torch": _nade_back_torch}[backend](*weights)
+
+
+def _nade_back_jax(*weights):
+    jax = importlib.import_module("jax")
+
+    @jax.jit
+    def gradient(x, w, c, v, b):
+        def forward(activation, row):
+            bits, w, v, b = row
+            return activation + bits[:, None] * w, jax.nn.sigmoid(activation) @ v + b
+
+        def backward(carry, row):
+            activation, slope = carry
+            bits, logits, w, v = row
+            of_kernel, activation = bits @ slope, activation - bits[:, None] * w
+            hidden, error = jax.nn.sigmoid(activation), jax.nn.sigmoid(logits) - bits
+            slope = slope + error[:, None] * v * hidden * (1.0 - hidden)
+            return (activation, slope), (of_kernel, error @ hidden, error.sum())
+
+        activation, logits = jax.lax.scan(forward, jax.numpy.zeros((len(x), 1)) + c, (x.T, w, v, b))
+        start = (activation, jax.numpy.zeros_like(activation))
+        (_, slope), found = jax.lax.scan(backward, start, (x.T, logits, w, v), reverse=True)
+        return found[0], slope.sum(axis=0), *found[1:]
+
+    weights = [*map(jax.numpy.asarray, weights)]
+    return lambda x: [*map(np.asarray, gradient(x, *weights))]
+
+
+def _nade_back_tensorflow(*weights):
+    tf = importlib.import_module("tensorflow")
+    weights = [*map(tf.constant, weights)]
+
+    @tf.function(jit_compile=True)
+    def gradient(x, w, c, v, b):
+        size, units = w.shape
+
+        def forward(i, activation, logits):
+            logits = logits.write(i, tf.linalg.matvec(tf.sigmoid(activation), v[i]) + b[i])
+            return i + 1, activation + x[:, i, None] * w[i], logits
+
+        def backward(i, activation, slope, *found):
+            bits = x[:, i]
+            of_kernel, activation = tf.linalg.matvec(slope, bits, transpose_a=True), activation - bits[:, None] * w[i]
+            hidden, error = tf.sigmoid(activation), tf.sigmoid(logits.read(i)) - bits
+            slope = slope + error[:, None] * v[i] * hidden * (1.0 - hidden)
+            rows = (of_kernel, tf.linalg.matvec(hidden, error, transpose_a=True), tf.reduce_sum(error))
+            return i - 1, activation, slope, *(each.write(i, row) for each, row in zip(found, rows, strict=True))
+
+        def array(*shape):
+            return tf.TensorArray("float32", size, element_shape=shape)
+
+        start = (0, tf.zeros((len(x), 1)) + c, array(len(x)))
+        _, activation, logits = tf.while_loop(lambda i, *_: i < size, forward, start, maximum_iterations=size)
+        start = (size - 1, activation, tf.zeros_like(activation), array(units), array(units), array())
+        _, _, slope, *found = tf.while_loop(lambda i, *_: i >= 0, backward, start, maximum_iterations=size)
+        return [found[0].stack(), tf.reduce_sum(slope, axis=0), found[1].stack(), found[2].stack()]
+
+    return lambda x: [each.numpy() for each in gradient(tf.constant(x), *weights)]
+
+
+def _nade_back_torch(*weights):
+    torch = importlib.import_module("torch")
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    w, c, v, b = (torch.tensor(weight, device=device) for weight in weights)
+
+    @torch.no_grad()
+    def gradient(x):
+        x = torch.as_tensor(x, device=device).T.contiguous()
+        activation, logits = c.expand(x.shape[1], -1), []
+        for i, bits in enumerate(x):
+            logits.append(torch.sigmoid(activation) @ v[i] + b[i])
+            activation = torch.addcmul(activation, bits[:, None], w[i])
+        errors = torch.sigmoid(torch.stack(logits)) - x
+        of_w, of_v, slope = torch.empty_like(w), torch.empty_like(v), torch.zeros_like(activation)
+        for i in reversed(range(len(x))):
+            of_w[i] = x[i] @ slope
+            activation = torch.addcmul(activation, x[i][:, None], w[i], value=-1)
+            hidden = torch.sigmoid(activation)
+            of_v[i] = errors[i] @ hidden
+            slope = torch.addcmul(slope, errors[i][:, None] * v[i], hidden - hidden * hidden)
+        return [each.cpu().numpy() for each in (of_w, slope.sum(dim=0), of_v, errors.sum(dim=1))]
+
+    return gradient
+
+
 class PlainVAE(keras.Model):
     """A VAE as Keras users write one: two hidden layers, a normal posterior, bits, two metrics beside the loss."""
 

@@ -30,7 +30,9 @@ def main():
     keras.utils.set_random_seed(options.seed)
     model, train, valid, test, baselines = (speech if options.kind == "speech" else text)(options)
     valid = np.concatenate([clip[: len(clip) // options.length * options.length] for clip in valid])
-    model.compile(keras.optimizers.Adam(options.learning_rate, use_ema=True, ema_momentum=options.ema, clipnorm=1.0))
+    averaging = {"use_ema": True, "ema_momentum": options.ema}
+    rate, decay = options.learning_rate, options.weight_decay
+    model.compile(keras.optimizers.AdamW(rate, weight_decay=decay, clipnorm=1.0, **averaging))
     budget = Budget(options)
     callbacks = [
         budget,
@@ -78,6 +80,7 @@ def parse_options():
     parser.add_argument("--epochs", type=int, default=1000)
     parser.add_argument("--patience", type=int, default=1000, help="epochs without progress before stopping")
     parser.add_argument("--learning-rate", type=float, default=2e-3)
+    parser.add_argument("--weight-decay", type=float, default=0.0)
     parser.add_argument("--ema", type=float, default=0.998, metavar="MOMENTUM")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--save", help="a .keras file for the trained model")

@@ -158,7 +158,7 @@ def time_train(x):
 
 
 def time_nade(x):
-    """NADE's training step beside the one-cumulative-sum form, and beside the activations alone."""
+    """NADE's gradient beside that by hand, the one-cumulative-sum form, and the activations alone."""
     x = x[:100]
     model = keras_ar.models.NADE(DIMS, units=500)
     kernel, bias, output_kernel, output_bias = (np.asarray(w) for w in model.get_weights())
@@ -181,10 +181,16 @@ def time_nade(x):
         "cumsum": backend.gradient_function(cumulative_sum, weights),
         "floor": backend.gradient_function(lambda x: ops.sum(ops.sigmoid(ops.convert_to_tensor(flat))), [flat]),
     }
-    this, cumsum, floor = best(*(lambda g=g: g(events) for g in gradient.values()), rounds=4)
+    by_hand = hand_written.nade_gradient(NAME, *(ops.convert_to_numpy(w) for w in weights))
+    ours = [ops.convert_to_numpy(each) for each in gradient["this"](events)]
+    for found, expected in zip(ours, by_hand(events), strict=True):
+        assert np.abs(found.reshape(expected.shape) - expected).max() < 1e-4 * np.abs(expected).max()
+    this, cumsum, floor, theirs = best(*(lambda g=g: g(events) for g in (*gradient.values(), by_hand)), rounds=4)
     yield {
         "what": "NADE 784/500, gradient of a batch of 100",
         "seconds": this,
+        "by hand": theirs,
+        "this / by hand": this / theirs,
         "one cumulative sum / this": cumsum / this,
         "this / 39.2 million sigmoids, forward and backward": this / floor,
     }

@@ -73,7 +73,13 @@ def test_on_an_accelerator_many_batches_are_drawn_by_the_faster_method(monkeypat
         assert (model.sample(20, seed=0, batch_size=batch_size) == expected).all()
         assert methods == {"advance", "parallel"} & set(used)
     assert batches.fitting(None, 10**6, on_cpu=64) == 1024
-    assert batches.fitting(None, 100, on_cpu=64) == 256
+    assert batches.fitting(None, 100, on_cpu=64) == batches.fitting(None, 1, on_cpu=64) == 256
+
+
+def test_a_batch_is_not_mostly_padding():
+    sizes = [batches.fitting(None, count, on_cpu=64) for count in (0, 1, 4, 5, 17, 1000)]
+    assert sizes == [4, 4, 4, 16, 64, 64]
+    assert [batches.fitting(size, 20, on_cpu=256) for size in (3, 1000)] == [3, 64]
 
 
 def test_the_fastest_of_several_functions_takes_over():
