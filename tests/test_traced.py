@@ -227,6 +227,16 @@ def test_a_loop_within_a_traced_step_is_a_part_of_it(loops):
     assert (drawn == model.sample(3, seed=0, **given)).all()
 
 
+@pytest.mark.parametrize("name", ["made", "fvsbn", "pixel_cnn", "row", "wavenet", "transformer"])
+def test_full_passes_are_traced(name, loops, caplog):
+    loops.setattr(time, "perf_counter", lambda: 0.0)
+    model, given = build(name)
+    with caplog.at_level(logging.WARNING, logger="keras_ar"):
+        drawn = model.sample(3, seed=0, method="full", **given)
+    assert not caplog.messages
+    assert (drawn == model.sample(3, seed=0, **given)).all()
+
+
 def test_steps_that_do_the_same_share_a_trace(loops):
     loops.setattr(time, "perf_counter", lambda: 0.0)
     for name, count in (("fvsbn", 1), ("gated_pixel_cnn", 2), ("row", 2)):  # new rows, other pixels

@@ -169,7 +169,7 @@ class Constant:
                 self._tensor = torch.from_numpy(np.array(array, "float32")).to(getattr(torch, dtype))
 
     def __call__(self):
-        if _NAME != "torch":
+        if _NAME != "torch" or traced.is_tracing():
             return keras.ops.cast(self.array, self.dtype)
         return keras.ops.convert_to_tensor(self._tensor)  # on the device of the day
 

@@ -44,7 +44,7 @@ from torch.overrides import TorchFunctionMode
 
 from keras_ar.backend import replayed
 
-__all__ = ["FROM_STEPS", "KEPT_STEPS", "Loop"]
+__all__ = ["FROM_STEPS", "KEPT_STEPS", "Loop", "is_tracing"]
 
 FROM_STEPS = 300  # of one kind, counting earlier runs: from then on, tracing takes less time than it saves
 _MAX_KINDS = 8  # whose traces are kept
@@ -55,6 +55,18 @@ _log = logging.getLogger("keras_ar")
 _aten = torch.ops.aten
 _IDLE = {_aten.clone.default, _aten.lift_fresh_copy.default, _aten.view.default, _aten.expand.default}
 _IDLE |= {_aten._unsafe_view.default, _aten.alias.default, _aten.detach.default}
+
+
+def is_tracing():
+    """Whether a step is being traced: its tensors stand for others, and none with values of its own goes with them.
+
+    Example:
+
+    >>> keras_ar.backend.traced.is_tracing()
+    False
+    """
+    mode = get_proxy_mode()
+    return mode is not None and mode.tracing_mode == "fake"
 
 
 class _Kind:
