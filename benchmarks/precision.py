@@ -32,6 +32,15 @@ MODELS = {
         4,
     ),
     "CharRNN 128": (lambda dtype: models.CharRNN(64, vocabulary="abcdefgh", units=128, dtype=dtype), 16),
+    "TransformerDecoder 2x64": (
+        lambda dtype: models.TransformerDecoder(64, vocabulary="abcdefgh", units=64, num_layers=2, dtype=dtype),
+        16,
+    ),
+    "PixelSNAIL 8x8": (
+        lambda dtype: models.PixelSNAIL((8, 8, 1), filters=16, num_blocks=1, num_resnets=1, num_heads=2, dtype=dtype),
+        16,
+    ),
+    "DeepNADE 784-200-200": (lambda dtype: models.DeepNADE(784, hidden_units=(200, 200), dtype=dtype), 100),
 }
 POLICIES = ("float32", "mixed_bfloat16", "mixed_float16")
 
@@ -67,7 +76,7 @@ def measure(name):
             "scoring beside float32": scoring[i] / scoring[0],
             "nats": float(np.mean(scores[0])),
             "largest difference of a score, nats": float(np.abs(scores[i] - scores[0]).max()),
-            "is float32": scores[i].dtype == "float32" and all(v.dtype == "float32" for v in twins[i].variables),
+            "is float32": scores[i].dtype == "float32" and all(v.dtype == "float32" for v in twins[i].weights),
         }
 
 

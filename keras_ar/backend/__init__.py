@@ -729,7 +729,7 @@ class Loop:
         note_loop("Loop")
         if self._on_torch:
             carry, ys = self._on_torch(body, first, last, carry, rows, constants)
-            return torch.cat([torch.stack(ys), values[len(ys) :]]), carry
+            return torch.cat([ys, values[len(ys) :]]), carry
 
         def turn(i, loop):
             values, carry = loop

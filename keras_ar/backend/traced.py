@@ -21,10 +21,10 @@ few hundred steps.
 What to do when torch moves: what torch does not promise is `make_fx` and its proxies, the names of operations in
 `torch.ops.aten`, and their `_schema`. A name that is gone is an `AttributeError` on import. An operation that is
 decomposed into others than those that we look for only costs speed, which `benchmarks/speed.py` shows. Each pass
-(`_drop_idle`, `_transpose_late`, `_merge_equal`, `_fuse_products_and_sums`, `_view_what_is_taken`, `_write_in_place`,
-`_reuse_memory`, `_called_directly`) can be left out by itself, and the others still give the same values. If a step
-cannot be traced, it runs as it is, and the log says why (`logging.getLogger("keras_ar")`, level `WARNING`);
-`tests/test_traced.py` knows that all models are traced.
+(`_drop_idle`, `_transpose_late`, `_merge_equal`, `_fuse_products_and_sums`, `_keep_numbers`, `_view_what_is_taken`,
+`_write_in_place`, `_reuse_memory`, `_called_directly`) can be left out by itself, and the others still give the same
+values. If a step cannot be traced, it runs as it is, and the log says why (`logging.getLogger("keras_ar")`, level
+`WARNING`); `tests/test_traced.py` knows that all models are traced.
 """
 
 import collections
@@ -92,14 +92,14 @@ class Loop:
         constants: What all steps are given: a sequence of nests of tensors and integers.
 
     Returns:
-        The last carry, and a list of the `y` of all steps.
+        The last carry, and the `y` of all steps, stacked.
 
     Example:
 
     >>> import torch
     >>> loop = keras_ar.backend.traced.Loop(owner=None)
     >>> total, sums = loop(lambda t, total, x: (total + x, total + x), 0, 3, torch.zeros(()), torch.ones(3), ())
-    >>> [float(s) for s in sums]
+    >>> sums.tolist()
     [1.0, 2.0, 3.0]
     """
 
@@ -116,7 +116,7 @@ class Loop:
         for t in range(first, last):
             carry, y = body(t, carry, tree.map_structure(lambda x: x[t - first], rows), *constants)  # noqa: B023
             ys.append(y)
-        return carry, ys
+        return carry, torch.stack(ys)
 
     def _trace_for(self, body, num_steps, carry, rows, constants):
         example = (tree.map_structure(lambda x: x[0], rows), carry, tree.map_structure(torch.as_tensor, constants))
@@ -153,18 +153,20 @@ class _TracedLoop:
                 self.step(min(last - 1, (first + last) // 2 | 1), constants)  # the usual course, we hope
             run = self._run if self.replay is None else functools.partial(self.replay.run, self)
             ys, given = run(range(first, last), given, rows, constants, shared)
-        # Clones, because tensors that were made in inference mode are of no use outside of it.
-        return tree.pack_sequence_as(carry, [x.clone() for x in given]), [y.clone() for y in ys]
+        # Copies, because tensors that were made in inference mode are of no use outside of it.
+        return tree.pack_sequence_as(carry, [x.clone() for x in given]), torch.stack(ys)
 
     def _run(self, steps, carry, rows, constants, shared):
-        ys, needed, rows_of = [], {}, {}
+        ys, needed, rows_of, found = [], {}, {}, {}
         for i, t in enumerate(steps):
-            step = self.step(t, constants)
+            step = found.get(t) or self.step(t, constants)
             if step is None:
                 y, *carry = self.as_it_is(t, [x[i] for x in rows], carry, constants)
             else:
                 if step not in needed:
-                    step.count([later for later in steps[i:] if self.course(later, constants) is step])
+                    of_its_course = [later for later in steps[i:] if self.course(later, constants) is step]
+                    found.update(dict.fromkeys(of_its_course, step))
+                    step.count(of_its_course)
                     needed[step] = step.before(*shared)
                     rows_of[step] = [*zip(*(x.unbind() for x in step.rows(rows)), strict=True)] or [()] * len(steps)
                 y, *carry = step.run(*step.numbers(t), *rows_of[step][i], *carry, *needed[step])
@@ -367,6 +369,7 @@ class _TracedStep:
         _transpose_late(graph, {*constants, *weights} | _following(graph, [*constants, *weights]))
         _merge_equal(graph)
         _fuse_products_and_sums(graph)
+        _keep_numbers(module)
         fixed = _following(graph, [])
         counted = _following(graph, t) - fixed
         counted |= _take_by_place(graph, counted)
@@ -437,7 +440,8 @@ class _TracedStep:
 
     def numbers(self, t):
         """The numbers that follow from that of a step."""
-        self.count([t])
+        if t not in self._kept:
+            self.count([t])
         return self._kept[t]
 
 
@@ -570,9 +574,38 @@ def _fuse_products_and_sums(graph):
         if node.target is _aten.add.Tensor and not node.kwargs:
             for product, other in (node.args, node.args[::-1]):
                 if _is_fusible(product, other, node.meta["val"]):
+                    if other.meta["val"].shape == node.meta["val"].shape[1:] and len(node.meta["val"]) == 1:
+                        other = _as_row(graph, other, node)
                     node.target, node.args = _aten.addmm.default, (other, *product.args)
                     break
     graph.eliminate_dead_code()
+
+
+def _keep_numbers(module):
+    """Makes tensors of numbers once: torch would make them anew in each step, for as long as the operation takes."""
+    graph, kept = module.graph, {}
+    for node in graph.nodes:
+        if node.target not in _OF_TWO or node.kwargs or not isinstance(node.args[0], fx.Node):
+            continue
+        x, number = node.args
+        value = x.meta["val"]
+        if isinstance(number, int | float) and value.dtype == node.meta["val"].dtype == torch.float32:
+            key = (float(number), value.device)
+            if key not in kept:
+                kept[key] = f"number_{len(kept)}"
+                module.register_buffer(kept[key], torch.tensor(key[0], dtype=value.dtype, device=value.device))
+            with graph.inserting_before(node):
+                tensor = graph.get_attr(kept[key])
+            tensor.meta["val"] = getattr(module, kept[key]).to("meta")
+            node.args = (x, tensor)
+
+
+def _as_row(graph, vector, user):
+    """A vector as a matrix of one row, which a sum with such a matrix does not have to broadcast."""
+    with graph.inserting_before(user):
+        row = graph.call_function(_aten.unsqueeze.default, (vector, 0))
+    row.meta["val"] = vector.meta["val"][None]
+    return row
 
 
 def _is_fusible(product, other, total):
@@ -800,6 +833,7 @@ def _split(x, size, dim=0):
     return _aten.split_with_sizes(x, [size] * (x.shape[dim] // size), dim)
 
 
+_OF_TWO = {_aten.add.Tensor, _aten.sub.Tensor, _aten.mul.Tensor, _aten.div.Tensor}
 _FILLED = {_aten.zeros_like.default: 0, _aten.ones_like.default: 1}
 # Operations that can write over their first operand; of those that commute, over either.
 _OVER = {
