@@ -590,14 +590,14 @@ def _keep_numbers(module):
         x, number = node.args
         value = x.meta["val"]
         if isinstance(number, int | float) and value.dtype == node.meta["val"].dtype == torch.float32:
-            key = (float(number), value.device)
+            key = (repr(float(number)), value.device)  # 0.0 is not -0.0
             if key not in kept:
-                kept[key] = f"number_{len(kept)}"
-                module.register_buffer(kept[key], torch.tensor(key[0], dtype=value.dtype, device=value.device))
-            with graph.inserting_before(node):
-                tensor = graph.get_attr(kept[key])
-            tensor.meta["val"] = getattr(module, kept[key]).to("meta")
-            node.args = (x, tensor)
+                name = f"number_{len(kept)}"
+                module.register_buffer(name, torch.tensor(float(number), dtype=value.dtype, device=value.device))
+                with graph.inserting_before(node):
+                    kept[key] = graph.get_attr(name)
+                kept[key].meta["val"] = torch.empty((), device="meta")
+            node.args = (x, kept[key])
 
 
 def _as_row(graph, vector, user):
