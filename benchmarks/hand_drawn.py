@@ -1,13 +1,14 @@
 """What speed.py compares draws with: the steps of MADE, NADE, PixelCNN and WaveNet written by hand for each backend.
 
-They take a model's weights and noise, and must draw what it draws.
+Those of PixelCNN++ are whole passes, as is usual. They take a model's weights and noise, and must draw what it draws.
 """
 
 import importlib
 
+import hand_written
 import numpy as np
 
-__all__ = ["made", "nade", "pixel_cnn", "wavenet"]
+__all__ = ["made", "nade", "pixel_cnn", "pixel_cnn_plus_plus", "wavenet"]
 
 
 def made(backend, model):
@@ -108,6 +109,45 @@ def pixel_cnn(backend, model):
         return library.loop(rows * columns, step, (image, library.zeros(*uniforms.shape), *maps))[1]
 
     return library.compiled(draw)
+
+
+def pixel_cnn_plus_plus(backend, model):
+    """A function of noise `(pixels, batch)` that draws from PixelCNN++: a whole pass for each pixel."""
+    side, resnets, levels = model.event_shape[0], model.num_resnets, model.num_levels
+    layers = ["stem_vertical", "stem_above", "stem_left", *_layers_of_level("level_0", resnets, levels), "to_params"]
+    by_path = dict(zip((w.path.partition("/")[2] for w in model.weights), model.get_weights(), strict=True))
+    weights = [by_path[f"{layer}/{part}"] for layer in layers for part in ("kernel", "gain", "bias")]
+    logits = hand_written.pixel_cnn_plus_plus_pass(backend, weights, side, model.filters, resnets, levels)
+
+    def draw(uniforms):
+        images = np.zeros((uniforms.shape[1], side, side), "float32")
+        least = np.log1p(-uniforms) - np.log(uniforms)  # what a logit has to exceed
+        for t, row in enumerate(least):
+            images[:, t // side, t % side] = logits(images)[:, t] > row
+        return images.reshape(len(images), -1).T
+
+    return draw
+
+
+def _layers_of_level(path, resnets, levels):
+    """The layers of a level and of those within it, in the order in which a pass takes them."""
+    is_last = levels == 1
+    yield from (
+        f"{path}/down_{stream}_{i}/{layer}"
+        for i in range(resnets)
+        for stream, layers in (("u", ("first", "second")), ("h", ("first", "from_shortcut", "second")))
+        for layer in layers
+    )
+    if not is_last:
+        yield from (f"{path}/downsample_{stream}" for stream in "uh")
+        yield from _layers_of_level(f"{path}/level_{int(path[-1]) + 1}", resnets, levels - 1)
+        yield from (f"{path}/upsample_{stream}" for stream in "uh")
+    yield from (
+        f"{path}/up_{stream}_{i}/{layer}"
+        for i in range(resnets + (not is_last))
+        for stream in "uh"
+        for layer in ("first", "from_shortcut", "second")
+    )
 
 
 def wavenet(backend, model):

@@ -316,8 +316,19 @@ def pixel_cnn_plus_plus_step(backend, side, filters, num_resnets, num_levels):
     layer(2, 1, 2, filters)
     level(0)
     layer(filters, 1)
+    logits = pixel_cnn_plus_plus_logits(side, filters, num_resnets, num_levels)
 
     def nats(library, weights, x):
+        x = library.real(x)
+        return library.nats_of_bits(logits(library, weights, x), library.flat(x))
+
+    return training_step(backend, [w.astype("float32") for w in weights], nats)
+
+
+def pixel_cnn_plus_plus_logits(side, filters, num_resnets, num_levels):
+    """The logits of all pixels `(batch, pixels)`, as a function of a library, weights and images of real numbers."""
+
+    def logits(library, weights, x):
         layers = iter(zip(weights[::3], weights[1::3], weights[2::3], strict=True))
 
         def normalized(axis=-1):
@@ -368,16 +379,21 @@ def pixel_cnn_plus_plus_step(backend, side, filters, num_resnets, num_levels):
                 h = resnet(h, library.join([u, before_h]))
             return u, h
 
-        x = library.real(x)
         image = library.stack([x, 0.0 * x + 1.0])
         u = convolve(image, shift=(1, 0))
         h = convolve(image, shift=(1, 0)) + convolve(image, shift=(0, 1))
         _, h = level(0, u, h)
         kernel, bias = normalized()
-        logits = library.matmul(library.elu(h), kernel) + bias
-        return library.nats_of_bits(library.flat(logits), library.flat(x))
+        return library.flat(library.matmul(library.elu(h), kernel) + bias)
 
-    return training_step(backend, [w.astype("float32") for w in weights], nats)
+    return logits
+
+
+def pixel_cnn_plus_plus_pass(backend, weights, side, filters, num_resnets, num_levels):
+    """A function of images `(batch, rows, columns)` that returns the logits of all pixels."""
+    library = {"jax": _jax_library, "tensorflow": _tensorflow_library, "torch": _torch_library}[backend]()
+    logits = pixel_cnn_plus_plus_logits(side, filters, num_resnets, num_levels)
+    return library.compiled(lambda weights, x: logits(library, weights, x), weights)
 
 
 def training_step(backend, weights, nats):
@@ -385,7 +401,7 @@ def training_step(backend, weights, nats):
     return {"jax": _jax, "tensorflow": _tensorflow, "torch": _torch}[backend](weights, nats)
 
 
-def _jax(weights, nats):
+def _jax_library():
     jax = importlib.import_module("jax")
     jnp = jax.numpy
 
@@ -455,10 +471,22 @@ def _jax(weights, nats):
             form = ("NHWC", "HWIO", "NHWC")
             return jax.lax.conv_transpose(h, kernel, (2, 2), "VALID", dimension_numbers=form, transpose_kernel=True)
 
+        def compiled(function, weights):
+            function, weights = jax.jit(function), [*map(jnp.asarray, weights)]
+            return lambda x: np.asarray(function(weights, x))
+
+    return Library
+
+
+def _jax(weights, nats):
+    jax = importlib.import_module("jax")
+    jnp = jax.numpy
+    library = _jax_library()
+
     @jax.jit
     def update(state, x):
         weights, m, v, t = state
-        loss, gradients = jax.value_and_grad(lambda weights: nats(Library, weights, x))(weights)
+        loss, gradients = jax.value_and_grad(lambda weights: nats(library, weights, x))(weights)
         t = t + 1
         rate = LEARNING_RATE * jnp.sqrt(1 - BETA_2**t) / (1 - BETA_1**t)
         m = [BETA_1 * a + (1 - BETA_1) * g for a, g in zip(m, gradients, strict=True)]
@@ -478,7 +506,7 @@ def _jax(weights, nats):
     return step, jax.block_until_ready
 
 
-def _tensorflow(weights, nats):
+def _tensorflow_library():
     tf = importlib.import_module("tensorflow")
 
     class Library:
@@ -528,6 +556,16 @@ def _tensorflow(weights, nats):
             shape = (tf.shape(h)[0], 2 * h.shape[1], 2 * h.shape[2] + kernel.shape[1] - 2, kernel.shape[2])
             return tf.nn.conv2d_transpose(h, kernel, shape, 2, "VALID")
 
+        def compiled(function, weights):
+            function, weights = tf.function(function), [*map(tf.constant, weights)]
+            return lambda x: function(weights, tf.constant(x)).numpy()
+
+    return Library
+
+
+def _tensorflow(weights, nats):
+    tf = importlib.import_module("tensorflow")
+    library = _tensorflow_library()
     weights = [tf.Variable(w) for w in weights]
     m, v = ([tf.Variable(tf.zeros_like(w)) for w in weights] for _ in range(2))
     t = tf.Variable(0.0)
@@ -535,7 +573,7 @@ def _tensorflow(weights, nats):
     @tf.function
     def step(x):
         with tf.GradientTape() as tape:
-            loss = nats(Library, weights, x)
+            loss = nats(library, weights, x)
         gradients = tape.gradient(loss, weights)
         t.assign_add(1.0)
         rate = LEARNING_RATE * tf.sqrt(1 - BETA_2**t) / (1 - BETA_1**t)
@@ -548,7 +586,7 @@ def _tensorflow(weights, nats):
     return step, lambda loss: loss.numpy()
 
 
-def _torch(weights, nats):
+def _torch_library():
     torch = importlib.import_module("torch")
     functional = torch.nn.functional
     device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -610,11 +648,27 @@ def _torch(weights, nats):
             h, kernel = h.permute(0, 3, 1, 2), kernel.permute(3, 2, 0, 1)
             return functional.conv_transpose2d(h, kernel, stride=2).permute(0, 2, 3, 1)
 
+        def compiled(function, weights):
+            weights = [torch.tensor(w, device=device) for w in weights]
+
+            @torch.no_grad()
+            def run(x):
+                return function(weights, torch.tensor(x, device=device)).cpu().numpy()
+
+            return run
+
+    return Library
+
+
+def _torch(weights, nats):
+    torch = importlib.import_module("torch")
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    library = _torch_library()
     weights = [torch.tensor(w, requires_grad=True, device=device) for w in weights]
     optimizer = torch.optim.Adam(weights, LEARNING_RATE, (BETA_1, BETA_2), EPSILON)
 
     def step(x):
-        loss = nats(Library, weights, x)
+        loss = nats(library, weights, x)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

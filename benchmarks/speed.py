@@ -96,6 +96,8 @@ def time_draw(x):
     yield beside_hand_drawn(nade, hand_drawn.nade, 64, DIMS)
     pixel_cnn = keras_ar.models.PixelCNN((28, 28, 1), filters=64, num_blocks=5)
     yield beside_hand_drawn(pixel_cnn, hand_drawn.pixel_cnn, 16, DIMS)
+    plus_plus = keras_ar.models.PixelCNNPlusPlus((28, 28, 1), head="bernoulli", filters=32, num_resnets=2, num_levels=2)
+    yield beside_hand_drawn(plus_plus, hand_drawn.pixel_cnn_plus_plus, 4, DIMS)
 
 
 def beside_hand_drawn(model, by_hand, events, num_steps):
