@@ -109,7 +109,7 @@ for count in (1, 16, 256):
 
 # %% [markdown]
 # Without a `batch_size`, scores are computed 256 and samples drawn 64 events at a time on a CPU, 1,024 elsewhere. Fewer
-# events than that are padded to 4, 16 or 64 of them (elsewhere to 256), so that few sizes are compiled for.
+# events than that are padded to 4, 8, 16 and so on (elsewhere to 256 or 512): few sizes are compiled for.
 #
 # A step of training of a small model costs what Keras does around it. `compile(steps_per_execution=10)` takes ten steps
 # at once, which helps where that is most of it: on TensorFlow, and on JAX on a GPU. Keras refuses it on PyTorch.

@@ -12,8 +12,7 @@ from keras_ar import arguments, backend, mapped
 __all__ = ["Progress", "fitting", "run"]
 
 _ON_ACCELERATOR = 1024  # events in a batch: one at a time they take as long as a few hundred together
-_SMALLEST_ON_ACCELERATOR = 256
-_SMALLEST_ON_CPU, _GROWTH = 4, 4  # a CPU takes longer for more events: batches of 4, 16, 64, ...
+_LEAST_ON_ACCELERATOR, _LEAST_ON_CPU = 256, 4  # a CPU takes longer for more events
 
 
 class Progress:
@@ -50,7 +49,7 @@ class Progress:
 def fitting(batch_size: int | None, num_events: int, on_cpu: int) -> int:
     """The size of the batches that events are cut into: `batch_size`, or less where that would be mostly padding.
 
-    Whatever the number of events, there are few sizes, because each is compiled for: 4, 16, 64, ... on a CPU.
+    Whatever the number of events, there are few sizes, because each is compiled for: 4, 8, 16, ... on a CPU.
 
     Args:
         batch_size: Integer, the size that is asked for; `None` for what suits the device.
@@ -60,15 +59,13 @@ def fitting(batch_size: int | None, num_events: int, on_cpu: int) -> int:
     Example:
 
     >>> keras_ar.batches.fitting(100_000, num_events=300, on_cpu=64)
-    1024
+    512
     """
     if batch_size is None:
         batch_size = _ON_ACCELERATOR if backend.on_accelerator() else on_cpu
     batch_size = arguments.integer(batch_size, "batch_size")
-    enough = _SMALLEST_ON_ACCELERATOR if backend.on_accelerator() else _SMALLEST_ON_CPU
-    while enough < num_events:
-        enough *= _GROWTH
-    fitting = min(batch_size, enough)
+    least = _LEAST_ON_ACCELERATOR if backend.on_accelerator() else _LEAST_ON_CPU
+    fitting = min(batch_size, max(least, 2 ** (max(num_events, 1) - 1).bit_length()))
     return fitting + -fitting % backend.num_shares()  # so that devices can divide it
 
 

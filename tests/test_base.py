@@ -78,8 +78,8 @@ def test_on_an_accelerator_many_batches_are_drawn_by_the_faster_method(monkeypat
 
 def test_a_batch_is_not_mostly_padding():
     sizes = [batches.fitting(None, count, on_cpu=64) for count in (0, 1, 4, 5, 17, 1000)]
-    assert sizes == [4, 4, 4, 16, 64, 64]
-    assert [batches.fitting(size, 20, on_cpu=256) for size in (3, 1000)] == [3, 64]
+    assert sizes == [4, 4, 4, 8, 32, 64]
+    assert [batches.fitting(size, 20, on_cpu=256) for size in (3, 1000)] == [3, 32]
 
 
 def test_the_fastest_of_several_functions_takes_over():

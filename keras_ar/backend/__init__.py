@@ -149,7 +149,8 @@ class Constant:
     """A NumPy array as a tensor, which is the same in each call of a layer.
 
     On torch, which computes as it goes, the tensor is made once, where a conversion at each call costs as much as a
-    product. No symbolic pass has a part in it, so it may be made in `build`.
+    product; in a step that is traced, the trace keeps one of its own. No symbolic pass has a part in it, so it may be
+    made in `build`.
 
     Args:
         array: NumPy array.

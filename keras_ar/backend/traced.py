@@ -18,13 +18,13 @@ them, not what they compute. `torch.compile` removes that cost, but needs a C++ 
 for each new batch size: for a WaveNet of 12 blocks a hundred times as long as a trace, which itself takes as long as a
 few hundred steps.
 
-What to do when torch moves: what torch does not promise is `make_fx` and its proxies, the names of operations in
-`torch.ops.aten`, and their `_schema`. A name that is gone is an `AttributeError` on import. An operation that is
-decomposed into others than those that we look for only costs speed, which `benchmarks/speed.py` shows. Each pass
-(`_drop_idle`, `_transpose_late`, `_merge_equal`, `_fuse_products_and_sums`, `_keep_numbers`, `_view_what_is_taken`,
-`_write_in_place`, `_reuse_memory`, `_called_directly`) can be left out by itself, and the others still give the same
-values. If a step cannot be traced, it runs as it is, and the log says why (`logging.getLogger("keras_ar")`, level
-`WARNING`); `tests/test_traced.py` knows that all models are traced.
+What to do when torch moves: what torch does not promise is `make_fx`, its proxies and their `tracing_mode`, the names
+of operations in `torch.ops.aten`, and their `_schema`. A name of `aten` that is gone is an `AttributeError` on import.
+An operation that is decomposed into others than those that we look for only costs speed, which `benchmarks/speed.py`
+shows. Each pass (`_drop_idle`, `_transpose_late`, `_merge_equal`, `_fuse_products_and_sums`, `_keep_numbers`,
+`_view_what_is_taken`, `_write_in_place`, `_reuse_memory`, `_called_directly`) can be left out by itself, and the others
+still give the same values. If a step cannot be traced, it runs as it is, and the log says why
+(`logging.getLogger("keras_ar")`, level `WARNING`); `tests/test_traced.py` knows that all models are traced.
 """
 
 import collections
