@@ -92,7 +92,7 @@ MODELS = [
         condition_shape=(1, 1, 4),
         name="decoder-network",
     ),
-    models.NADE(17, units=4, activation="relu", name="nade_two_blocks"),
+    models.NADE(17, units=4, activation="relu", name="nade-two_blocks"),
     models.MADE(
         (3, 3, 1),
         hidden_units=(20, 5, 30),
@@ -116,7 +116,7 @@ ANY_ORDER_MODELS = [
     models.DeepNADE(
         5, hidden_units=(7, 6), direct=True, dropout=0.1, ordering=[2, 0, 3, 1, 4], num_classes=2, name="deep_nade"
     ),
-    models.DeepNADE((2, 2), hidden_units=6, head=heads.Categorical(3), condition_shape=2, name="deep_nade_levels"),
+    models.DeepNADE((2, 2), hidden_units=6, head=heads.Categorical(3), condition_shape=2, name="deep_nade-levels"),
     models.DeepNADE((4, 2), hidden_units=6, head=PairOfBits(), name="deep_nade-pairs"),
     models.DeepNADE(2, hidden_units=6, head=NORMALS, name="deep_nade_normal"),
     models.ConvNADE((2, 3, 1), filters=3, num_blocks=1, dropout=0.1, num_classes=2, name="conv_nade"),
@@ -128,7 +128,7 @@ MANY_ORDERS_MODELS = [
     ),
     models.OrderAgnosticMADE((2, 2), hidden_units=6, head=heads.Categorical(3), condition_shape=2, name="endless"),
     models.LocallyMaskedPixelCNN((2, 4, 1), filters=6, num_blocks=2, dropout=0.1, num_classes=2, name="local"),
-    models.OrderAgnosticMADE(2, hidden_units=5, mask_kind="order", head=NORMALS, name="agnostic_made_normal"),
+    models.OrderAgnosticMADE(2, hidden_units=5, mask_kind="order", head=NORMALS, name="agnostic_made-normal"),
 ]
 
 RGB = heads.DiscretizedLogisticMixture(num_levels=2, num_components=2, num_channels=3)
@@ -171,7 +171,7 @@ FLOWS = [
         name="flow",
     ),
     FlowModel(2, bijectors=[autoregressive(2, condition_shape=2)], base=MIXTURES, num_classes=2, name="flow-classes"),
-    FlowModel((3, 2), bijectors=[autoregressive((3, 2), ordering="random", dropout=0.2)], name="flow_matrix"),
+    FlowModel((3, 2), bijectors=[autoregressive((3, 2), ordering="random", dropout=0.2)], name="flow-matrix"),
 ]
 
 ENSEMBLES = [

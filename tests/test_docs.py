@@ -40,6 +40,7 @@ def test_examples_run(name):
     assert runner.failures == 0
 
 
+@pytest.mark.one_backend
 def test_public_names_have_an_example_and_arguments_are_described_as_they_are():
     rules = {rule: lint.RULES[rule] for rule in (lint.missing_examples, lint.wrong_arguments)}
     assert lint.problems(rules=rules) == []

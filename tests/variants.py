@@ -29,6 +29,7 @@ def on_one_backend(values):
 
 def variants(names):
     """Names of components as parameters of tests or fixtures, the variants among them marked."""
+    names = list(names)
     return [*(n for n in names if not is_variant(n)), *on_one_backend(n for n in names if is_variant(n))]
 
 
