@@ -9,6 +9,7 @@ options of the command line override them.
 
 import argparse
 import json
+import math
 import pathlib
 import time
 import tomllib
@@ -39,6 +40,7 @@ def main():
     parser.add_argument("--falling", choices=SCHEDULES, default="line", help="how the learning rate falls to 0")
     parser.add_argument("--weight-decay", type=float, default=0.0)
     parser.add_argument("--ema", type=float, default=0.99, help="momentum of the averaged weights")
+    parser.add_argument("--shifted", type=float, default=0.0, help="share of images that are shifted in training")
     parser.add_argument("--orderings", type=int, nargs="+", default=[1, 16])
     parser.add_argument("--test", action="store_true", help="score the test part, too: once, in the end")
     parser.add_argument("--save", help="a .keras file for the model")
@@ -47,7 +49,7 @@ def main():
     train, valid, test = load(options.data)
     start = time.perf_counter()
     settings = options.set if isinstance(options.set, dict) else dict(options.set or [])
-    names = ("epochs", "batch_size", "learning_rate", "falling", "weight_decay", "ema")
+    names = ("epochs", "batch_size", "learning_rate", "falling", "weight_decay", "ema", "shifted")
     model = trained(train, options.model, settings, **{name: getattr(options, name) for name in names})
     if options.save:
         model.save(options.save)
@@ -75,19 +77,56 @@ def trained(
     falling="line",
     weight_decay=0.0,
     ema=0.99,
+    shifted=0.0,
+    callbacks=None,
 ):
     """A model that has been trained on events, some of whose values may be missing; with its weights averaged.
 
-    The learning rate falls to 0 along a line or a cosine.
+    The learning rate falls to 0 along a line or a cosine. In the first four fifths of the epochs a share of the events,
+    then square images, is shifted by a pixel.
     """
     made = keras_ar.models.get(model, event_shape=x.shape[1], **(settings or {}))
     made.initialize_from_data(x[:100_000])
     rate = SCHEDULES[falling](learning_rate, epochs * -(-len(x) // batch_size))
     averaging = {"use_ema": True, "ema_momentum": ema}
     made.compile(keras.optimizers.AdamW(rate, weight_decay=weight_decay, clipnorm=5.0, **averaging))
-    made.fit(x, batch_size=batch_size, epochs=epochs, verbose=0)
+    if shifted:
+        data = {"x": Shifted(x, batch_size, shifted, until=epochs * 4 // 5)}
+    else:
+        data = {"x": x, "batch_size": batch_size}
+    made.fit(**data, epochs=epochs, callbacks=callbacks, verbose=0)
     made.optimizer.finalize_variable_values(made.trainable_variables)
     return made
+
+
+class Shifted(keras.utils.PyDataset):
+    """Batches of square images, a share of them shifted by a pixel to one of eight sides, until an epoch.
+
+    What leaves on one side comes in on the other: at the margins of MNIST there is nothing.
+    """
+
+    def __init__(self, x, batch_size, share, until, seed=0):
+        super().__init__()
+        side = math.isqrt(x.shape[1])
+        self.images, self.batch_size, self.share, self.until = x.reshape(-1, side, side), batch_size, share, until
+        self.rng, self.epoch = np.random.default_rng(seed), 0
+        self.order = self.rng.permutation(len(x))
+
+    def __len__(self):
+        return -(-len(self.images) // self.batch_size)
+
+    def __getitem__(self, index):
+        chosen = self.images[self.order[index * self.batch_size : (index + 1) * self.batch_size]]
+        if self.epoch < self.until:
+            sides = np.where(self.rng.random(len(chosen)) < self.share, self.rng.integers(1, 9, len(chosen)), 0)
+            for side in range(1, 9):
+                to = ((side + 1) % 3 - 1, (side // 3 + 1) % 3 - 1)
+                chosen[sides == side] = np.roll(chosen[sides == side], to, axis=(1, 2))
+        return (chosen.reshape(len(chosen), -1),)
+
+    def on_epoch_end(self):
+        self.epoch += 1
+        self.order = self.rng.permutation(self.order)
 
 
 def load(path):
