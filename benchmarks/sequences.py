@@ -16,6 +16,7 @@ import argparse
 import json
 import math
 import pathlib
+import re
 
 import keras
 import numpy as np
@@ -40,7 +41,7 @@ def main():
         keras.callbacks.EarlyStopping("val_loss", patience=options.patience, restore_best_weights=True),
     ]
     history = model.fit(
-        Crops(train, options),
+        CropsOfPlays(train, options, model.vocabulary) if options.renamed else Crops(train, options),
         epochs=options.epochs,
         validation_data=(valid.reshape(-1, options.length),),
         callbacks=callbacks,
@@ -82,6 +83,7 @@ def parse_options():
     parser.add_argument("--learning-rate", type=float, default=2e-3)
     parser.add_argument("--weight-decay", type=float, default=0.0)
     parser.add_argument("--ema", type=float, default=0.998, metavar="MOMENTUM")
+    parser.add_argument("--renamed", type=float, default=0.0, help="share of cuts whose speakers have other names")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--save", help="a .keras file for the trained model")
     parser.add_argument("--sound", type=int, default=32_000, metavar="SAMPLES", help="how much is drawn")
@@ -136,8 +138,37 @@ class Crops(keras.utils.PyDataset):
         lengths = np.array([len(clip) for clip in self.clips])
         chosen = self.rng.choice(len(lengths), self.batch_size, p=lengths / lengths.sum())
         starts = [self.rng.integers(0, lengths[i] - self.length + 1) for i in chosen]
-        cuts = [self.clips[i][start : start + self.length] for i, start in zip(chosen, starts, strict=True)]
+        cuts = [self.cut(self.clips[i], start) for i, start in zip(chosen, starts, strict=True)]
         return (np.stack(cuts),)
+
+    def cut(self, clip, start):
+        return clip[start : start + self.length]
+
+
+class CropsOfPlays(Crops):
+    """The same of a play, whose speakers have other names in each cut: halves of two names of the play, put together.
+
+    So names cannot be learned by heart. They must be read from the cut, as those of a play that is new.
+    """
+
+    SPEAKER = re.compile(r"(?<=\n\n)[A-Z][A-Z' ]+(?=:\n)")
+
+    def __init__(self, clips, options, vocabulary):
+        super().__init__(clips, options)
+        self.vocabulary, self.share = vocabulary, options.renamed
+        self.names = sorted({name for clip in clips for name in self.SPEAKER.findall(vocabulary.decode(clip))})
+
+    def cut(self, clip, start):
+        clip = clip[min(start, len(clip) - 2 * self.length) :][: 2 * self.length]  # other names may be shorter
+        if self.rng.random() < self.share:
+            text = self.vocabulary.decode(clip)
+            others = {name: self.name() for name in dict.fromkeys(self.SPEAKER.findall(text))}
+            clip = self.vocabulary.encode(self.SPEAKER.sub(lambda found: others[found[0]], text))
+        return clip[: self.length]
+
+    def name(self):
+        first, second = self.rng.choice(self.names, 2)
+        return first[: (len(first) + 1) // 2] + second[len(second) // 2 :]
 
 
 def draw(model, options):
