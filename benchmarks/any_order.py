@@ -78,12 +78,11 @@ def trained(
     weight_decay=0.0,
     ema=0.99,
     shifted=0.0,
-    callbacks=None,
 ):
     """A model that has been trained on events, some of whose values may be missing; with its weights averaged.
 
-    The learning rate falls to 0 along a line or a cosine. In the first four fifths of the epochs a share of the events,
-    then square images, is shifted by a pixel.
+    The learning rate falls to 0 along a line or a cosine. `shifted` is for square images: the share of them that is
+    shifted by a pixel, in the first four fifths of the epochs.
     """
     made = keras_ar.models.get(model, event_shape=x.shape[1], **(settings or {}))
     made.initialize_from_data(x[:100_000])
@@ -94,7 +93,7 @@ def trained(
         data = {"x": Shifted(x, batch_size, shifted, until=epochs * 4 // 5)}
     else:
         data = {"x": x, "batch_size": batch_size}
-    made.fit(**data, epochs=epochs, callbacks=callbacks, verbose=0)
+    made.fit(**data, epochs=epochs, verbose=0)
     made.optimizer.finalize_variable_values(made.trainable_variables)
     return made
 

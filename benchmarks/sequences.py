@@ -89,6 +89,8 @@ def parse_options():
     parser.add_argument("--sound", type=int, default=32_000, metavar="SAMPLES", help="how much is drawn")
     parser.add_argument("--draw", help="beginning of the names of what is drawn")
     options = parser.parse_args()
+    if options.renamed and options.kind == "speech":
+        parser.error("--renamed is for the speakers of a play: expected a text.")
     options.set = dict(options.set)
     return options
 
