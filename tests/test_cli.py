@@ -751,13 +751,27 @@ def left_alone(tmp_path_factory):
 @pytest.mark.parametrize("moment", [*range(7), *range(10, 20)] if BACKEND == "torch" else (6,))
 def test_a_run_stopped_between_any_two_files_ends_with_the_same_weights(moment, left_alone, tmp_path):
     begin(RECIPE, tmp_path / "run")
-    with counting_changes(last=moment), pytest.raises(Killed):
+    with counting_changes(last=moment) as changes, pytest.raises(Killed):
         train(RECIPE, tmp_path / "run")
-    train(None, tmp_path / "run")
+    kept = sum(re.fullmatch(r"\.unfinished-\d\.weights\.h5", name) is not None for name in changes)
+    epochs = Epochs()
+    train(None, tmp_path / "run", [epochs])
+    assert epochs.begun == list(range(kept, 3))  # none is trained twice
     for found, expected in zip(weights(tmp_path / "run"), left_alone, strict=True):
         np.testing.assert_array_equal(found, expected)
     lines = (tmp_path / "run" / "history.csv").read_text().splitlines()[1:]
     assert [line.split(",")[0] for line in lines] == ["0", "1", "2"]
+
+
+class Epochs(keras.callbacks.Callback):
+    """The epochs that begin."""
+
+    def __init__(self):
+        super().__init__()
+        self.begun = []
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.begun.append(epoch)
 
 
 class Steps(keras.callbacks.Callback):
