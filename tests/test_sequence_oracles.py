@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import sequence_reference
-import transformer_reference
 from keras import ops
 
 from keras_ar import heads, layers, models, noise
@@ -93,29 +92,6 @@ def test_char_rnn_is_a_stack_of_recurrent_layers(cell):
         return sequence_reference.char_rnn(
             x, numpy(model.embedding.embeddings), recurrent, weights(model.to_params), cell, bias
         )
-
-    assert_params(model, params_of, encoded=False)
-
-
-@pytest.mark.parametrize("num_layers", [1, 3])
-def test_a_char_rnn_looks_back_from_its_last_layer(num_layers):
-    options = {"units": 4, "num_layers": num_layers, "embedding_dim": 3, "cell": "gru", "num_heads": 2, "window": 4}
-    model = randomized(models.CharRNN(9, vocabulary="abcd", **options))
-
-    def params_of(x):
-        kinds = ["look_back" if layer.name == "look_back" else "gru" for layer in model.recurrent]
-        assert kinds == {1: ["gru", "look_back"], 3: ["gru", "gru", "look_back", "gru"]}[num_layers]
-        h = numpy(model.embedding.embeddings)[[4, *x[:-1]]]
-        for kind, layer in zip(kinds, model.recurrent, strict=True):
-            if kind == "gru":
-                h = sequence_reference.gru(h, *weights(layer))
-                continue
-            norm, attention, to_units = layer.chain
-            y = transformer_reference.layer_norm(h, *weights(norm), epsilon=1e-3)
-            of_heads = weights(attention.to_heads), weights(attention.from_heads)
-            y = transformer_reference.self_attention(y, *of_heads, num_heads=2, window=4, rotary=False)
-            h = h + sequence_reference.dense(y, *weights(to_units))
-        return sequence_reference.dense(h, *weights(model.to_params))
 
     assert_params(model, params_of, encoded=False)
 

@@ -47,9 +47,6 @@ MODELS = {
     "char_rnn-gru": lambda: models.CharRNN(
         9, vocabulary="abcde", units=4, num_layers=1, embedding_dim=3, cell="gru", num_classes=3
     ),
-    "char_rnn-attention": lambda: models.CharRNN(
-        9, vocabulary="abcde", units=4, num_layers=3, embedding_dim=3, cell="gru", num_heads=2, window=4
-    ),
     "window_mlp": lambda: models.WindowMLP(9, window=5, hidden_units=(6, 4), head=LEVELS, condition_shape=2),
     "window_mlp-class": lambda: models.WindowMLP(9, window=1, hidden_units=6, head=LEVELS, num_classes=3),
     "transformer-vector": lambda: models.TransformerDecoder(
@@ -361,15 +358,6 @@ def state_after_a_chunk(num_samples):
         (
             lambda: models.CharRNN(8, vocabulary="ab", cell="rnn"),
             "`cell` must be 'lstm' or 'gru'. Received: cell='rnn'",
-        ),
-        (
-            lambda: models.CharRNN(8, vocabulary="ab", window=4),
-            "`window` is of attention, for which `num_heads` must be given. Received: window=4",
-        ),
-        (lambda: models.CharRNN(8, vocabulary="ab", num_heads=0), "`num_heads` must be an integer of at least 1"),
-        (
-            lambda: models.CharRNN(8, vocabulary="ab", units=2, num_heads=1).stream(1),
-            "`window` must be an integer for a stream",
         ),
         (
             lambda: models.CharRNN(8, vocabulary="ab", condition_shape=(2, 3)),

@@ -4,13 +4,12 @@ import keras
 from keras import ops
 
 from keras_ar import arguments, heads, text
-from keras_ar.layers import CausalAttention, CausalGRU, CausalLSTM, Residual
+from keras_ar.layers import CausalGRU, CausalLSTM
 from keras_ar.sequence import SequenceModel
 
 __all__ = ["CharRNN"]
 
 _CELLS = {"lstm": CausalLSTM, "gru": CausalGRU}
-_HEAD_SIZE = 64
 
 
 @keras.saving.register_keras_serializable(package="keras_ar")
@@ -28,10 +27,6 @@ class CharRNN(SequenceModel):
         embedding_dim: Integer, number of features of a character. Defaults to `64`.
         cell: `"lstm"` or `"gru"`. Defaults to `"lstm"`.
         dropout: Float in [0, 1). Dropout rate after each layer, active in training. Defaults to `0.0`.
-        num_heads: Integer, number of heads of attention, of 64 features each, to the earlier outputs of the layer
-            before the last (of the only one, if there is one), so that the last one reads again what came long ago,
-            such as a name; `None` for no attention. Defaults to `None`.
-        window: Integer, how many steps attention looks back, its own among them; `None` for all. Defaults to `None`.
         condition_shape: Integer or tuple, `(features,)`, the shape of the condition of one event, or `None`.
             Defaults to `None`.
         num_classes: Integer, the number of classes that a condition may be, or `None`. Defaults to `None`.
@@ -45,8 +40,7 @@ class CharRNN(SequenceModel):
     (12, 'abba')
 
     Reference:
-        [Karpathy, 2015](https://karpathy.github.io/2015/05/21/rnn-effectiveness/); attention as in
-        [Merity, 2019](https://arxiv.org/abs/1911.11423).
+        [Karpathy, 2015](https://karpathy.github.io/2015/05/21/rnn-effectiveness/).
     """
 
     def __init__(
@@ -59,8 +53,6 @@ class CharRNN(SequenceModel):
         embedding_dim=64,
         cell="lstm",
         dropout=0.0,
-        num_heads=None,
-        window=None,
         condition_shape=None,
         num_classes=None,
         **kwargs,
@@ -75,10 +67,6 @@ class CharRNN(SequenceModel):
         self.embedding_dim = arguments.integer(embedding_dim, "embedding_dim")
         self.cell = arguments.one_of(cell, "cell", tuple(_CELLS))
         self.dropout = arguments.rate(dropout, "dropout")
-        self.num_heads = None if num_heads is None else arguments.integer(num_heads, "num_heads")
-        self.window = None if window is None else arguments.integer(window, "window")
-        if num_heads is None and window is not None:
-            raise ValueError(f"`window` is of attention, for which `num_heads` must be given. Received: {window=}.")
 
         # Layers. The last entry of the embedding comes before the first character. Keras' default size of an
         # embedding (±0.05) is too small for recurrent layers: the first epoch would only scale it up.
@@ -88,15 +76,6 @@ class CharRNN(SequenceModel):
             len(vocabulary) + 1, self.embedding_dim, unit_normal, name="embedding", **dtype
         )
         self.recurrent = [_CELLS[cell](units, name=f"{cell}_{i}", **dtype) for i in range(num_layers)]
-        self._looked_back_at = None if num_heads is None else max(0, num_layers - 2)
-        if num_heads is not None:
-            norm = keras.layers.LayerNormalization(name="norm", **dtype)
-            attention = CausalAttention(
-                num_heads * _HEAD_SIZE, num_heads, window, positions=None, name="attention", **dtype
-            )
-            to_units = keras.layers.Dense(units, name="to_units", **dtype)
-            look_back = Residual([norm, attention, to_units], name="look_back", **dtype)
-            self.recurrent.insert(self._looked_back_at + 1, look_back)
         self.dropout_layer = keras.layers.Dropout(dropout, **dtype)
         self.to_params = keras.layers.Dense(self.head.num_params, name="to_params", **dtype)
         if self.condition_shape:
@@ -106,10 +85,8 @@ class CharRNN(SequenceModel):
         h = self._embed(x)  # (batch, length, features)
         if condition is not None:
             h = h + ops.expand_dims(self.condition_bias(condition), 1)
-        for i, layer in enumerate(self.recurrent):
-            h = layer(h)
-            if i != self._looked_back_at:  # what attention compares is left whole
-                h = self.dropout_layer(h, training=training)
+        for layer in self.recurrent:
+            h = self.dropout_layer(layer(h), training=training)
         return self.to_params(h)
 
     def _embed(self, x):
@@ -153,6 +130,4 @@ class CharRNN(SequenceModel):
             "embedding_dim": self.embedding_dim,
             "cell": self.cell,
             "dropout": self.dropout,
-            "num_heads": self.num_heads,
-            "window": self.window,
         }
