@@ -30,6 +30,8 @@ def main():
     options = parse_options()
     keras.utils.set_random_seed(options.seed)
     model, train, valid, test, baselines = (speech if options.kind == "speech" else text)(options)
+    if options.begin_with:
+        keep_layers_of(keras_ar.load_model(options.begin_with), model)
     valid = np.concatenate([clip[: len(clip) // options.length * options.length] for clip in valid])
     averaging = {"use_ema": True, "ema_momentum": options.ema}
     rate, decay = options.learning_rate, options.weight_decay
@@ -84,6 +86,7 @@ def parse_options():
     parser.add_argument("--weight-decay", type=float, default=0.0)
     parser.add_argument("--ema", type=float, default=0.998, metavar="MOMENTUM")
     parser.add_argument("--renamed", type=float, default=0.0, help="share of cuts whose speakers have other names")
+    parser.add_argument("--begin-with", metavar="MODEL", help="a .keras file, whose layers are trained no more")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--save", help="a .keras file for the trained model")
     parser.add_argument("--sound", type=int, default=32_000, metavar="SAMPLES", help="how much is drawn")
@@ -93,6 +96,14 @@ def parse_options():
         parser.error("--renamed is for the speakers of a play: expected a text.")
     options.set = dict(options.set)
     return options
+
+
+def keep_layers_of(trained, model):
+    """Gives `model` the layers that `trained` has too, so that only the others are left to be trained."""
+    ours = {layer.name: layer for layer in model.layers}
+    for layer in filter(keras.layers.Layer.count_params, trained.layers):
+        ours[layer.name].set_weights(layer.get_weights())
+        ours[layer.name].trainable = False
 
 
 def speech(options):

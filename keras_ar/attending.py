@@ -7,7 +7,7 @@ from keras import ops
 
 from keras_ar import backend
 
-__all__ = ["attend", "attend_in_window", "heads_apart", "heads_together", "rotate", "weights"]
+__all__ = ["attend", "attend_in_window", "heads_apart", "heads_together", "ring", "rotate", "weights"]
 
 _NEVER = -1e30  # the score of a key that is not seen
 
@@ -87,7 +87,7 @@ def attend_in_window(queries, keys, values, window, drop=None):
     Args:
         queries: Tensor of shape `(batch, heads, length, size)`.
         keys: Tensor of the same shape.
-        values: Tensor of the same shape.
+        values: Tensor of shape `(batch, heads, length, size of values)`.
         window: Integer, or `None`: all positions up to its own are seen.
         drop: As in `attend`. Defaults to `None`.
     """
@@ -125,6 +125,25 @@ def _sees(query, key, window):
 def _with_block_before(x):
     before = ops.pad(x[:, :, :-1], [[0, 0], [0, 0], [1, 0], [0, 0], [0, 0]])
     return ops.concatenate([before, x], axis=3)
+
+
+def ring(x, num_slots):
+    """The last of `x`, `(batch, heads, length, size)`, in a ring: position `t` lies in slot `t` modulo its length.
+
+    Args:
+        x: Tensor whose third axis are positions from the first on.
+        num_slots: Integer, the length of the ring. Slots of positions that are yet to come hold zeros.
+
+    Example:
+
+    >>> x = keras.ops.reshape(keras.ops.arange(5), (1, 1, 5, 1))
+    >>> keras.ops.convert_to_numpy(keras_ar.attending.ring(x, 3)).ravel().tolist()
+    [3, 4, 2]
+    """
+    length = x.shape[2]
+    if length > num_slots:
+        return ops.roll(x[:, :, -num_slots:], length % num_slots, axis=2)
+    return ops.pad(x, [[0, 0], [0, 0], [0, num_slots - length], [0, 0]])
 
 
 def rotate(x, cosines, sines):

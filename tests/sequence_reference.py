@@ -101,6 +101,28 @@ def char_rnn(x, embedding, layers, to_params, cell, condition_bias=0.0):
     return dense(h, *to_params)
 
 
+def pointer(logits, features, x, projection, scale, to_gate, gate_bias, window):
+    """Merity et al., 2016, equation 3, where steps are compared as by Grave et al., 2016, equation 2, by cosines.
+
+    A step sees the `window` steps before it, and what followed each: its value. Before the first step is nothing, which
+    a step sees at a cosine of zero, and whose share goes to the model.
+    """
+    keys = features @ projection
+    keys = keys / np.linalg.norm(keys, axis=1, keepdims=True)
+    outputs = []
+    for t in range(len(x)):
+        seen = [s for s in range(t) if s >= t - window]
+        scores = np.exp([scale * keys[t] @ keys[s] for s in seen])
+        total = scores.sum() + (1.0 if t < window else 0.0)
+        copied = np.zeros(logits.shape[1])
+        for s, score in zip(seen, scores, strict=True):
+            copied[x[s]] += score / total
+        gate = 0.999 * sigmoid(np.concatenate([features[t], copied]) @ to_gate + gate_bias)
+        model = np.exp(logits[t]) / np.exp(logits[t]).sum()
+        outputs.append(np.log((1.0 - gate * copied.sum()) * model + gate * copied))
+    return np.array(outputs)
+
+
 def lstm(x, kernel, recurrent_kernel, bias):
     """Hochreiter and Schmidhuber, 1997, with forget gates."""
     h = cell = np.zeros(len(recurrent_kernel))

@@ -194,7 +194,9 @@ ENSEMBLES = [
 ]
 
 SEQUENCE_MODELS = [
-    models.CharRNN(6, vocabulary="abcd", embedding_dim=3, units=4, num_layers=2, dropout=0.1, name="char_rnn"),
+    models.CharRNN(
+        6, vocabulary="abcd", embedding_dim=3, units=4, num_layers=2, dropout=0.1, copy_window=3, name="char_rnn"
+    ),
     models.TransformerDecoder(
         6,
         units=8,

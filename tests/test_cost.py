@@ -133,6 +133,7 @@ DENSE = {
     "made-levels": lambda n: models.MADE(n, hidden_units=(20, 30), head=LEVELS),
     "char_rnn": lambda n: models.CharRNN(n, vocabulary="abc", units=8, embedding_dim=4),
     "char_rnn-gru": lambda n: models.CharRNN(n, vocabulary="abc", units=8, embedding_dim=4, cell="gru"),
+    "char_rnn-pointer": lambda n: models.CharRNN(n, vocabulary="abc", units=16, embedding_dim=4, copy_window=8),
     "transformer_decoder": lambda n: models.TransformerDecoder(n, units=8, num_layers=2, num_heads=2, head=LEVELS),
     "transformer_decoder-window": lambda n: models.TransformerDecoder(n, units=8, num_layers=2, num_heads=2, window=8),
     "wavenet": lambda n: models.WaveNet(n, filters=8, dilations=(1, 2, 4, 8)),

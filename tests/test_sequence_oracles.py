@@ -96,6 +96,23 @@ def test_char_rnn_is_a_stack_of_recurrent_layers(cell):
     assert_params(model, params_of, encoded=False)
 
 
+@pytest.mark.parametrize("window", [3, 50])
+def test_a_char_rnn_with_a_pointer_mixes_what_followed_alike_steps(window):
+    options = {"units": 4, "embedding_dim": 3, "cell": "gru", "copy_window": window}
+    model = randomized(models.CharRNN(9, vocabulary="abcd", **options))
+    to_keys, to_gate, log_scale = (model.pointer.to_keys, model.pointer.to_gate, model.pointer.log_scale)
+
+    def params_of(x):
+        outputs = [numpy(model.embedding.embeddings)[[4, *x[:-1]]]]
+        for layer in model.recurrent:
+            outputs.append(sequence_reference.gru(outputs[-1], *weights(layer)))
+        logits, features = sequence_reference.dense(outputs[-1], *weights(model.to_params)), np.hstack(outputs[1:])
+        pointer = numpy(to_keys.kernel), np.exp(numpy(log_scale)), *weights(to_gate)
+        return sequence_reference.pointer(logits, features, x, *pointer, window)
+
+    assert_params(model, params_of, encoded=False)
+
+
 def assert_params(model, params_of, encoded=True):
     """Compares with `params_of(x, condition)`, where `x` is what `encode_steps` makes, or an event as it is."""
     events, *condition = model.random_batch(2)

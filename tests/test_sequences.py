@@ -47,6 +47,7 @@ MODELS = {
     "char_rnn-gru": lambda: models.CharRNN(
         9, vocabulary="abcde", units=4, num_layers=1, embedding_dim=3, cell="gru", num_classes=3
     ),
+    "char_rnn-pointer": lambda: models.CharRNN(9, vocabulary="abcde", units=4, embedding_dim=3, copy_window=4),
     "window_mlp": lambda: models.WindowMLP(9, window=5, hidden_units=(6, 4), head=LEVELS, condition_shape=2),
     "window_mlp-class": lambda: models.WindowMLP(9, window=1, hidden_units=6, head=LEVELS, num_classes=3),
     "transformer-vector": lambda: models.TransformerDecoder(
@@ -359,6 +360,12 @@ def state_after_a_chunk(num_samples):
             lambda: models.CharRNN(8, vocabulary="ab", cell="rnn"),
             "`cell` must be 'lstm' or 'gru'. Received: cell='rnn'",
         ),
+        (
+            lambda: models.CharRNN(8, vocabulary="ab", copy_window=0),
+            "`copy_window` must be an integer of at least 1.*Received: copy_window=0",
+        ),
+        (lambda: layers.Pointer(1), "`num_levels` must be an integer of at least 2.*Received: num_levels=1"),
+        (lambda: layers.Pointer(2).start(1, None), "`window` must be an integer for a stream"),
         (
             lambda: models.CharRNN(8, vocabulary="ab", condition_shape=(2, 3)),
             r"`condition_shape` must be \(features,\)",

@@ -31,6 +31,7 @@ MODELS = {
     "wavenet-normal": lambda: models.WaveNet(12, filters=4, dilations=(1, 2), head="normal_mixture"),
     "lstm": lambda: models.CharRNN(12, vocabulary="abcde", units=4, embedding_dim=3, condition_shape=2),
     "gru": lambda: models.CharRNN(12, vocabulary="abcde", units=4, embedding_dim=3, cell="gru"),
+    "pointer": lambda: models.CharRNN(12, vocabulary="abcde", units=4, embedding_dim=3, copy_window=5),
     "transformer": lambda: models.TransformerDecoder(12, units=8, num_layers=1, num_heads=2, head=LEVELS, stop=1),
     "transformer-window": lambda: models.TransformerDecoder(
         12, units=8, num_layers=2, num_heads=2, window=5, positions="learned", norm="rms", num_classes=3

@@ -892,7 +892,7 @@ def fused_attention(queries, keys, values):
     Args:
         queries: float32 tensor of shape `(batch, heads, length, size)`.
         keys: Tensor of the same shape.
-        values: Tensor of the same shape.
+        values: Tensor of shape `(batch, heads, length, size of values)`.
     """
     return torch.nn.functional.scaled_dot_product_attention(queries, keys, values, is_causal=True)
 

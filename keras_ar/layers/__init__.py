@@ -18,6 +18,7 @@ from keras_ar.layers.masked_conv2d import MaskedConv2D
 from keras_ar.layers.masked_dense import MaskedDense
 from keras_ar.layers.masked_residual_block import MaskedResidualBlock
 from keras_ar.layers.nade_dense import NADEDense
+from keras_ar.layers.pointer import Pointer
 from keras_ar.layers.position_embedding import PositionEmbedding
 from keras_ar.layers.position_wise import PositionWise, is_position_wise
 from keras_ar.layers.residual import Residual
@@ -49,6 +50,7 @@ __all__ = [
     "MaskedDense",
     "MaskedResidualBlock",
     "NADEDense",
+    "Pointer",
     "PositionEmbedding",
     "PositionWise",
     "Residual",

@@ -126,14 +126,8 @@ class CausalAttention(KernelLayer):
     def prefill(self, constants, state, inputs):
         queries, *whole = self._whole(inputs)
         found = attending.attend_in_window(queries, *whole, self.window)
-        length, num_slots = inputs.shape[1], state["keys"].shape[2]
-        filled = []
-        for x in whole:
-            if length > num_slots:  # time `t` lies in slot `t` modulo the length of the ring
-                x = ops.roll(x[:, :, -num_slots:], length % num_slots, axis=2)
-            filled.append(ops.pad(x, [[0, 0], [0, 0], [0, num_slots - x.shape[2]], [0, 0]]))
-        outputs = self.from_heads(attending.heads_together(found))
-        return outputs, dict(zip(("keys", "values"), filled, strict=True))
+        keys, values = (attending.ring(x, state["keys"].shape[2]) for x in whole)
+        return self.from_heads(attending.heads_together(found)), {"keys": keys, "values": values}
 
     def compute_output_shape(self, input_shape):
         return (*input_shape[:-1], self.units)

@@ -4,7 +4,7 @@ import keras
 from keras import ops
 
 from keras_ar import arguments, heads, text
-from keras_ar.layers import CausalGRU, CausalLSTM
+from keras_ar.layers import CausalGRU, CausalLSTM, Pointer
 from keras_ar.sequence import SequenceModel
 
 __all__ = ["CharRNN"]
@@ -27,6 +27,8 @@ class CharRNN(SequenceModel):
         embedding_dim: Integer, number of features of a character. Defaults to `64`.
         cell: `"lstm"` or `"gru"`. Defaults to `"lstm"`.
         dropout: Float in [0, 1). Dropout rate after each layer, active in training. Defaults to `0.0`.
+        copy_window: Integer, how many steps back a `Pointer` looks for what it may copy, such as a name; `None` for no
+            pointer. Defaults to `None`.
         condition_shape: Integer or tuple, `(features,)`, the shape of the condition of one event, or `None`.
             Defaults to `None`.
         num_classes: Integer, the number of classes that a condition may be, or `None`. Defaults to `None`.
@@ -53,6 +55,7 @@ class CharRNN(SequenceModel):
         embedding_dim=64,
         cell="lstm",
         dropout=0.0,
+        copy_window=None,
         condition_shape=None,
         num_classes=None,
         **kwargs,
@@ -67,6 +70,7 @@ class CharRNN(SequenceModel):
         self.embedding_dim = arguments.integer(embedding_dim, "embedding_dim")
         self.cell = arguments.one_of(cell, "cell", tuple(_CELLS))
         self.dropout = arguments.rate(dropout, "dropout")
+        self.copy_window = None if copy_window is None else arguments.integer(copy_window, "copy_window")
 
         # Layers. The last entry of the embedding comes before the first character. Keras' default size of an
         # embedding (±0.05) is too small for recurrent layers: the first epoch would only scale it up.
@@ -78,6 +82,9 @@ class CharRNN(SequenceModel):
         self.recurrent = [_CELLS[cell](units, name=f"{cell}_{i}", **dtype) for i in range(num_layers)]
         self.dropout_layer = keras.layers.Dropout(dropout, **dtype)
         self.to_params = keras.layers.Dense(self.head.num_params, name="to_params", **dtype)
+        self.pointer = None
+        if copy_window is not None:
+            self.pointer = Pointer(self.head.num_params, copy_window, name="pointer", **dtype)
         if self.condition_shape:
             self.condition_bias = keras.layers.Dense(embedding_dim, use_bias=False, name="condition_bias", **dtype)
 
@@ -85,9 +92,12 @@ class CharRNN(SequenceModel):
         h = self._embed(x)  # (batch, length, features)
         if condition is not None:
             h = h + ops.expand_dims(self.condition_bias(condition), 1)
+        outputs = []
         for layer in self.recurrent:
-            h = self.dropout_layer(layer(h), training=training)
-        return self.to_params(h)
+            outputs.append(layer(h))
+            h = self.dropout_layer(outputs[-1], training=training)
+        params = self.to_params(h)
+        return params if self.pointer is None else self.pointer(params, ops.concatenate(outputs, axis=-1), x)
 
     def _embed(self, x):
         """Features of the character before each."""
@@ -101,23 +111,34 @@ class CharRNN(SequenceModel):
         return constants if condition is None else {**constants, "bias": self.condition_bias(condition)}
 
     def start(self, batch_size, num_steps):
-        return [layer.start(batch_size, num_steps) for layer in self.recurrent]
+        state = {"recurrent": [layer.start(batch_size, num_steps) for layer in self.recurrent]}
+        return state if self.pointer is None else {**state, "pointer": self.pointer.start(batch_size, num_steps)}
 
     def step(self, constants, state, t, previous):
         h = self.embedding(ops.where(t > 0, ops.cast(previous, "int32"), len(self.vocabulary)))  # (batch, features)
-        h, states = h + constants["bias"] if "bias" in constants else h, []
-        for layer, of_layer, layer_state in zip(self.recurrent, constants["recurrent"], state, strict=True):
-            h, layer_state = layer.step(of_layer, layer_state, t, h)
+        h, outputs, states = h + constants["bias"] if "bias" in constants else h, [], []
+        for layer, *carried in zip(self.recurrent, constants["recurrent"], state["recurrent"], strict=True):
+            h, layer_state = layer.step(*carried, t, h)
+            outputs.append(h)
             states.append(layer_state)
-        return self.to_params(h), states
+        params, state = self.to_params(h), {**state, "recurrent": states}
+        if self.pointer is not None:
+            features = ops.concatenate(outputs, axis=-1)
+            params, state["pointer"] = self.pointer.step(state["pointer"], t, params, features, previous)
+        return params, state
 
     def prefill(self, constants, state, values):
         h = self._embed(values)  # (batch, steps, features)
-        h, states = h + ops.expand_dims(constants["bias"], 1) if "bias" in constants else h, []
-        for layer, of_layer, layer_state in zip(self.recurrent, constants["recurrent"], state, strict=True):
-            h, layer_state = layer.prefill(of_layer, layer_state, h)
+        h, outputs, states = h + ops.expand_dims(constants["bias"], 1) if "bias" in constants else h, [], []
+        for layer, *carried in zip(self.recurrent, constants["recurrent"], state["recurrent"], strict=True):
+            h, layer_state = layer.prefill(*carried, h)
+            outputs.append(h)
             states.append(layer_state)
-        return self.to_params(h), states
+        params, state = self.to_params(h), {**state, "recurrent": states}
+        if self.pointer is not None:
+            features = ops.concatenate(outputs, axis=-1)
+            params, state["pointer"] = self.pointer.prefill(state["pointer"], params, features, values)
+        return params, state
 
     def get_config(self):
         config = super().get_config()
@@ -130,4 +151,5 @@ class CharRNN(SequenceModel):
             "embedding_dim": self.embedding_dim,
             "cell": self.cell,
             "dropout": self.dropout,
+            "copy_window": self.copy_window,
         }
