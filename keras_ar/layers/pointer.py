@@ -67,9 +67,7 @@ class Pointer(keras.layers.Layer):
     def call(self, logits, features, x):
         features = ops.cast(features, "float32")
         keys = self._keys(features)  # (batch, length, size)
-        pairs = (ops.expand_dims(pair, 1) for pair in self._pairs(keys, x))
-        found = attending.attend_in_window(ops.expand_dims(self._query(keys), 1), *pairs, self.window)
-        return self._mix(logits, features, found[:, 0])
+        return self._mix(logits, features, self._find(keys, *self._pairs(keys, x)))
 
     def _keys(self, features):
         keys = self.to_keys(features)
@@ -82,7 +80,12 @@ class Pointer(keras.layers.Layer):
     def _pairs(self, keys, x):
         """Key and level of the step before each. Before the first is nothing: a key and a value of zeros."""
         values = ops.one_hot(ops.cast(x[:, :-1], "int32"), self.num_levels, dtype="float32")
-        return tuple(ops.pad(pair, [[0, 0], [1, 0], [0, 0]]) for pair in (keys[:, :-1], values))
+        pairs = (ops.pad(pair, [[0, 0], [1, 0], [0, 0]]) for pair in (keys[:, :-1], values))
+        return tuple(ops.expand_dims(pair, 1) for pair in pairs)  # (batch, 1, length, size): attention of one head
+
+    def _find(self, keys, of_keys, of_values):
+        queries = ops.expand_dims(self._query(keys), 1)
+        return attending.attend_in_window(queries, of_keys, of_values, self.window)[:, 0]
 
     def _mix(self, logits, features, found):
         """Logarithms of the mixture, where `found` are the probabilities by the levels of earlier steps.
@@ -130,15 +133,16 @@ class Pointer(keras.layers.Layer):
 
     def prefill(self, state, logits, features, x):
         """The mixture at the first steps, `(batch, steps, num_levels)`, and the state after them."""
-        keys = self._keys(ops.cast(features, "float32"))
-        of_keys, of_values = (ops.expand_dims(pair, 1) for pair in self._pairs(keys, x))
+        features = ops.cast(features, "float32")
+        keys = self._keys(features)
+        of_keys, of_values = self._pairs(keys, x)
         num_slots = state["keys"].shape[2]
         state = {
             "keys": attending.ring(of_keys, num_slots),
             "values": attending.ring(of_values, num_slots),
             "last": keys[:, -1],
         }
-        return self.call(logits, features, x), state
+        return self._mix(logits, features, self._find(keys, of_keys, of_values)), state
 
     def compute_output_shape(self, logits_shape, features_shape, x_shape):
         return tuple(logits_shape)
