@@ -113,6 +113,13 @@ def test_a_char_rnn_with_a_pointer_mixes_what_followed_alike_steps(window):
     assert_params(model, params_of, encoded=False)
 
 
+def test_a_pointer_does_not_round_levels_in_mixed_precision():
+    pointer = layers.Pointer(300, dtype="mixed_bfloat16")  # of which 257 would be 256
+    x = ops.convert_to_tensor([[257.0, 259.0, 257.0, 0.0]], "float32")
+    found = numpy(pointer(ops.zeros((1, 4, 300)), ops.ones((1, 4, 5)), x))[0, 3]
+    assert set(np.argsort(found)[-2:]) == {257, 259}
+
+
 def assert_params(model, params_of, encoded=True):
     """Compares with `params_of(x, condition)`, where `x` is what `encode_steps` makes, or an event as it is."""
     events, *condition = model.random_batch(2)
