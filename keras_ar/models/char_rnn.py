@@ -42,7 +42,8 @@ class CharRNN(SequenceModel):
     (12, 'abba')
 
     Reference:
-        [Karpathy, 2015](https://karpathy.github.io/2015/05/21/rnn-effectiveness/).
+        [Karpathy, 2015](https://karpathy.github.io/2015/05/21/rnn-effectiveness/); the pointer:
+        [Merity et al., 2016](https://arxiv.org/abs/1609.07843).
     """
 
     def __init__(
