@@ -161,7 +161,7 @@ class Crops(keras.utils.PyDataset):
 class CropsOfPlays(Crops):
     """The same of a play, whose speakers have other names in each cut: halves of two names of the play, put together.
 
-    So names cannot be learned by heart. They must be read from the cut, as those of a play that is new.
+    So whole names cannot be learned by heart. They are better read from the cut, as those of a play that is new.
     """
 
     SPEAKER = re.compile(r"(?<=\n\n)[A-Z][A-Z' ]+(?=:\n)")

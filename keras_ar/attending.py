@@ -7,7 +7,7 @@ from keras import ops
 
 from keras_ar import backend
 
-__all__ = ["attend", "attend_in_window", "heads_apart", "heads_together", "ring", "rotate", "weights"]
+__all__ = ["attend", "attend_in_window", "heads_apart", "heads_together", "ring", "ring_size", "rotate", "weights"]
 
 _NEVER = -1e30  # the score of a key that is not seen
 
@@ -144,6 +144,28 @@ def ring(x, num_slots):
     if length > num_slots:
         return ops.roll(x[:, :, -num_slots:], length % num_slots, axis=2)
     return ops.pad(x, [[0, 0], [0, 0], [0, num_slots - length], [0, 0]])
+
+
+def ring_size(window, num_steps, name):
+    """How many steps are kept: those of the window, or of the whole sequence where it is shorter.
+
+    Args:
+        window: Integer, or `None` for all steps.
+        num_steps: Integer, or `None` for a stream, which has no last step.
+        name: String, the name of the layer, for the error where both are `None`.
+
+    Example:
+
+    >>> keras_ar.attending.ring_size(16, 10, "attention"), keras_ar.attending.ring_size(16, None, "attention")
+    (10, 16)
+    """
+    sizes = [size for size in (window, num_steps) if size is not None]
+    if not sizes:
+        raise ValueError(
+            f"`window` must be an integer for a stream, which has no last step: without, {name} sees all steps. "
+            f"Received: window=None."
+        )
+    return min(sizes)
 
 
 def rotate(x, cosines, sines):

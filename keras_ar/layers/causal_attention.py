@@ -98,13 +98,8 @@ class CausalAttention(KernelLayer):
     # One time at a time: a key and a value are put into their slots, and all slots are looked at.
 
     def start(self, batch_size, num_steps):
-        slots = [n for n in (self.window, num_steps) if n is not None]
-        if not slots:
-            raise ValueError(
-                f"`window` must be an integer for a stream, which has no last time: without, {self.name} sees all "
-                f"times. Received: window=None."
-            )
-        shape = (batch_size, self.num_heads, min(slots), self._size)
+        num_slots = attending.ring_size(self.window, num_steps, self.name)
+        shape = (batch_size, self.num_heads, num_slots, self._size)
         # Two tensors that are never stacked or cut: so that compilers write to them in place.
         return {"keys": ops.zeros(shape, self.compute_dtype), "values": ops.zeros(shape, self.compute_dtype)}
 

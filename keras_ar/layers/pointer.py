@@ -104,13 +104,7 @@ class Pointer(keras.layers.Layer):
 
     def start(self, batch_size, num_steps):
         """The state before the first step."""
-        slots = [n for n in (self.window, num_steps) if n is not None]
-        if not slots:
-            raise ValueError(
-                f"`window` must be an integer for a stream, which has no last step: without, {self.name} sees all "
-                f"steps. Received: window=None."
-            )
-        shape = (batch_size, 1, min(slots))
+        shape = (batch_size, 1, attending.ring_size(self.window, num_steps, self.name))
         return {
             "keys": ops.zeros((*shape, self.size), "float32"),
             "values": ops.zeros((*shape, self.num_levels), "float32"),
